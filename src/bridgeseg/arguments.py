@@ -1,0 +1,65 @@
+"""Command-line arguments with a structure of their own -> values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from bridgeseg.errors import ConfigError
+
+
+def size(text: str, option: str) -> tuple[int, int]:
+    """Read a size in pixels: `360x480` -> (360, 480), height first; one number stands for a square.
+
+    Raises:
+        ConfigError: anything else.
+    """
+    try:
+        sides = [int(side) for side in text.lower().split("x")]
+    except ValueError:
+        sides = []
+    if len(sides) not in (1, 2) or min(sides) < 1:
+        raise ConfigError(f"a size is HEIGHTxWIDTH in pixels, found {text!r}", where=option, fix=f"{option} 360x480")
+    return sides[0], sides[-1]
+
+
+def numbers(text: str, option: str) -> tuple[float, ...]:
+    """Read numbers with commas between: `0.75,1` -> (0.75, 1.0).
+
+    Raises:
+        ConfigError: anything else.
+    """
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        fix = f"{option} 0.75,1,1.25"
+        raise ConfigError(f"numbers with commas between are needed, found {text!r}", where=option, fix=fix) from error
+
+
+def settings(pairs: Iterable[str]) -> dict[str, Any]:
+    """Read settings, their values as YAML: `["lr=1e-3", "loss.class_weights=true"]` -> {"lr": 0.001, ...}.
+
+    Raises:
+        ConfigError: no `=`, no key, or a value that is no YAML.
+    """
+    import yaml
+
+    result = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not key or not equals:
+            raise ConfigError(f"a setting is KEY=VALUE, found {pair!r}", where="--set", fix="--set epochs=20")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"{text!r} is no YAML value", where=f"--set {key}", fix="quote it") from error
+        result[key] = _number(value) if isinstance(value, str) else value
+    return result
+
+
+def _number(text: str) -> float | str:
+    """YAML 1.1 takes 1e-3 for a string."""
+    try:
+        return float(text)
+    except ValueError:
+        return text

@@ -1,0 +1,1 @@
+"""Datasets: data.yaml, image and mask pairs, augmentation. Needs the `train` extra."""

@@ -1,0 +1,197 @@
+"""The values of a data.yaml, one function per key: raw YAML in, checked value or DataError out."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from bridgeseg.classes import ClassSet, Colour, default_palette
+from bridgeseg.data.yamlfile import kind, shown
+from bridgeseg.errors import DataError, nearest
+
+MAX_MASK_VALUE = 65535
+_COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
+
+
+def names(data: Mapping[Any, Any], path: Path) -> list[str]:
+    """Return the K class names, from a list or from a mapping id -> name with the ids 0..K-1; `nc` must agree."""
+    given = data.get("names")
+    if isinstance(given, Mapping):
+        if any(type(key) is not int for key in given) or set(given) != set(range(len(given))):
+            raise DataError(
+                f"the ids of `names` must be 0 to {len(given) - 1} without gaps, found {shown(list(given))}",
+                where=path,
+                fix="number the classes from 0; other values of masks are mapped by `label_map`",
+            )
+        given = [given[index] for index in range(len(given))]
+    if not isinstance(given, list) or not given:
+        raise DataError(
+            f"`names` must list the classes, found {shown(given) if given else kind(given)}",
+            where=path,
+            fix="write `names: [sky, road]` or `names: {0: sky, 1: road}`",
+        )
+    if len(given) > MAX_MASK_VALUE:
+        raise DataError(
+            f"{len(given)} classes; a mask can tell {MAX_MASK_VALUE} apart", where=path, fix="merge classes"
+        )
+    listed = [_name(index, name, path) for index, name in enumerate(given)]
+    twice = [name for name, count in Counter(listed).items() if count > 1]
+    if twice:
+        raise DataError(f"class names repeat: {shown(twice)}", where=path, fix="give every class its own name")
+    count = data.get("nc")
+    if count is not None and count != len(listed):
+        raise DataError(f"`nc` is {shown(count)} but `names` has {len(listed)} classes", where=path, fix="remove `nc`")
+    return listed
+
+
+def _name(index: int, given: Any, path: Path) -> str:
+    if type(given) is int:
+        return shown(given)
+    if not isinstance(given, str):
+        message = f"the name of class {index} is read as {kind(given)} ({shown(given)})"
+        raise DataError(message, where=path, fix='put the name in quotes, e.g. "no"')
+    if not given.strip():
+        raise DataError(f"the name of class {index} is empty", where=path, fix="name it")
+    return given.strip()
+
+
+def class_set(names: Sequence[str], data: Mapping[Any, Any], path: Path) -> ClassSet:
+    """Return names, prompts and palette as a checked `ClassSet`."""
+    index = {name: number for number, name in enumerate(names)}
+    try:
+        return ClassSet.build(names, _prompts(data, index, path), _palette(data, index, path))
+    except DataError as error:
+        if error.where is not None:
+            raise
+        raise DataError(error.message, where=path, fix=error.fix) from error
+
+
+def _prompts(data: Mapping[Any, Any], index: Mapping[str, int], path: Path) -> dict[str, list[str]]:
+    given = data.get("prompts") or {}
+    if not isinstance(given, Mapping):
+        message = f"`prompts` must map classes to phrases, found {kind(given)}"
+        raise DataError(message, where=path, fix="write `prompts: {person: [pedestrian]}`")
+    names = list(index)
+    result = {}
+    for key, phrases in given.items():
+        listed = [phrases] if isinstance(phrases, str) else phrases
+        if not isinstance(listed, list) or not listed or not all(isinstance(t, str) and t.strip() for t in listed):
+            message = f"`prompts` of {shown(key)} must be a phrase or a list of phrases, found {shown(phrases)}"
+            raise DataError(message, where=path, fix='write texts in quotes, e.g. ["a person"]')
+        result[names[class_id(key, index, "prompts", path)]] = listed
+    return result
+
+
+def _palette(data: Mapping[Any, Any], index: Mapping[str, int], path: Path) -> list[Colour] | None:
+    given = data.get("palette")
+    if given is None:
+        return None
+    if isinstance(given, Mapping):
+        colours = list(default_palette(len(index)))
+        for key, value in given.items():
+            colours[class_id(key, index, "palette", path)] = _colour(value, path)
+        return colours
+    if not isinstance(given, list):
+        message = f"`palette` must list {len(index)} colours or map classes to colours, found {kind(given)}"
+        raise DataError(message, where=path, fix="write `palette: {road: [128, 64, 128]}`")
+    return [_colour(value, path) for value in given]
+
+
+def _colour(value: Any, path: Path) -> Colour:
+    if isinstance(value, str) and _COLOUR.fullmatch(value):
+        code = int(value[1:], 16)
+        return code >> 16, code >> 8 & 255, code & 255
+    if isinstance(value, list) and len(value) == 3 and all(type(part) is int and 0 <= part <= 255 for part in value):
+        return value[0], value[1], value[2]
+    message = f"a colour is three numbers of 0..255 or '#rrggbb', found {shown(value)}"
+    raise DataError(message, where=path, fix='write [128, 64, 128] or "#804080"')
+
+
+def class_id(value: Any, index: Mapping[str, int], key: str, path: Path) -> int:
+    """Return the id of a class given by name or id; `key` is the key of the file that refers to it."""
+    if isinstance(value, str):
+        if value.strip() in index:
+            return index[value.strip()]
+        message = f"`{key}` names {shown(value)}, which is no class; {nearest(value, index)}"
+        raise DataError(message, where=path, fix="correct the name")
+    if type(value) is int and 0 <= value < len(index):
+        return value
+    message = f"`{key}` refers to class {shown(value)}; allowed: a name, or an id of 0..{len(index) - 1}"
+    raise DataError(message, where=path, fix="correct it")
+
+
+def label_maps(
+    data: Mapping[Any, Any], classes: ClassSet, path: Path
+) -> tuple[dict[int, int] | None, dict[int, int] | None]:
+    """Return (mask value -> class id, colour 0xRRGGBB -> class id); at most one of the two is not None.
+
+    Keys of `label_map` are all mask values 0..65535 or all colours '#rrggbb'; values are a class (name or id), or null
+    or the ignore index for ignore. A mask must hold no value that is not listed, except the ignore index.
+    `label_mapping` is Ultralytics' key: `ignore_label` means ignore too, and class ids not listed keep their meaning.
+    """
+    keys = [key for key in ("label_map", "label_mapping") if data.get(key) is not None]
+    if len(keys) == 2:
+        raise DataError("both `label_map` and `label_mapping` are given", where=path, fix="keep `label_map`")
+    if not keys:
+        return None, None
+    key, table = keys[0], data[keys[0]]
+    if not isinstance(table, Mapping) or not table:
+        message = f"`{key}` must map mask values to classes, found {shown(table)}"
+        raise DataError(message, where=path, fix=f"write `{key}: {{7: 0, 8: null}}`")
+    index = {name: number for number, name in enumerate(classes.names)}
+    ignored: tuple[Any, ...] = (None, classes.ignore_index, *(["ignore_label"] if key == "label_mapping" else []))
+
+    def target(value: Any) -> int:
+        return classes.ignore_index if value in ignored else class_id(value, index, key, path)
+
+    if all(isinstance(value, str) and _COLOUR.fullmatch(value) for value in table):
+        colours = {int(colour[1:], 16): target(value) for colour, value in table.items()}
+        if len(colours) < len(table):
+            raise DataError(f"`{key}` lists a colour twice", where=path, fix="write every colour once, in lower case")
+        return None, colours
+    _check_mask_values(table, key, path)
+    mapped = {value: target(wanted) for value, wanted in table.items() if value >= 0}
+    unchanged = {value: value for value in range(len(classes))} if key == "label_mapping" else {}
+    return unchanged | mapped, None
+
+
+def _check_mask_values(table: Mapping[Any, Any], key: str, path: Path) -> None:
+    # Cityscapes lists its licence plates as -1 for Ultralytics' key, a value that no mask can hold.
+    lowest = -1 if key == "label_mapping" else 0
+    for value in table:
+        if type(value) is not int or not lowest <= value <= MAX_MASK_VALUE:
+            raise DataError(
+                f"`{key}` has the mask value {shown(value)}; allowed: all numbers of 0..{MAX_MASK_VALUE}, "
+                "or all colours '#rrggbb'",
+                where=path,
+                fix='write {7: road} or {"#804080": road}',
+            )
+
+
+def locations(given: Any, split: str, path: Path) -> tuple[str, ...]:
+    """Return the folders and .txt files of a split, as written."""
+    listed = given if isinstance(given, list) else [given]
+    if not listed:
+        raise DataError(f"`{split}` is an empty list", where=path, fix=f"write `{split}: images/{split}`")
+    return tuple(text_path(place, split, path) for place in listed)
+
+
+def masks_dir(data: Mapping[Any, Any], path: Path) -> str:
+    """Return the folder name (or relative path) that replaces `images`; `masks` if the key is not given."""
+    given = data.get("masks_dir")
+    value = "masks" if given is None else text_path(given, "masks_dir", path)
+    parts = PurePosixPath(value.replace("\\", "/")).parts
+    if not parts or parts[0].startswith("/") or ".." in parts:
+        message = f"`masks_dir` must be a folder name inside the dataset, found {shown(value)}"
+        raise DataError(message, where=path, fix="write `masks_dir: masks`")
+    return "/".join(parts)
+
+
+def text_path(value: Any, key: str, path: Path) -> str:
+    """Return a path written in a file; refuse other types, empty text and characters that no file system takes."""
+    if not isinstance(value, str) or not value.strip() or "\0" in value:
+        raise DataError(f"`{key}` must be a path, found {shown(value)}", where=path, fix="write it in quotes")
+    return value

@@ -1,0 +1,52 @@
+"""How many pixels and images each class has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bridgeseg.data.masks import read_mask
+from bridgeseg.data.progress import with_progress
+from bridgeseg.data.spec import DataSpec, Sample
+
+
+@dataclass(frozen=True)
+class ClassStatistics:
+    """Counts over a set of masks.
+
+    Attributes:
+        pixels: (K,) int64, labelled pixels of each class.
+        images: (K,) int64, images in which each class occurs.
+        ignored: pixels labelled as nothing.
+        total: number of images.
+    """
+
+    pixels: NDArray[np.int64]
+    images: NDArray[np.int64]
+    ignored: int
+    total: int
+
+    def inverse_frequency(self) -> list[float]:
+        """Return K weights, 1 / pixels, with mean 1 over the classes that occur; 0 for a class that does not."""
+        weights = np.divide(1.0, self.pixels, out=np.zeros(len(self.pixels)), where=self.pixels > 0)
+        present = int((weights > 0).sum())
+        return [float(weight) for weight in (weights * present / weights.sum() if present else weights)]
+
+
+def class_statistics(spec: DataSpec, samples: Sequence[Sample]) -> ClassStatistics:
+    """Count the pixels of every class in the masks of `samples`; a progress bar appears when that takes over 2 s.
+
+    Raises:
+        DataError: a mask cannot be used.
+    """
+    count, ignore = len(spec.classes), spec.classes.ignore_index
+    pixels, images, ignored = np.zeros(count, np.int64), np.zeros(count, np.int64), 0
+    for sample in with_progress(samples, "counting classes"):
+        found = np.bincount(read_mask(sample.mask, spec).ravel(), minlength=ignore + 1)
+        pixels += found[:count]
+        images += found[:count] > 0
+        ignored += int(found[ignore])
+    return ClassStatistics(pixels, images, ignored, len(samples))

@@ -1,0 +1,65 @@
+"""The network as it ships: raw pixels in, class ids out. What is exported to ONNX is this module, unchanged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from bridgeseg.checkpoint import Checkpoint, load_checkpoint
+from bridgeseg.inference.model import Model
+from bridgeseg.models.segmentor import Segmentor
+
+
+class DeployNetwork(nn.Module):
+    """Normalisation, padding, network, upsampling and argmax in one graph.
+
+    Args:
+        segmentor: the network; put into evaluation mode and folded.
+        with_logits: also return the logits at full size.
+    """
+
+    def __init__(self, segmentor: Segmentor, with_logits: bool = False) -> None:
+        super().__init__()
+        self.segmentor, self.with_logits = segmentor.eval().fold(), with_logits
+
+    def forward(self, image: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """uint8 RGB (B, H, W, 3) -> class ids (B, H, W), uint8 (int32 above 256 classes), and logits (B, K, H, W)."""
+        logits = self.logits(image)
+        ids = logits.argmax(dim=1).to(torch.uint8 if logits.shape[1] <= 256 else torch.int32)
+        return (ids, logits) if self.with_logits else ids
+
+    def logits(self, image: Tensor) -> Tensor:
+        """uint8 RGB (B, H, W, 3) -> float32 logits (B, K, H, W)."""
+        return self.segmentor.logits(self.segmentor.normalise(image.permute(0, 3, 1, 2)))
+
+
+class TorchRuntime:
+    """Runs a network in PyTorch behind the interface of the other runtimes."""
+
+    def __init__(self, segmentor: Segmentor, device: str | torch.device = "cpu") -> None:
+        self.device = torch.device(device)
+        self.network = DeployNetwork(segmentor).to(self.device)
+
+    @torch.inference_mode()
+    def classes(self, images: NDArray[np.uint8]) -> NDArray[np.uint8] | NDArray[np.uint16]:
+        """uint8 (B, H, W, 3) -> class ids (B, H, W), uint8 (uint16 above 256 classes)."""
+        ids: Tensor = self.network(torch.from_numpy(np.ascontiguousarray(images)).to(self.device))
+        array = ids.cpu().numpy()
+        return array if array.dtype == np.uint8 else array.astype(np.uint16)
+
+    @torch.inference_mode()
+    def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """uint8 (B, H, W, 3) -> float32 logits (B, K, H, W)."""
+        batch = torch.from_numpy(np.ascontiguousarray(images)).to(self.device)
+        result: NDArray[np.float32] = self.network.logits(batch).float().cpu().numpy()
+        return result
+
+
+def load_model(folder: str | Path) -> Model:
+    """Load a checkpoint or run folder as a `Model` that runs in PyTorch."""
+    checkpoint: Checkpoint = load_checkpoint(folder)
+    return Model(TorchRuntime(checkpoint.segmentor), checkpoint.classes, checkpoint.provenance, checkpoint.path)

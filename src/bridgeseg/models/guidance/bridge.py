@@ -1,0 +1,197 @@
+"""The two-way bridge: class embeddings and image features draw each other closer.
+
+Source: Jin & Yang, "CLIP for Lightweight Semantic Segmentation" (arXiv 2310.07394) fixes the idea: a CNN branch over the
+pixels and a transformer branch over the class embeddings, in parallel, with a bridge between them in both directions. The
+block follows Chen et al., "Mobile-Former" (arXiv 2108.05895), with class embeddings in the place of learnable tokens.
+Where the module sits, its width and its depth are our own choice, measured on a validation split (docs/ablations.md).
+
+                    class tokens (B, K, d)                pixels (B, d, h, w)
+                          |  <---- pixels to tokens ---------- |        a class looks at the whole image
+                    transformer                          inverted residual
+                          |  ---- tokens to pixels ----------> |        a pixel looks at all classes
+                          v                                    v
+
+No layer knows K: the same weights serve any number of classes in any order, and a permutation of the classes permutes the
+tokens and the score map and changes nothing else.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bridgeseg.errors import ConfigError
+
+
+class BridgeOutput(NamedTuple):
+    """What the bridge hands on.
+
+    Attributes:
+        pixels: fused features (B, d, h, w).
+        tokens: class tokens that have seen the image, (B, K, d).
+        score_map: cosine of pixels and tokens over the temperature, (B, K, h, w), trained by the auxiliary loss.
+    """
+
+    pixels: Tensor
+    tokens: Tensor
+    score_map: Tensor
+
+
+class PixelsToTokens(nn.Module):
+    """Light cross-attention: class tokens query the pixels; no projection on the pixel side, which makes it cheap."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads, self.scale = heads, (dim // heads) ** -0.5
+        self.query = nn.Linear(dim, dim)
+        self.out = nn.Linear(dim, dim)
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, tokens: Tensor, pixels: Tensor) -> Tensor:
+        """tokens (B, K, d), pixels (B, d, h, w) -> tokens (B, K, d)."""
+        batch, count, dim = tokens.shape
+        flat = pixels.reshape(batch, self.heads, dim // self.heads, -1)  # (B, heads, d/heads, h*w)
+        query = self.query(tokens).reshape(batch, count, self.heads, -1).transpose(1, 2)
+        attention = (query * self.scale @ flat).softmax(dim=-1)  # over the pixels
+        seen = (attention @ flat.transpose(-1, -2)).transpose(1, 2).reshape(batch, count, dim)
+        return self.norm(tokens + self.out(seen))
+
+
+class TokenTransformer(nn.Module):
+    """Self-attention over the class tokens and a feed-forward network (ratio 2, GELU); residual, then norm."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.out = nn.Linear(dim, dim)
+        self.norm = nn.LayerNorm(dim)
+        self.ffn = nn.Sequential(nn.Linear(dim, 2 * dim), nn.GELU(), nn.Linear(2 * dim, dim))
+        self.ffn_norm = nn.LayerNorm(dim)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """tokens (B, K, d) -> tokens (B, K, d)."""
+        batch, count, dim = tokens.shape
+        qkv = self.qkv(tokens).reshape(batch, count, 3, self.heads, dim // self.heads)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
+        attention = (query @ key.transpose(-1, -2) * (dim // self.heads) ** -0.5).softmax(dim=-1)
+        mixed = (attention @ value).transpose(1, 2).reshape(batch, count, dim)
+        tokens = self.norm(tokens + self.out(mixed))
+        return self.ffn_norm(tokens + self.ffn(tokens))
+
+
+class InvertedResidual(nn.Module):
+    """1x1 expand, 3x3 depthwise, 1x1 project, each with batch norm; residual. The CNN branch of the bridge."""
+
+    def __init__(self, dim: int, expand: int) -> None:
+        super().__init__()
+        hidden = dim * expand
+        self.layers = nn.Sequential(
+            nn.Conv2d(dim, hidden, 1, bias=False),
+            nn.BatchNorm2d(hidden),
+            nn.ReLU(),
+            nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden, bias=False),
+            nn.BatchNorm2d(hidden),
+            nn.ReLU(),
+            nn.Conv2d(hidden, dim, 1, bias=False),
+            nn.BatchNorm2d(dim),
+        )
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """pixels (B, d, h, w) -> pixels (B, d, h, w)."""
+        residual: Tensor = self.layers(pixels)
+        return pixels + residual
+
+
+class TokensToPixels(nn.Module):
+    """Light cross-attention: pixels query the class tokens; key and value projections sit on the token side only."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads, self.scale = heads, (dim // heads) ** -0.5
+        self.key = nn.Linear(dim, dim)
+        self.value = nn.Linear(dim, dim)
+
+    def forward(self, pixels: Tensor, tokens: Tensor) -> Tensor:
+        """pixels (B, d, h, w), tokens (B, K, d) -> pixels (B, d, h, w)."""
+        batch, count, dim = tokens.shape
+        flat = pixels.reshape(batch, self.heads, dim // self.heads, -1)
+        key = self.key(tokens).reshape(batch, count, self.heads, -1).transpose(1, 2) * self.scale
+        value = self.value(tokens).reshape(batch, count, self.heads, -1).permute(0, 2, 3, 1)
+        attention = (key @ flat).softmax(dim=-2)  # (B, heads, K, h*w), over the classes
+        return pixels + (value @ attention).reshape(pixels.shape)
+
+
+class BridgeBlock(nn.Module):
+    """One crossing in each direction: pixels -> tokens, both branches, tokens -> pixels."""
+
+    def __init__(self, dim: int, heads: int, expand: int) -> None:
+        super().__init__()
+        self.pixels_to_tokens = PixelsToTokens(dim, heads)
+        self.transformer = TokenTransformer(dim, heads)
+        self.cnn = InvertedResidual(dim, expand)
+        self.tokens_to_pixels = TokensToPixels(dim, heads)
+
+    def forward(self, pixels: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """pixels (B, d, h, w), tokens (B, K, d) -> the same, fused."""
+        tokens = self.transformer(self.pixels_to_tokens(tokens, pixels))
+        return self.tokens_to_pixels(self.cnn(pixels), tokens), tokens
+
+
+class TwoWayBridge(nn.Module):
+    """Fuse the coarse levels of a backbone with class embeddings.
+
+    Args:
+        channels: widths of the levels it reads, finest first; the coarser ones are brought to the finest and added.
+        text_dim: width D of the class embeddings.
+        dim: width d inside (ours: 128); divisible by `heads`.
+        depth: number of blocks N (ours: 2).
+        heads: attention heads (ours: 4).
+        expand: widening of the inverted residual (ours: 2).
+
+    Raises:
+        ConfigError: `dim` is not divisible by `heads`.
+    """
+
+    def __init__(
+        self, channels: list[int], text_dim: int, dim: int = 128, depth: int = 2, heads: int = 4, expand: int = 2
+    ) -> None:
+        super().__init__()
+        if dim % heads:
+            raise ConfigError(f"bridge dim {dim} is not divisible by {heads} heads", fix=f"use dim {dim // heads * heads}")
+        self.dim = dim
+        self.level = 4 - len(channels)  # index of the level it sits on, among strides 4, 8, 16, 32
+        self.pixel_in = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(width, dim, 1, bias=False), nn.BatchNorm2d(dim)) for width in channels
+        )
+        self.token_in: nn.Module = nn.Sequential(nn.Linear(text_dim, dim), nn.LayerNorm(dim))
+        self.blocks = nn.ModuleList(BridgeBlock(dim, heads, expand) for _ in range(depth))
+        self.last_look = PixelsToTokens(dim, heads)
+        self.log_scale = nn.Parameter(torch.tensor(1 / 0.07).log())
+
+    def forward(self, levels: list[Tensor], class_embeddings: Tensor) -> BridgeOutput:
+        """Levels [(B, C_i, h_i, w_i)] finest first, class embeddings (K, D) -> fused pixels, tokens and score map."""
+        pixels = self.pixel_in[0](levels[0])
+        for project, level in zip(list(self.pixel_in)[1:], levels[1:], strict=True):
+            factor = levels[0].shape[-1] // level.shape[-1]
+            pixels = pixels + F.interpolate(project(level), scale_factor=float(factor), mode="nearest")
+        tokens = self.token_in(class_embeddings).expand(pixels.shape[0], -1, -1)
+        for block in self.blocks:
+            pixels, tokens = block(pixels, tokens)
+        tokens = self.last_look(tokens, pixels)
+        return BridgeOutput(pixels, tokens, self._score(pixels, tokens))
+
+    def fold(self, class_embeddings: Tensor) -> Tensor:
+        """Replace the text projection by the tokens it gives: (K, D) -> (K, d), constant from now on."""
+        with torch.no_grad():
+            tokens: Tensor = self.token_in(class_embeddings)
+        self.token_in = nn.Identity()
+        return tokens
+
+    def _score(self, pixels: Tensor, tokens: Tensor) -> Tensor:
+        unit = F.normalize(pixels.flatten(2), dim=1)
+        cosine = F.normalize(tokens, dim=-1) @ unit
+        return (cosine * self.log_scale.exp().clamp(max=100.0)).unflatten(-1, pixels.shape[-2:])

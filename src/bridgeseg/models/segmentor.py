@@ -1,0 +1,89 @@
+"""The whole network: backbone -> guidance -> decoder -> head."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bridgeseg.models.backbone import STRIDES, Backbone
+from bridgeseg.models.guidance.bridge import TwoWayBridge
+
+PAD = STRIDES[-1]
+STRIDE = STRIDES[0]
+
+
+class Prediction(NamedTuple):
+    """Logits (B, K, h, w) and, of a guided network, the score map (B, K, h', w') of the auxiliary loss."""
+
+    logits: Tensor
+    score_map: Tensor | None
+
+
+class Segmentor(nn.Module):
+    """Images and class embeddings in, logits out; knows nothing of files, trainers or command lines.
+
+    Args:
+        backbone: four levels at strides 4, 8, 16, 32.
+        guidance: how language guides it, or None.
+        decoder: four levels -> pixel features at stride 4.
+        head: pixel features (and tokens) -> logits.
+        class_embeddings: (K, D) unit vectors, or None for a network without language.
+    """
+
+    class_embeddings: Tensor | None
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        guidance: TwoWayBridge | None,
+        decoder: nn.Module,
+        head: nn.Module,
+        class_embeddings: Tensor | None,
+    ) -> None:
+        super().__init__()
+        self.backbone, self.guidance, self.decoder, self.head = backbone, guidance, decoder, head
+        self.register_buffer("class_embeddings", class_embeddings)
+        mean, std = torch.tensor(backbone.mean), torch.tensor(backbone.std)
+        self.register_buffer("mean", mean.view(1, 3, 1, 1) * 255, persistent=False)
+        self.register_buffer("std", std.view(1, 3, 1, 1) * 255, persistent=False)
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """RGB of 0..255, (B, 3, H, W) of any dtype -> float32, zero mean and unit deviation as the backbone expects."""
+        return (images.float() - self.mean) / self.std
+
+    def forward(self, images: Tensor) -> Prediction:
+        """Normalised images (B, 3, H, W) of any size -> logits at stride 4 of the size padded to multiples of 32."""
+        height, width = images.shape[-2:]
+        # zero is the mean colour; exact multiples keep every upsampling a plain factor of two
+        padded = F.pad(images, (0, -width % PAD, 0, -height % PAD))
+        levels = self.backbone(padded)
+        if self.guidance is None:
+            return Prediction(self.head(self.decoder(levels), self._constant_tokens(images.shape[0])), None)
+        site = self.guidance.level
+        fused = self.guidance(levels[site:], self.class_embeddings)
+        levels[site] = torch.cat([levels[site], fused.pixels], dim=1)
+        return Prediction(self.head(self.decoder(levels), fused.tokens), fused.score_map)
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Normalised images (B, 3, H, W) -> logits (B, K, H, W) at their own size."""
+        return to_size(self(images).logits, STRIDE, images)
+
+    def fold(self) -> Segmentor:
+        """Drop, in place, all that only text needs: the projected class embeddings stay as constants; logits do not change."""
+        if self.guidance is not None and self.class_embeddings is not None:
+            self.class_embeddings = self.guidance.fold(self.class_embeddings)
+        return self
+
+    def _constant_tokens(self, batch: int) -> Tensor | None:
+        if self.class_embeddings is None:
+            return None
+        return self.class_embeddings.expand(batch, -1, -1)
+
+
+def to_size(logits: Tensor, stride: int, images: Tensor) -> Tensor:
+    """Upsample (B, K, h, w) by `stride`, bilinear, and cut the padding off: (B, K, H, W) of the images."""
+    full = F.interpolate(logits, scale_factor=float(stride), mode="bilinear")
+    return full[..., : images.shape[-2], : images.shape[-1]]

@@ -1,0 +1,145 @@
+"""Embeddings on disk: one safetensors file with the vectors, and their names in its metadata.
+
+The same format serves three purposes: the cache, which lets a text encoder run once per vocabulary; the export of
+embeddings; and the `.safetensors` text encoder that reads them back on a machine without the model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import uuid
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch.nn.functional import normalize
+
+from bridgeseg.errors import DataError, ModelFileError
+
+TENSOR = "embeddings"
+FORMAT_FIX = (
+    "a file of embeddings holds the tensor `embeddings` (K, D) and the metadata `names`, a JSON list of K strings"
+)
+
+
+class Embeddings(NamedTuple):
+    """What a file of embeddings holds.
+
+    Attributes:
+        vectors: (K, D) float32, unit length.
+        names: the K names of the rows.
+        meta: the other metadata of the file, as written.
+    """
+
+    vectors: torch.Tensor
+    names: tuple[str, ...]
+    meta: dict[str, str]
+
+
+def save_embeddings(path: str | Path, vectors: torch.Tensor, names: Sequence[str], **meta: str) -> Path:
+    """Write embeddings, so that either the old file or the complete new one is there at any time.
+
+    Args:
+        path: the file to write; its folder is made when missing.
+        vectors: (K, D), any floating dtype.
+        names: K names.
+        meta: more metadata, strings by name.
+
+    Raises:
+        DataError: `vectors` is not (K, D) with one row per name.
+    """
+    path = Path(path)
+    if vectors.ndim != 2 or len(vectors) != len(names):
+        raise DataError(f"{len(names)} names need as many vectors, found shape {tuple(vectors.shape)}", where=path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        # clone: a view would be refused by safetensors or drag its whole storage along
+        tensors = {TENSOR: vectors.detach().cpu().clone().contiguous()}
+        save_file(tensors, temporary, metadata={**meta, "names": json.dumps(list(names))})
+        os.replace(temporary, path)  # noqa: PTH105 - the one call that is atomic on every system
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def load_embeddings(path: str | Path) -> Embeddings:
+    """Read embeddings of any floating dtype as float32 vectors of unit length.
+
+    Raises:
+        ModelFileError: the file is missing, damaged, lacks the tensor or the names, or holds NaN or zero vectors.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ModelFileError("no such file of embeddings", where=path, fix=FORMAT_FIX)
+    try:
+        with safe_open(path, framework="pt") as file:
+            meta = dict(file.metadata() or {})
+            vectors = file.get_tensor(TENSOR)
+        names = json.loads(meta.pop("names"))
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        raise ModelFileError(f"not a file of embeddings: {error}", where=path, fix=FORMAT_FIX) from error
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ModelFileError("the metadata `names` is not a list of strings", where=path, fix=FORMAT_FIX)
+    if vectors.ndim != 2 or len(vectors) != len(names) or not vectors.is_floating_point():
+        found = f"shape {tuple(vectors.shape)}, {vectors.dtype}"
+        raise ModelFileError(f"{len(names)} names, but embeddings of {found}", where=path, fix=FORMAT_FIX)
+    vectors = normalize(vectors.float(), dim=1)
+    broken = ~torch.isfinite(vectors).all(dim=1) | (vectors.norm(dim=1) < 0.5)
+    if broken.any():
+        bad = [name for name, flag in zip(names, broken.tolist(), strict=True) if flag]
+        raise ModelFileError(f"NaN, infinite or zero vectors for {bad[:5]}", where=path, fix="write the file again")
+    return Embeddings(vectors, tuple(names), meta)
+
+
+def fingerprint(path: Path) -> list[list[Any]]:
+    """Identify a file, or the files of a folder, by name, size and time of change: what the cache is keyed by."""
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    return [[str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+
+
+def cache_folder(cache_dir: str | Path | None = None) -> Path:
+    """Return the folder of the cache: `cache_dir`, else $BRIDGESEG_CACHE, else ~/.cache/bridgeseg."""
+    chosen = cache_dir or os.environ.get("BRIDGESEG_CACHE") or Path.home() / ".cache" / "bridgeseg"
+    return Path(chosen).expanduser()
+
+
+def cached(
+    key: Mapping[str, Any],
+    names: Sequence[str],
+    compute: Callable[[], torch.Tensor],
+    cache_dir: str | Path | None = None,
+) -> torch.Tensor:
+    """Return the embeddings stored under `key`, or compute and store them.
+
+    A damaged entry is rebuilt with a warning; a cache that cannot be written costs a warning, not the result.
+
+    Args:
+        key: all that the result depends on, JSON-ready.
+        names: the names of the K rows.
+        compute: makes the vectors (K, D).
+        cache_dir: see `cache_folder`.
+    """
+    text = json.dumps(key, sort_keys=True)
+    path = cache_folder(cache_dir) / "text" / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.safetensors"
+    if path.exists():
+        try:
+            entry = load_embeddings(path)
+            if entry.meta.get("key") == text and entry.names == tuple(names):
+                return entry.vectors
+            problem = "it belongs to another vocabulary or encoder"
+        except ModelFileError as error:
+            problem = error.message
+        warnings.warn(f"{path}: cached embeddings are made again: {problem}", stacklevel=2)
+    vectors = compute()
+    try:
+        save_embeddings(path, vectors, names, key=text)
+    except OSError as error:
+        warnings.warn(f"{path}: embeddings cannot be cached: {error}", stacklevel=2)
+    return vectors

@@ -1,0 +1,96 @@
+"""Loaders whose order depends on (seed, epoch) alone and whose shards neither repeat nor lose a sample."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import lightning.pytorch as pl
+import torch
+from torch.utils.data import DataLoader, Sampler
+
+from bridgeseg.data.dataset import SegmentationDataset
+from bridgeseg.data.spec import DataSpec, Sample
+from bridgeseg.data.stats import ClassStatistics, class_statistics
+from bridgeseg.data.transforms import TrainTransform
+from bridgeseg.training.config import TrainConfig
+
+
+class ShardSampler(Sampler[int]):
+    """Every `world`-th index: shuffled by (seed, epoch) for training, in order and uneven for validation.
+
+    The union of the shards of one step is what a single process would see in a step of the same global batch.
+
+    Args:
+        size: number of samples.
+        rank, world: which shard of how many.
+        seed: of the order; None keeps the order.
+    """
+
+    def __init__(self, size: int, rank: int, world: int, seed: int | None = None) -> None:
+        self.size, self.rank, self.world, self.seed, self.epoch = size, rank, world, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of an epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        if self.seed is not None:  # training steps must be the same number everywhere
+            return self.size // self.world
+        return len(range(self.rank, self.size, self.world))
+
+    def __iter__(self) -> Iterator[int]:
+        order = list(range(self.size))
+        if self.seed is not None:
+            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+            order = torch.randperm(self.size, generator=generator).tolist()[: len(self) * self.world]
+        yield from order[self.rank :: self.world]
+
+
+class DataModule(pl.LightningDataModule):
+    """Training and validation data of a run.
+
+    Attributes:
+        train: the training dataset, augmented.
+        val: the validation dataset at native size, or None.
+        statistics: pixel counts per class of the training samples, where a loss or the augmentation needs them.
+    """
+
+    def __init__(self, spec: DataSpec, config: TrainConfig) -> None:
+        super().__init__()
+        self.config = config
+        samples: list[Sample] = [sample for split in config.train_splits for sample in spec.samples(split)]
+        plain = SegmentationDataset(spec, samples, fraction=config.fraction, seed=config.seed)
+        self.statistics: ClassStatistics | None = None
+        if config.loss.class_weights or config.augment.rare_class_prob > 0:
+            self.statistics = class_statistics(spec, plain.samples)
+        weights = None if self.statistics is None else self.statistics.inverse_frequency()
+        transform = TrainTransform(config.augment, spec.classes.ignore_index, weights)
+        self.train = SegmentationDataset(spec, plain.samples, transform, seed=config.seed, cache=config.cache)
+        self.val: SegmentationDataset | None = None
+        if config.val_split is not None:
+            self.val = SegmentationDataset(spec, config.val_split)
+
+    def train_dataloader(self) -> DataLoader[tuple[torch.Tensor, torch.Tensor, int]]:
+        """Shuffled crops; an incomplete last batch is left out unless it is the only one."""
+        sampler = ShardSampler(len(self.train), *self._place(), seed=self.config.seed)
+        workers = self.config.workers
+        return DataLoader(
+            self.train,
+            batch_size=self.config.batch_size,
+            sampler=sampler,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            drop_last=len(sampler) >= self.config.batch_size,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def val_dataloader(self) -> DataLoader[tuple[torch.Tensor, torch.Tensor, int]] | list[object]:
+        """Whole images, one at a time."""
+        if self.val is None:
+            return []
+        sampler = ShardSampler(len(self.val), *self._place())
+        return DataLoader(self.val, batch_size=1, sampler=sampler, num_workers=min(1, self.config.workers))
+
+    def _place(self) -> tuple[int, int]:
+        trainer = self.trainer
+        return (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)

@@ -1,0 +1,111 @@
+"""The training step, the optimiser and the validation of a segmentor, as a LightningModule."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor, nn
+
+from bridgeseg.evaluation.metrics import ConfusionMatrix, Scores
+from bridgeseg.models.segmentor import STRIDE, Segmentor, to_size
+from bridgeseg.training.config import TrainConfig
+from bridgeseg.training.losses import SegmentationLoss
+
+Batch = tuple[Tensor, Tensor, Tensor]
+
+
+class TrainModule(pl.LightningModule):
+    """Trains a segmentor.
+
+    Args:
+        segmentor: the network; it knows nothing of this class.
+        config: rates, schedule, losses.
+        loss: losses on logits and score map.
+        names: K class names, for scores.
+    """
+
+    def __init__(self, segmentor: Segmentor, config: TrainConfig, loss: SegmentationLoss, names: list[str]) -> None:
+        super().__init__()
+        self.segmentor, self.config, self.loss, self.names = segmentor, config, loss, names
+        self.confusion = torch.zeros(0)
+
+    def on_train_epoch_start(self) -> None:
+        """Tie all random numbers of an epoch to (seed, epoch), so that a resumed run equals an uninterrupted one."""
+        loader: Any = self.trainer.train_dataloader
+        loader.dataset.set_epoch(self.current_epoch)
+        loader.sampler.set_epoch(self.current_epoch)
+        torch.manual_seed(self.config.seed * 1_000_003 + self.current_epoch + 7919 * self.global_rank)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """One step on (images uint8 (B, 3, h, w), masks int64 (B, h, w), indices)."""
+        images, masks, _ = batch
+        normalised = self.segmentor.normalise(images).contiguous(memory_format=torch.channels_last)
+        output = self.segmentor(normalised)
+        loss: Tensor = self.loss(to_size(output.logits, STRIDE, images), masks)
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(images), sync_dist=True)
+        if output.score_map is not None and self.config.loss.aux:
+            stride = STRIDE * output.logits.shape[-1] // output.score_map.shape[-1]
+            auxiliary = self.loss.cross_entropy(to_size(output.score_map, stride, images), masks)
+            self.log("train_aux_loss", auxiliary, on_step=False, on_epoch=True, batch_size=len(images), sync_dist=True)
+            loss = loss + self.config.loss.aux * auxiliary
+        return loss
+
+    def on_validation_epoch_start(self) -> None:
+        """Start an empty confusion matrix."""
+        count = len(self.names)
+        self.confusion = torch.zeros(count, count, dtype=torch.int64, device=self.device)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Count one image, (1, 3, H, W), at its native size."""
+        images, masks, _ = batch
+        normalised = self.segmentor.normalise(images).contiguous(memory_format=torch.channels_last)
+        logits = self.segmentor.logits(normalised)
+        self.log("val_loss", self.loss.cross_entropy(logits, masks), batch_size=len(images), sync_dist=True)
+        known = masks != self.loss.ignore_index
+        count = len(self.names)
+        pairs = masks[known] * count + logits.argmax(dim=1)[known]
+        self.confusion += torch.bincount(pairs, minlength=count * count).view(count, count)
+
+    def gather_scores(self) -> Scores:
+        """Sum the confusion matrices of all processes: exact, whatever the shards."""
+        matrix = self.confusion
+        if self.trainer.world_size > 1:
+            gathered = self.all_gather(matrix)
+            matrix = gathered.sum(dim=0) if isinstance(gathered, Tensor) else matrix
+        confusion = ConfusionMatrix(len(self.names), self.loss.ignore_index)
+        confusion.matrix += matrix.cpu().numpy()
+        return Scores.from_confusion(confusion.matrix, self.names, images=len(self.trainer.datamodule.val.samples))  # type: ignore[attr-defined]
+
+    def configure_optimizers(self) -> Any:
+        """AdamW with two rates and a poly schedule after linear warm-up, per step."""
+        config = self.config
+        optimiser = torch.optim.AdamW(parameter_groups(self.segmentor, config), lr=config.lr, fused=True)
+        total = int(self.trainer.estimated_stepping_batches)
+        warmup = round(config.warmup * total)
+
+        def factor(step: int) -> float:
+            if step < warmup:
+                return (step + 1) / (warmup + 1)
+            progress = (step - warmup) / max(1, total - warmup)
+            return float((1 - min(progress, 1.0)) ** config.power)
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def parameter_groups(segmentor: Segmentor, config: TrainConfig) -> list[dict[str, Any]]:
+    """Split parameters by learning rate (backbone or not) and decay (none on norms, biases, scalars)."""
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in segmentor.named_parameters():
+        if parameter.requires_grad:
+            groups.setdefault((name.startswith("backbone."), parameter.ndim > 1), []).append(parameter)
+    return [
+        {
+            "params": parameters,
+            "lr": config.lr * (config.backbone_lr if in_backbone else 1.0),
+            "weight_decay": config.weight_decay if decays else 0.0,
+        }
+        for (in_backbone, decays), parameters in groups.items()
+    ]

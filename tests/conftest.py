@@ -1,0 +1,91 @@
+"""Shared fixtures: tiny .onnx files whose answers are known, and pictures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bridgeseg.classes import ClassSet
+
+MakeOnnx = Callable[..., Path]
+
+RGB_CLASSES = ClassSet.build(["red", "green", "blue"], palette=[(200, 30, 30), (30, 180, 60), (40, 80, 220)])
+
+
+def write_onnx(
+    path: Path,
+    *,
+    classes: ClassSet = RGB_CLASSES,
+    logits: bool = False,
+    metadata: dict[str, str | None] | None = None,
+    input_type: str = "UINT8",
+    input_shape: tuple[Any, ...] = ("batch", "height", "width", 3),
+    output_type: str | None = None,
+    rule: str = "argmax",
+    provenance: dict[str, Any] | None = None,
+) -> Path:
+    """Write a bridgeseg .onnx file without a network in it.
+
+    Rule "argmax": a pixel's class is its strongest channel (0 red, 1 green, 2 blue), the logits are the channels.
+    Rule "sum": its class is the sum of its channels, 0..765, for many classes.
+    `metadata` replaces entries of the file's metadata; None removes one.
+    """
+    onnx = pytest.importorskip("onnx")
+    helper, types = onnx.helper, onnx.TensorProto
+    ids_type = output_type or ("UINT8" if len(classes) <= 256 else "UINT16")
+    if rule == "argmax":
+        nodes = [
+            helper.make_node("Cast", ["image"], ["floats"], to=types.FLOAT),
+            helper.make_node("Transpose", ["floats"], ["logits"], perm=[0, 3, 1, 2]),
+            helper.make_node("ArgMax", ["logits"], ["ids"], axis=1, keepdims=0),
+        ]
+    else:
+        axes = helper.make_node("Constant", [], ["axes"], value=helper.make_tensor("", types.INT64, [1], [3]))
+        nodes = [
+            axes,
+            helper.make_node("Cast", ["image"], ["integers"], to=types.INT32),
+            helper.make_node("ReduceSum", ["integers", "axes"], ["ids"], keepdims=0),
+        ]
+    nodes.append(helper.make_node("Cast", ["ids"], ["classes"], to=getattr(types, ids_type)))
+    outputs = [helper.make_tensor_value_info("classes", getattr(types, ids_type), ["batch", "height", "width"])]
+    if logits:
+        outputs.append(helper.make_tensor_value_info("logits", types.FLOAT, ["batch", 3, "height", "width"]))
+    inputs = [helper.make_tensor_value_info("image", getattr(types, input_type), list(input_shape))]
+    graph = helper.make_graph(nodes, "rule", inputs, outputs)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8, producer_name="tests")
+    entries: dict[str, str | None] = {
+        "bridgeseg.format": "1",
+        "bridgeseg.classes": json.dumps(classes.to_dict()),
+        "bridgeseg.provenance": json.dumps(provenance if provenance is not None else {"method": "rule", "seed": 0}),
+    }
+    entries |= metadata or {}
+    helper.set_model_props(model, {key: value for key, value in entries.items() if value is not None})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+@pytest.fixture
+def make_onnx(tmp_path: Path) -> MakeOnnx:
+    """Return `write_onnx` with a path below `tmp_path` by default."""
+    return lambda name="model/rgb.onnx", **options: write_onnx(tmp_path / name, **options)
+
+
+@pytest.fixture(scope="session")
+def rgb_onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of rule "argmax" with logits, made once."""
+    return write_onnx(tmp_path_factory.mktemp("model") / "rgb.onnx", logits=True)
+
+
+@pytest.fixture
+def stripes() -> np.ndarray:
+    """Return a picture (40, 60, 3) with three stripes, the classes 0, 1, 2 of the rule "argmax" from left to right."""
+    picture = np.zeros((40, 60, 3), np.uint8)
+    for index in range(3):
+        picture[:, 20 * index : 20 * (index + 1), index] = 180 + 20 * index
+    return picture

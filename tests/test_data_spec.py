@@ -1,0 +1,430 @@
+"""data.yaml: what is accepted, and what every refusal says."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from bridgeseg.data.spec import DataSpec, subset
+from bridgeseg.errors import ConfigError, DataError, InputError
+
+SHARED = Path(__file__).parents[1].parent / "shared"
+PLAIN = "path: .\ntrain: images/train\nval: images/val\nnames: [sky, road, car]\nmasks_dir: masks\n"
+
+
+def put(root: Path, name: str, mode: str = "RGB", size: tuple[int, int] = (6, 4)) -> Path:
+    """Write a small picture (width, height) and return its path."""
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new(mode, size).save(path)
+    return path
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    for split, stems in {"train": "cab", "val": "d"}.items():
+        for stem in stems:
+            put(tmp_path, f"images/{split}/{stem}.jpg")
+            put(tmp_path, f"masks/{split}/{stem}.png", "L")
+    (tmp_path / "data.yaml").write_text(PLAIN)
+    return tmp_path
+
+
+def load(root: Path, text: str) -> DataSpec:
+    (root / "data.yaml").write_text(text)
+    return DataSpec.load(root / "data.yaml")
+
+
+def refused(root: Path, text: str) -> str:
+    with pytest.raises(DataError) as caught:
+        load(root, text)
+    assert "data.yaml" in str(caught.value)
+    assert caught.value.fix
+    return str(caught.value)
+
+
+def unlisted(spec: DataSpec, split: str = "train") -> str:
+    with pytest.raises(DataError) as caught:
+        spec.samples(split)
+    assert caught.value.fix
+    return str(caught.value)
+
+
+def test_reads_classes_and_sorted_pairs(dataset: Path) -> None:
+    spec = DataSpec.load(dataset / "data.yaml")
+    assert spec.classes.names == ("sky", "road", "car")
+    assert spec.root == dataset.resolve()
+    pairs = [
+        (s.image.relative_to(spec.root).as_posix(), s.mask.relative_to(spec.root).as_posix())
+        for s in spec.samples("train")
+    ]
+    assert pairs == [(f"images/train/{s}.jpg", f"masks/train/{s}.png") for s in "abc"]
+    assert len(spec.samples("val")) == 1
+
+
+def test_a_folder_stands_for_its_data_yaml(dataset: Path) -> None:
+    assert DataSpec.load(dataset) == DataSpec.load(dataset / "data.yaml")
+
+
+def test_defaults_path_and_masks_dir(dataset: Path) -> None:
+    spec = load(dataset, "train: images/train\nnames: [a]\n")
+    assert (spec.root, spec.masks_dir, len(spec.samples("train"))) == (dataset.resolve(), "masks", 3)
+
+
+def test_path_counts_from_the_yaml_file_not_from_here(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (dataset / "conf").mkdir()
+    (dataset / "conf" / "my.yaml").write_text(PLAIN.replace("path: .", "path: .."))
+    monkeypatch.chdir(dataset / "conf")
+    assert len(DataSpec.load("my.yaml").samples("train")) == 3
+
+
+@pytest.mark.parametrize(
+    ("train", "count"),
+    [
+        ("images", 4),
+        ("[images/train, images/val]", 4),
+        ("images/train/", 3),
+        ("./images/../images/val", 1),
+        ("list.txt", 2),
+    ],
+)
+def test_forms_of_a_split(dataset: Path, train: str, count: int) -> None:
+    (dataset / "list.txt").write_text("images/train/b.jpg\n\n./images/val/d.jpg\n")
+    assert len(load(dataset, f"train: {train}\nnames: [a]\n").samples("train")) == count
+
+
+def test_dotted_lines_of_a_list_count_from_the_list(dataset: Path) -> None:
+    (dataset / "images" / "some.txt").write_text("./train/b.jpg\n")
+    assert len(load(dataset, "train: images/some.txt\nnames: [a]\n").samples("train")) == 1
+
+
+def test_absolute_places_inside_the_root_are_fine_through_links_too(
+    dataset: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    link = tmp_path_factory.mktemp("links") / "data"
+    link.symlink_to(dataset, target_is_directory=True)
+    spec = load(dataset, f"path: {link}\ntrain: {link / 'images' / 'train'}\nnames: [a]\n")
+    assert len(spec.samples("train")) == 3
+    assert spec.to_dict()["splits"] == {"train": ["images/train"]}
+
+
+def test_the_last_folder_images_is_replaced(tmp_path: Path) -> None:
+    put(tmp_path, "images/2024/images/x/a.png")
+    put(tmp_path, "images/2024/gt/ids/x/a.png", "L")
+    spec = load(tmp_path, "train: images/2024/images\nmasks_dir: gt/ids\nnames: [a]\n")
+    assert [s.mask.relative_to(spec.root).as_posix() for s in spec.samples("train")] == ["images/2024/gt/ids/x/a.png"]
+
+
+@pytest.mark.parametrize("suffix", [".PNG", ".bmp", ".tif"])
+def test_mask_suffixes(tmp_path: Path, suffix: str) -> None:
+    put(tmp_path, "images/a.JPG")
+    put(tmp_path, f"masks/a{suffix}", "L")
+    assert load(tmp_path, "train: images\nnames: [a]\n").samples("train")[0].mask.name == f"a{suffix}"
+
+
+def test_names_by_id_in_any_order_and_as_numbers(dataset: Path) -> None:
+    assert load(dataset, "train: images/train\nnames: {1: b, 0: a}\nnc: 2\n").classes.names == ("a", "b")
+    assert load(dataset, "train: images/train\nnames: [0, 1]\n").classes.names == ("0", "1")
+
+
+def test_prompts_and_palette_by_name_or_id(dataset: Path) -> None:
+    spec = load(
+        dataset, PLAIN + "prompts: {road: [street, 'a road'], 2: a car}\npalette: {car: [1, 2, 3], 0: '#0a0B0c'}\n"
+    )
+    assert spec.classes.prompts == (("sky",), ("street", "a road"), ("a car",))
+    assert (spec.classes.palette[2], spec.classes.palette[0]) == ((1, 2, 3), (10, 11, 12))
+
+
+def test_label_map_by_value_and_by_colour(dataset: Path) -> None:
+    assert load(dataset, PLAIN + "label_map: {7: road, 8: 2, 0: null, 255: sky}\n").label_map == {
+        7: 1,
+        8: 2,
+        0: 255,
+        255: 0,
+    }
+    spec = load(dataset, PLAIN + "label_map: {'#804080': road, '#000000': null}\n")
+    assert (spec.label_map, spec.colour_map) == (None, {0x804080: 1, 0: 255})
+
+
+def test_ultralytics_keys_are_understood_or_let_pass(dataset: Path) -> None:
+    text = (
+        PLAIN
+        + "nc: 3\ndownload: |\n  import os\nchannels: 3\nkpt_shape: [17, 3]\ntest:\n"
+        + "label_mapping: {-1: ignore_label, 7: 0, 2: 255}\n"
+    )
+    spec = load(dataset, text)
+    assert spec.label_map == {0: 0, 1: 1, 2: 255, 7: 0}
+    assert set(spec.splits) == {"train", "val"}
+
+
+def test_more_than_255_classes_ignore_65535(dataset: Path) -> None:
+    spec = load(
+        dataset,
+        "train: images/train\nnames: [" + ",".join(f"c{i}" for i in range(300)) + "]\nlabel_map: {9: 299, 8: null}\n",
+    )
+    assert spec.label_map == {9: 299, 8: 65535}
+
+
+def test_to_dict_is_json_and_names_no_folder(dataset: Path) -> None:
+    spec = load(dataset, PLAIN + f"test: {dataset / 'images' / 'val'}\nlabel_map: {{7: road}}\n")
+    data = json.loads(json.dumps(spec.to_dict()))
+    assert str(dataset) not in json.dumps(data)
+    assert data["label_map"] == {"7": 1}
+    assert data["splits"]["test"] == ["images/val"]
+    assert len(data["sha256"]) == 64
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("promts: {a: b}\n", "unknown key 'promts'; did you mean 'prompts'?"),
+        ("3: x\n", "unknown key 3"),
+        ("nc: 4\n", "`nc` is 4 but `names` has 3 classes"),
+        ("masks_dir: ../other\n", "inside the dataset"),
+        ("masks_dir: /masks\n", "inside the dataset"),
+        ("masks_dir: [a]\n", "`masks_dir` must be a path"),
+        ("prompts: [a]\n", "`prompts` must map classes"),
+        ("prompts: {rode: street}\n", "which is no class; did you mean 'road'?"),
+        ("prompts: {road: []}\n", "a phrase or a list of phrases"),
+        ("prompts: {road: [yes]}\n", "a phrase or a list of phrases, found [True]"),
+        ("palette: {road: [1, 2]}\n", "three numbers of 0..255"),
+        ("palette: {road: [1, 2, 256]}\n", "three numbers of 0..255"),
+        ("palette: [[1, 2, 3]]\n", "1 colours for 3 classes"),
+        ("palette: red\n", "`palette` must list 3 colours"),
+        ("label_map: {7: rode}\n", "did you mean 'road'?"),
+        ("label_map: {7: 3}\n", "an id of 0..2"),
+        ("label_map: {7: true}\n", "refers to class True"),
+        ("label_map: {-1: 0}\n", "mask value -1"),
+        ("label_map: {70000: 0}\n", "mask value 70000"),
+        ("label_map: {7: 0, '#000000': 1}\n", "all numbers of 0..65535, or all colours"),
+        ("label_map: {'#aabbcc': 0, '#AABBCC': 1}\n", "lists a colour twice"),
+        ("label_map: {}\n", "must map mask values"),
+        ("label_map: {7: 0}\nlabel_mapping: {7: 0}\n", "both `label_map` and `label_mapping`"),
+        ("test: 3\n", "`test` must be a path"),
+        ("test: []\n", "`test` is an empty list"),
+        ('test: "a\\0b"\n', "`test` must be a path"),
+        ("names: [a]\n", "key 'names' is given twice (lines 4 and 6)"),
+        ("a: [\n", "not valid YAML"),
+        ("a: !!python/object/apply:os.system ['true']\n", "not valid YAML"),
+        ("a: 2001-99-99\n", "put it in quotes"),
+        ("a: &x [*x]\n", "contains itself"),
+        ("\ttab: x\n", "not valid YAML"),
+    ],
+)
+def test_refusals_of_the_file(dataset: Path, change: str, says: str) -> None:
+    base = PLAIN.replace("masks_dir: masks\n", "") if "masks_dir" in change else PLAIN
+    assert says in refused(dataset, base + change)
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        ("", "must list the classes, found nothing"),
+        ("names: []", "must list the classes"),
+        ("names: sky", "must list the classes, found 'sky'"),
+        ("names: {1: sky, 2: road}", "the ids of `names` must be 0 to 1"),
+        ("names: {0: sky, 2: road}", "the ids of `names` must be 0 to 1"),
+        ("names: {a: sky}", "the ids of `names` must be 0 to 0"),
+        ("names: [yes, no]", "class 0 is read as true/false"),
+        ("names: [sky, null]", "class 1 is read as nothing"),
+        ("names: [sky, ' ']", "class 1 is empty"),
+        ("names: [sky, 'sky ']", "class names repeat: ['sky']"),
+        ("names: [sky, [road]]", "class 1 is read as a list"),
+    ],
+)
+def test_refusals_of_names(dataset: Path, names: str, says: str) -> None:
+    assert says in refused(dataset, f"train: images/train\n{names}\n")
+
+
+def test_refusals_of_the_document(dataset: Path) -> None:
+    assert "found nothing" in refused(dataset, "")
+    assert "found a list" in refused(dataset, "- a\n")
+    assert "none of train, val and test" in refused(dataset, "names: [a]\n")
+    assert "write `path: .`" in refused(dataset, PLAIN.replace("path: .", "path: missing"))
+    (dataset / "data.yaml").write_bytes(b"names: [\xff\xfe]")
+    with pytest.raises(DataError, match="not UTF-8"):
+        DataSpec.load(dataset)
+    with pytest.raises(DataError, match="found nothing"):
+        DataSpec.load(dataset / "other.yaml")
+
+
+def test_explosions_end_quickly(dataset: Path) -> None:
+    levels = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n"
+    for level in range(1, 9):
+        levels += f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 9)}]\n"
+    assert "without anchors" in refused(dataset, levels)
+    merges = "a0: &a0 {k: v}\n" + "".join(
+        f"a{level}: &a{level} {{<<: [{', '.join([f'*a{level - 1}'] * 9)}]}}\n" for level in range(1, 9)
+    )
+    assert "without anchors" in refused(dataset, merges)
+    assert "nested too deeply" in refused(dataset, "a: " + "[" * 20_000)
+    assert "larger than 1,000,000 bytes" in refused(dataset, "#" * 1_000_001)
+
+
+def test_a_harmless_anchor_is_allowed(dataset: Path) -> None:
+    spec = load(dataset, PLAIN + "prompts: {sky: &p [above], road: *p}\n")
+    assert spec.classes.prompts[1] == ("above",)
+
+
+def test_missing_masks_are_counted_and_named(dataset: Path) -> None:
+    for stem in "ac":
+        (dataset / "masks" / "train" / f"{stem}.png").unlink()
+    message = unlisted(DataSpec.load(dataset))
+    assert "2 of 3 images have no mask" in message
+    assert "images/train/a.jpg (no masks/train/a.png)" in message
+    assert "'masks'" in message
+
+
+def test_polygon_datasets_are_told_so(dataset: Path) -> None:
+    (dataset / "masks").rename(dataset / "labels")
+    assert "polygons, which are not read" in unlisted(DataSpec.load(dataset))
+
+
+def test_unknown_and_empty_splits(dataset: Path) -> None:
+    spec = DataSpec.load(dataset)
+    assert "no split 'trian'; did you mean 'train'?" in unlisted(spec, "trian")
+    assert "no split 'test'" in unlisted(spec, "test")
+    for path in (dataset / "images" / "val").iterdir():
+        path.rename(path.with_suffix(".heic"))
+    assert "only files of other kinds: .heic" in unlisted(spec, "val")
+    assert "neither a folder nor a .txt file" in unlisted(load(dataset, PLAIN.replace("images/train", "nowhere")))
+
+
+def test_broken_lists(dataset: Path) -> None:
+    spec = load(dataset, PLAIN.replace("images/train", "list.txt"))
+    for text, says in {
+        "\n": "names no images",
+        "images/train/a.jpg\nimages/train/z.jpg\n": "1 of 2 listed images do not exist: images/train/z.jpg",
+        "images/train/a.jpg\nimages/train/../train/a.jpg\n": "1 images are listed twice: images/train/a.jpg",
+        "readme.md\n": "is no image",
+        "images/train/" + "x" * 5000 + ".jpg\n": "cannot be followed",
+        "../a.jpg\n": "outside the dataset root",
+    }.items():
+        (dataset / "list.txt").write_text(text)
+        assert says in unlisted(spec)
+
+
+def test_ambiguous_pairs_are_refused(dataset: Path) -> None:
+    put(dataset, "images/train/a.png")
+    assert "share the mask masks/train/a.png" in unlisted(DataSpec.load(dataset))
+    put(dataset, "masks/val/d.bmp", "L")
+    assert "has 2 masks: d.bmp, d.png" in unlisted(DataSpec.load(dataset), "val")
+
+
+def test_images_need_a_folder_called_images(tmp_path: Path) -> None:
+    put(tmp_path, "pictures/a.jpg")
+    assert "no folder named 'images'" in unlisted(load(tmp_path, "train: pictures\nnames: [a]\n"))
+
+
+def test_nothing_leads_outside_the_root(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    outside = tmp_path_factory.mktemp("outside")
+    put(outside, "images/a.jpg")
+    for place in ("..", str(outside), f"images/../../{outside.name}"):
+        assert "outside the dataset root" in unlisted(load(dataset, PLAIN.replace("images/train", place)))
+    (dataset / "images" / "out").symlink_to(outside / "images", target_is_directory=True)
+    assert "outside the dataset root" in unlisted(load(dataset, PLAIN.replace("images/train", "images/out")))
+    assert "link to a folder" in unlisted(load(dataset, PLAIN.replace("images/train", "images")))
+
+
+def test_link_loops_end(dataset: Path) -> None:
+    (dataset / "images" / "loop").symlink_to(dataset / "images" / "loop")
+    assert "images/loop" in unlisted(load(dataset, PLAIN.replace("images/train", "images/loop")))
+    (dataset / "images" / "loop").unlink()
+    (dataset / "images" / "loop").symlink_to(dataset / "images", target_is_directory=True)
+    assert "link to a folder" in unlisted(load(dataset, PLAIN.replace("images/train", "images")))
+
+
+def test_linked_files_and_odd_names_are_fine(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    outside = put(tmp_path_factory.mktemp("outside"), "x.jpg")
+    for name in ("-rf", "zwölf 12", "new\nline"):
+        (dataset / "images" / "val" / f"{name}.jpg").symlink_to(outside)
+        put(dataset, f"masks/val/{name}.png", "L")
+    spec = DataSpec.load(dataset)
+    assert len(spec.samples("val")) == 4
+    (dataset / "masks" / "val" / "new\nline.png").unlink()
+    assert "\\n" in unlisted(spec, "val")
+
+
+def test_hidden_files_are_no_images(dataset: Path) -> None:
+    (dataset / "images" / "train" / "._a.jpg").write_bytes(b"resource fork")
+    assert len(DataSpec.load(dataset).samples("train")) == 3
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the superuser may read everything")
+def test_unreadable_folder(dataset: Path) -> None:
+    (dataset / "masks" / "train").chmod(0)
+    try:
+        assert "cannot be read" in unlisted(DataSpec.load(dataset))
+    finally:
+        (dataset / "masks" / "train").chmod(0o755)
+
+
+@given(st.integers(1, 400), st.integers(0, 5), st.floats(0.001, 1.0), st.floats(0.001, 1.0))
+def test_subsets_nest_keep_order_and_are_never_empty(count: int, seed: int, first: float, second: float) -> None:
+    items = list(range(count))
+    small, large = subset(items, min(first, second), seed), subset(items, max(first, second), seed)
+    assert set(small) <= set(large)
+    assert small == sorted(small)
+    assert len(small) == max(1, int(count * min(first, second) + 0.5))
+    assert subset(items, 1.0, seed) == items
+
+
+def test_subset_is_fixed_for_ever() -> None:
+    assert subset(range(20), 0.25, 0) == [4, 7, 9, 15, 18]
+    assert subset(range(20), 0.25, 1) != subset(range(20), 0.25, 0)
+    for fraction in (0.0, -1.0, 1.01, float("nan")):
+        with pytest.raises(ConfigError, match="fraction"):
+            subset([1], fraction)
+
+
+KEYS = st.sampled_from(
+    ["path", "train", "val", "names", "nc", "masks_dir", "prompts", "palette", "label_map", "label_mapping"]
+)
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from(["images/train", ".", "#000000"]),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.integers(-1, 4) | st.text(max_size=4), inner, max_size=4)
+    ),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.dictionaries(KEYS, VALUES, max_size=8) | VALUES)
+def test_any_document_loads_or_is_refused_in_words(dataset: Path, document: object) -> None:
+    path = dataset / "fuzz.yaml"
+    path.write_text(yaml.safe_dump(document, allow_unicode=True), encoding="utf-8", errors="replace")
+    try:
+        spec = DataSpec.load(path)
+        spec.samples(next(iter(spec.splits)))
+    except InputError as error:
+        assert error.fix  # noqa: PT017 - loading may also succeed
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=200) | st.text("abnmes: []{}&*!<>|-#'\"\n\t012?,", max_size=80).map(str.encode))
+def test_any_bytes_load_or_are_refused_in_words(dataset: Path, data: bytes) -> None:
+    path = dataset / "fuzz.yaml"
+    path.write_bytes(data)
+    with pytest.raises(DataError):
+        DataSpec.load(path)
+
+
+@pytest.mark.skipif(not (SHARED / "data" / "camvid" / "data.yaml").is_file(), reason="CamVid is not here")
+def test_camvid() -> None:
+    spec = DataSpec.load(SHARED / "data" / "camvid")
+    assert [len(spec.samples(split)) for split in ("train", "val", "test")] == [367, 101, 233]
+    assert len(spec.classes) == 11
+    assert spec.classes.prompts[9] == ("person",)
