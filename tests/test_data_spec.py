@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -420,6 +421,24 @@ def test_any_bytes_load_or_are_refused_in_words(dataset: Path, data: bytes) -> N
     path.write_bytes(data)
     with pytest.raises(DataError):
         DataSpec.load(path)
+
+
+def test_the_page_about_data_is_true(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "data.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    full, colours = (
+        load(dataset, examples[0]),
+        load(dataset, "train: images/train\nnames: [road, car, pedestrian]\n" + examples[1]),
+    )
+    assert full.label_map == {7: 0, 26: 1, 24: 2, 0: 255}
+    assert set(colours.colour_map or {}) == {0x804080, 0x00008E, 0xDC143C, 0}
+    monkeypatch.chdir(dataset)
+    names: dict[str, object] = {}
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(block, names)
+    image, mask = names["image"], names["mask"]
+    assert (tuple(image.shape), tuple(mask.shape)) == ((3, 32, 32), (32, 32))  # type: ignore[attr-defined]
+    assert names["stats"].pixels.tolist() == [5544, 600]  # type: ignore[attr-defined]
 
 
 @pytest.mark.skipif(not (SHARED / "data" / "camvid" / "data.yaml").is_file(), reason="CamVid is not here")

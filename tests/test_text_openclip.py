@@ -165,6 +165,15 @@ def test_a_tag_brings_its_activation(files: dict[str, Path], monkeypatch: pytest
     assert "GELU" not in activations
 
 
+def test_a_file_that_bears_the_name_of_a_tag_is_not_taken_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "openai").write_bytes(b"something else")
+    monkeypatch.chdir(tmp_path)
+    assert openclip.local_source("ViT-B-16/openai") is None
+    assert openclip.local_source("ViT-B-16/./openai") == Path("openai")
+
+
 def test_a_phrase_that_does_not_fit_is_named(files: dict[str, Path], tmp_path: Path) -> None:
     spec = f"open_clip:tiny-siglike/{files['tiny-siglike']}"
     fitting, long = " ".join(["tree"] * 14), " ".join(["tree"] * 15)

@@ -44,6 +44,10 @@ def predict(
 ) -> list[Result | Failure]: ...
 @overload
 def predict(
+    sources: Picture | Iterable[Picture], model: str | Path | Model | None, out: str | Path, **options: Any
+) -> list[Record | Failure]: ...
+@overload
+def predict(
     sources: Picture | Iterable[Picture], model: str | Path | Model | None = ..., *, out: str | Path, **options: Any
 ) -> list[Record | Failure]: ...
 def predict(

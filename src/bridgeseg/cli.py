@@ -92,7 +92,7 @@ def predict(
     batch = Batch(sources, out, recursive=recursive, overlay=overlay)
     network = api.load(model, threads=threads)
     items = batch.run(network, max_size=max_size, max_pixels=max_pixels)
-    failed = console.report(items, batch.total, network.classes, as_json=as_json, quiet=quiet)
+    failed = console.report(items, batch.total, network.classes, out, as_json=as_json, quiet=quiet)
     if failed:
         raise typer.Exit(1 if failed < batch.total else 2)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -35,9 +36,15 @@ def print_json(value: Any) -> None:
 
 
 def report(
-    items: Iterable[Record | Failure], total: int, classes: ClassSet, *, as_json: bool = False, quiet: bool = False
+    items: Iterable[Record | Failure],
+    total: int,
+    classes: ClassSet,
+    folder: Path,
+    *,
+    as_json: bool = False,
+    quiet: bool = False,
 ) -> int:
-    """Print what was done for each picture as it happens, with a progress bar if there are many.
+    """Print what was done for each picture as it happens, with a progress bar if there are many, and where it went.
 
     Returns:
         How many failed.
@@ -60,6 +67,8 @@ def report(
                 done += 1
                 _print_record(item, classes, shared, many=total > 1, as_json=as_json, quiet=quiet)
             bar.advance(task)
+    if done and total > 1 and not quiet and not as_json:
+        console.print(f"results: {printable(folder)}", markup=False, highlight=False, soft_wrap=True)
     if failed and total > 1:
         console.print(f"{failed} of {total} failed, {done} done", highlight=False, soft_wrap=True)
     return failed

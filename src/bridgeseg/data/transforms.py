@@ -68,7 +68,7 @@ class TrainTransform:
         anchor = self._rare_pixel(mask, generator) if rare_draw < self.config.rare_class_prob else None
         top, left, crop = self._choose(mask, rows, cols, anchor, generator)
         region = image[:, top : top + rows.source, left : left + cols.source]
-        pixels = v2.resize_image(region, [rows.target, cols.target], InterpolationMode.BILINEAR, antialias=True)
+        pixels = _resize(region, rows.target, cols.target)
         if flip_draw < self.config.flip:
             pixels, crop = pixels.flip(-1), crop.flip(-1)
         pixels = photometric(pixels, self.config, generator)
@@ -147,6 +147,17 @@ class Extent:
     def nearest(self, start: int) -> Tensor:
         """Return the source index of every target pixel: the one its centre falls into."""
         return start + ((torch.arange(self.target) * 2 + 1) * self.source) // (2 * self.target)
+
+
+def _resize(image: Tensor, height: int, width: int) -> Tensor:
+    """Return uint8 (3, height, width), bilinear with antialiasing.
+
+    The colours of a pixel are laid side by side first: of torch's two kernels this picks the same one for every input,
+    and the other one fails on pictures that shrink to a single pixel.
+    """
+    interleaved = image.permute(1, 2, 0).contiguous().permute(2, 0, 1)
+    resized: Tensor = v2.resize_image(interleaved, [height, width], InterpolationMode.BILINEAR, antialias=True)
+    return resized
 
 
 def _checked(class_weights: Sequence[float]) -> Tensor:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -146,9 +147,9 @@ def count_split(
     `count_split(p, samples[0::2], spec) + count_split(p, samples[1::2], spec)`.
     """
     counts = ConfusionMatrix(len(spec.classes), spec.classes.ignore_index)
-    with _progress_bar(progress) as bar:
+    with _progress_bar(progress) as bar, closing(_read_ahead(samples, spec)) as pairs:
         task = bar.add_task("evaluate", total=len(samples), miou="")
-        for sample, image, truth in _read_ahead(samples, spec):
+        for sample, image, truth in pairs:
             prediction = predict_classes(predictor, image, mode)
             counts.update(prediction, truth, where=sample.mask)
             if on_image is not None:
@@ -216,7 +217,7 @@ def _output_folder(folder: Path) -> Path:
     return folder
 
 
-def _read_ahead(samples: Sequence[Sample], spec: DataSpec) -> Iterator[tuple[Sample, NDArray[np.uint8], Ids]]:
+def _read_ahead(samples: Sequence[Sample], spec: DataSpec) -> Generator[tuple[Sample, NDArray[np.uint8], Ids]]:
     """Yield samples with image and truth, in order, decoding the next few in a background thread."""
     waiting: deque[Future[tuple[Sample, NDArray[np.uint8], Ids]]] = deque()
     pool = ThreadPoolExecutor(1, thread_name_prefix="read-ahead")

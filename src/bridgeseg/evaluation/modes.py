@@ -102,7 +102,8 @@ class EvalMode:
         if name not in MODES:
             raise ConfigError(f"unknown mode {name!r}; {nearest(name, MODES)}", where="mode")
         if name == "slide" and window is None:
-            raise ConfigError("sliding windows need a size", where="window", fix="give height and width, e.g. 512 512")
+            fix = "give height and width, e.g. --window 512x512"
+            raise ConfigError("sliding windows need a size", where="window", fix=fix)
         if name == "whole" and window is not None:
             raise ConfigError(
                 "a window goes with sliding windows", where="window", fix="choose mode `slide`, or drop it"

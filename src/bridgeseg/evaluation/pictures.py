@@ -107,8 +107,8 @@ def _shrunk(example: Example) -> Example:
     factor = PANEL_PIXELS / max(height, width)
     if factor >= 1:
         return example
-    rows = np.minimum(np.arange(round(height * factor)) / factor, height - 1).astype(int)
-    columns = np.minimum(np.arange(round(width * factor)) / factor, width - 1).astype(int)
+    rows = np.minimum(np.arange(max(1, round(height * factor))) / factor, height - 1).astype(int)
+    columns = np.minimum(np.arange(max(1, round(width * factor))) / factor, width - 1).astype(int)
     image = Image.fromarray(example.image).resize((len(columns), len(rows)), Image.Resampling.BOX)
     chosen = np.ix_(rows, columns)
     return Example(example.name, np.asarray(image), example.truth[chosen], example.prediction[chosen])

@@ -19,8 +19,8 @@ DEFAULT_MAX_PIXELS = 200_000_000
 """Pictures of more pixels than this are refused: a file of a few kilobytes can claim any size."""
 
 # Only raster formats that Pillow decodes by itself: others run helpers (EPS starts Ghostscript) or hold no photos. The
-# first five are loaded with Pillow; AVIF stands last because older Pillow releases do not know it.
-FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "MPO", "WEBP", "TIFF", "JPEG2000", "AVIF")
+# first five are loaded with Pillow, the others on need.
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "WEBP", "TIFF", "JPEG2000", "AVIF")
 SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".bmp", ".dib", ".gif", ".ppm", ".pgm", ".pbm", ".pnm"}
     | {".webp", ".tif", ".tiff", ".jp2", ".j2k", ".avif"}
@@ -46,8 +46,10 @@ def read_image(path: str | Path, max_pixels: int = DEFAULT_MAX_PIXELS) -> Pixels
         with _open(path, max_pixels) as image:
             image.load()
             return np.array(_to_rgb(_turned(image)))
-    except InputError:
-        raise
+    except InputError as error:
+        if error.where is not None:
+            raise
+        raise DataError(error.message, where=path, fix=error.fix) from error
     except UnidentifiedImageError as error:
         found = "the file is empty" if path.stat().st_size == 0 else "not a picture in a known format"
         raise DataError(found, where=path, fix=f"give one of {', '.join(FORMATS)}") from error
@@ -92,6 +94,8 @@ def _open(path: Path, max_pixels: int) -> Image.Image:
         theirs, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
             image = Image.open(path, formats=FORMATS)
+        except KeyError as error:  # the last format is one that this Pillow does not have, and no other fits
+            raise UnidentifiedImageError(str(path)) from error
         finally:
             Image.MAX_IMAGE_PIXELS = theirs
     width, height = image.size

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -130,4 +131,5 @@ def _save(image: Image.Image, path: Path, kind: str, **options: Any) -> None:
             f"cannot be written: {error.strerror or error}", where=path, fix="free some space, or choose another --out"
         ) from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # it is in place, or was never made
+            part.unlink()

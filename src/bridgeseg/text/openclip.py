@@ -86,15 +86,15 @@ def local_source(name: str) -> Path | None:
                 "no such folder", where=path, fix="give a folder with open_clip_config.json and weights"
             )
         return path
-    if weights and path.is_file():
-        return path
-    if path.suffix in WEIGHTS or "/" in weights or "\\" in weights:
+    if path.suffix not in WEIGHTS and "/" not in weights and "\\" not in weights:
+        return None  # a tag, even if a file in the current folder happens to bear its name
+    if not path.is_file():
         raise ModelFileError(
             f"no such weights file for {model}",
             where=path,
             fix=f"check the path; an absolute one gives two slashes: open_clip:{model}//folder/file.safetensors",
         )
-    return None
+    return path
 
 
 def load_tower(name: str) -> TextTower:

@@ -1,0 +1,244 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bridgeseg import __version__, api, arguments
+from bridgeseg.cli import main
+from bridgeseg.console import printable
+from bridgeseg.errors import ConfigError, ModelFileError
+
+
+@pytest.fixture
+def photo(tmp_path: Path, stripes: np.ndarray) -> Path:
+    path = tmp_path / "photo.png"
+    Image.fromarray(stripes).save(path)
+    return path
+
+
+def run(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, str]:
+    code = main([str(word) for word in words])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+class TestPredict:
+    def test_one_picture(self, capsys: Any, rgb_onnx: Path, photo: Path, tmp_path: Path) -> None:
+        code, out, err = run(capsys, "predict", photo, "--model", rgb_onnx, "--out", tmp_path / "out")
+        assert (code, err) == (0, "")
+        assert "red    33 %" in out
+        assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["photo_mask.png", "photo_overlay.jpg"]
+
+    def test_json_is_one_object_a_line(self, capsys: Any, rgb_onnx: Path, photo: Path, tmp_path: Path) -> None:
+        bad = tmp_path / "bad.png"
+        bad.write_text("no picture")
+        code, out, err = run(
+            capsys, "predict", photo, bad, "-m", rgb_onnx, "-o", tmp_path / "out", "--json", "--no-overlay"
+        )
+        good, failed = (json.loads(line) for line in out.splitlines())
+        assert code == 1
+        assert good == {
+            "source": str(photo),
+            "mask": str(tmp_path / "out" / "photo_mask.png"),
+            "overlay": None,
+            "width": 60,
+            "height": 40,
+            "areas": {"red": 0.333333, "green": 0.333333, "blue": 0.333333},
+        }
+        assert failed["source"] == str(bad)
+        assert "not a picture" in failed["error"]
+        assert err == "1 of 2 failed, 1 done\n"
+
+    def test_many_pictures_one_bad(self, capsys: Any, rgb_onnx: Path, photo: Path, tmp_path: Path) -> None:
+        code, out, err = run(capsys, "predict", tmp_path, f"{tmp_path}/*.jpg", "-m", rgb_onnx, "-o", tmp_path / "out")
+        assert code == 1
+        assert out == f"{photo}: red 33 %, green 33 %, blue 33 %\n"
+        assert "no picture matches" in err
+        assert f"results: {tmp_path / 'out'}\n1 of 2 failed, 1 done\n" in err
+
+    @pytest.mark.parametrize(
+        ("words", "text"),
+        [
+            (["missing.jpg"], "there is no such file"),
+            (["missing.jpg", "gone.jpg"], "2 of 2 failed"),
+            ([".", "--out", "."], "cannot go into a folder of pictures"),
+            (["photo.png", "--model", "missing.onnx"], "no such model file"),
+            (["photo.png", "--max-pixels", "10"], "--max-pixels 2400"),
+            (["photo.png", "--threads", "0"], "threads"),
+            (["photo.png", "--nonsense"], "nonsense"),
+            ([], "SOURCES"),
+        ],
+    )
+    def test_mistakes_exit_with_2_and_no_traceback(
+        self, capsys: Any, rgb_onnx: Path, photo: Path, monkeypatch: Any, words: list[str], text: str
+    ) -> None:
+        monkeypatch.chdir(photo.parent)
+        model = [] if "--model" in words else ["--model", rgb_onnx]
+        code, out, err = run(capsys, "predict", *words, *model)
+        assert (code, out) == (2, "")
+        assert text in err
+        assert "Traceback" not in err
+
+    def test_debug_shows_where(self, monkeypatch: pytest.MonkeyPatch, photo: Path) -> None:
+        words = ["predict", str(photo), "--model", "missing.onnx"]
+        with pytest.raises(ModelFileError, match="no such model file"):
+            main([*words, "--debug"])
+        monkeypatch.setenv("BRIDGESEG_DEBUG", "1")
+        with pytest.raises(ModelFileError):
+            main(words)
+        monkeypatch.setenv("BRIDGESEG_DEBUG", "0")
+        assert main(words) == 2
+
+    def test_own_mistakes_are_one_line(self, capsys: Any, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def broken(*_: Any, **__: Any) -> None:
+            raise ZeroDivisionError("by zero")
+
+        monkeypatch.setattr(api, "load", broken)
+        code, _, err = run(capsys, "predict", photo)
+        assert code == 1
+        assert err.startswith("error: ZeroDivisionError: by zero\n  fix:")
+
+    def test_quiet(self, capsys: Any, rgb_onnx: Path, photo: Path, tmp_path: Path) -> None:
+        words = ("predict", photo, photo, "-m", rgb_onnx, "-o", tmp_path / "out", "--quiet")
+        assert run(capsys, *words) == (0, "", "")
+
+    def test_odd_names(self, capsys: Any, rgb_onnx: Path, photo: Path, tmp_path: Path, monkeypatch: Any) -> None:
+        monkeypatch.chdir(tmp_path)
+        for name in ("-x.png", "new\nline [bold].png"):
+            photo.with_name(name).write_bytes(photo.read_bytes())
+        words = ["--model", rgb_onnx, "--", "-x.png", "new\nline [bold].png"]
+        code, out, _ = run(capsys, "predict", *words)
+        assert code == 0
+        assert out.splitlines()[1].startswith("new\\nline [bold].png: red 33 %")
+        assert (tmp_path / "out" / "-x_mask.png").is_file()
+
+
+def test_info(capsys: Any, rgb_onnx: Path) -> None:
+    code, out, _ = run(capsys, "info", "--model", rgb_onnx)
+    assert code == 0
+    assert "green" in out
+    assert "image uint8 (batch, height, width, 3)" in out
+    code, out, _ = run(capsys, "info", "--model", rgb_onnx, "--json")
+    facts = json.loads(out)
+    assert [entry["name"] for entry in facts["classes"]] == ["red", "green", "blue"]
+    assert facts["provenance"] == {"method": "rule", "seed": 0}
+
+
+class TestWrappers:
+    """train, evaluate and export hand their options on, and print what comes back."""
+
+    @pytest.fixture
+    def calls(self, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+        class Answer:
+            folder, epoch = Path("run"), 3
+
+            def to_dict(self) -> dict[str, Any]:
+                return {"miou": 0.5}
+
+            def table(self) -> str:
+                return "the table"
+
+        Answer.scores = Answer()  # type: ignore[attr-defined]
+        seen: list[dict[str, Any]] = []
+
+        def answer(**options: Any) -> Answer:
+            seen.append(options)
+            return Answer()
+
+        for name in ("train", "evaluate", "export"):
+            monkeypatch.setattr(api, name, answer)
+        return seen
+
+    def test_train(self, capsys: Any, calls: list[dict[str, Any]]) -> None:
+        words = "train --data d.yaml --out run --method none --crop 192x256 --no-ema --epochs 2 --dice 0.5 --json"
+        code, out, _ = run(capsys, *words.split(), "--set", "lr=1e-3", "--set", "loss.class_weights=true")
+        assert code == 0
+        assert json.loads(out) == {"run": "run", "epoch": 3, "scores": {"miou": 0.5}}
+        assert calls == [
+            {
+                "data": "d.yaml",
+                "out": Path("run"),
+                "config": None,
+                "resume": False,
+                "quiet": True,
+                "model.method": "none",
+                "augment.crop_size": (192, 256),
+                "ema": 0.0,
+                "epochs": 2,
+                "loss.dice": 0.5,
+                "lr": 0.001,
+                "loss.class_weights": True,
+            }
+        ]
+
+    def test_evaluate(self, capsys: Any, calls: list[dict[str, Any]]) -> None:
+        words = "evaluate --data d.yaml --mode slide --window 360 --scales 0.5,1 --flip"
+        code, out, _ = run(capsys, *words.split())
+        assert (code, out) == (0, "the table\n")
+        assert calls[0] | {"model": None} == calls[0]
+        assert calls[0]["window"] == (360, 360)
+        assert calls[0]["scales"] == (0.5, 1.0)
+        assert calls[0]["flip"] is True
+        assert json.loads(run(capsys, "evaluate", "--data", "d.yaml", "--json")[1]) == {"miou": 0.5}
+
+    def test_export(self, capsys: Any, calls: list[dict[str, Any]], tmp_path: Path) -> None:
+        out_file = tmp_path / "a.onnx"
+        out_file.write_bytes(b"12345")
+        code, out, _ = run(capsys, "export", "--model", "run", "--out", out_file, "--logits", "--json")
+        assert (code, json.loads(out)) == (0, {"model": str(out_file), "bytes": 5})
+        assert calls == [{"model": "run", "out": out_file, "logits": True}]
+
+    def test_data_is_required(self, capsys: Any, calls: list[dict[str, Any]]) -> None:
+        assert run(capsys, "evaluate")[0] == 2
+        assert not calls
+
+
+@pytest.mark.parametrize("text", ["", "0x3", "axb", "1x2x3"])
+def test_size_refuses(text: str) -> None:
+    with pytest.raises(ConfigError, match="HEIGHTxWIDTH"):
+        arguments.size(text, "--crop")
+
+
+def test_settings() -> None:
+    pairs = ["a=1", "b=1e-3", "c=x", "d=[1, 2]", "e=null", "f=a=b"]
+    assert arguments.settings(pairs) == {"a": 1, "b": 0.001, "c": "x", "d": [1, 2], "e": None, "f": "a=b"}
+    for wrong in ("a", "=1", "a=[", "a={"):
+        with pytest.raises(ConfigError):
+            arguments.settings([wrong])
+    with pytest.raises(ConfigError, match="numbers with commas"):
+        arguments.numbers("1,two", "--scales")
+
+
+def test_printable() -> None:
+    assert printable("a\n\x1b[31m\udcff é 中") == "a\\n\\x1b[31m\\udcff é 中"
+
+
+def test_version_and_help(capsys: Any) -> None:
+    assert run(capsys, "--version") == (0, f"bridgeseg {__version__}\n", "")
+    for command in ("predict", "info", "train", "evaluate", "export"):
+        code, out, _ = run(capsys, command, "--help")
+        assert code == 0
+        assert "--debug" in out
+
+
+def test_light_half_imports_nothing_heavy(rgb_onnx: Path, photo: Path) -> None:
+    code = (
+        "import sys\n"
+        "import bridgeseg.cli\n"
+        "early = {'numpy', 'PIL', 'onnxruntime'} & set(sys.modules)\n"
+        f"bridgeseg.cli.main(['predict', {str(photo)!r}, '--model', {str(rgb_onnx)!r}, '-q'])\n"
+        "late = {'torch', 'torchvision', 'timm', 'lightning', 'onnx', 'matplotlib'} & set(sys.modules)\n"
+        "print(sorted(early), sorted(late))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=photo.parent, env=os.environ
+    )
+    assert done.stdout == "[] []\n"

@@ -1,0 +1,311 @@
+from __future__ import annotations
+
+import os
+import shutil
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from PIL import Image
+
+from bridgeseg.errors import DataError, InputError
+from bridgeseg.inference import images
+from bridgeseg.inference.images import as_pixels, read_image
+from bridgeseg.inference.sources import Failure, Source, find, survey
+
+ORIENTATION = 0x0112
+
+
+def picture(path: Path, size: tuple[int, int] = (4, 3), mode: str = "RGB") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new(mode, size).save(path)
+    return path
+
+
+def names(found: object) -> list[str]:
+    items = list(found)  # type: ignore[call-overload]
+    assert all(isinstance(item, Source) for item in items), items
+    return [item.name.as_posix() for item in items]
+
+
+def failure(*sources: object, **options: object) -> InputError:
+    (item,) = find(sources, **options)  # type: ignore[arg-type]
+    assert isinstance(item, Failure)
+    assert item.error.fix
+    return item.error
+
+
+class TestFind:
+    def test_folder_takes_pictures_in_order_and_leaves_the_rest(self, tmp_path: Path) -> None:
+        for name in ("b.JPG", "a.png", ".hidden.png", "sub/c.png"):
+            picture(tmp_path / name)
+        (tmp_path / "notes.txt").write_text("no picture")
+        assert names(find([tmp_path])) == ["a.png", "b.JPG"]
+        assert names(find([tmp_path], recursive=True)) == ["a.png", "b.JPG", "sub/c.png"]
+
+    def test_folder_is_listed_only_when_its_turn_comes(self, tmp_path: Path) -> None:
+        first, second = picture(tmp_path / "1" / "a.png").parent, tmp_path / "2"
+        second.mkdir()
+        found = find([first, second])
+        assert isinstance(next(found), Source)
+        picture(second / "late.png")
+        assert names(found) == ["late.png"]
+
+    def test_loop_of_links_ends(self, tmp_path: Path) -> None:
+        picture(tmp_path / "a.png")
+        (tmp_path / "loop").symlink_to(tmp_path, target_is_directory=True)
+        (tmp_path / "self.png").symlink_to(tmp_path / "self.png")
+        assert names(find([tmp_path], recursive=True)) == ["a.png", "self.png"]
+        assert names(find([tmp_path / "**/*.png"])) == ["a.png", "self.png"]
+        with pytest.raises(InputError):
+            read_image(tmp_path / "self.png")
+
+    def test_broken_link_is_found_and_reported_when_read(self, tmp_path: Path) -> None:
+        (tmp_path / "gone.png").symlink_to(tmp_path / "nowhere.png")
+        (source,) = find([tmp_path])
+        assert isinstance(source, Source)
+        with pytest.raises(InputError, match="no such file"):
+            source.load()
+
+    def test_skipped_folder(self, tmp_path: Path) -> None:
+        picture(tmp_path / "a.png")
+        picture(tmp_path / "out" / "a_mask.png")
+        assert names(find([tmp_path], recursive=True, skip=tmp_path / "out")) == ["a.png"]
+
+    def test_glob(self, tmp_path: Path) -> None:
+        for name in ("x/1.png", "x/deep/2.png", "y/3.jpg", "x/notes.txt"):
+            picture(tmp_path / name) if not name.endswith("txt") else (tmp_path / name).write_text("")
+        assert names(find([f"{tmp_path}/*/*.png"])) == ["x/1.png"]
+        assert names(find([f"{tmp_path}/x/*"])) == ["1.png", "2.png"]
+        assert names(find([f"{tmp_path}/**/*"])) == names(find([f"{tmp_path}/**"]))
+        assert names(find([f"{tmp_path}/**"])) == ["x/1.png", "x/deep/2.png", "y/3.jpg"]
+        assert names(find([f"{tmp_path}/x/*.txt"])) == ["notes.txt"]
+
+    def test_file_named_like_a_glob_is_a_file(self, tmp_path: Path) -> None:
+        assert names(find([picture(tmp_path / "img[1].png")])) == ["img[1].png"]
+
+    @pytest.mark.parametrize("name", ["-x.png", "new\nline.png", "größe 中.png", "a b'c\".png"])
+    def test_odd_names(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+        picture(tmp_path / name)
+        monkeypatch.chdir(tmp_path)
+        assert names(find([name])) == names(find(["."])) == names(find(["*.png"])) == [name]
+        assert read_image(name).shape == (3, 4, 3)
+
+    def test_what_leads_to_no_picture(self, tmp_path: Path) -> None:
+        picture(tmp_path / "pictures" / "street.png")
+        error = failure(tmp_path / "pictures" / "stret.png")
+        assert "no such file" in error.message
+        assert "street.png" in str(error.fix)
+        assert "no folder" in str(failure(tmp_path / "nowhere" / "a.png").fix)
+        assert "no picture matches" in failure(f"{tmp_path}/*.jpg").message
+        assert "--recursive" in str(failure(tmp_path).fix)
+        (tmp_path / "empty").mkdir()
+        assert "no picture in this folder" in failure(tmp_path / "empty", recursive=True).message
+        assert "empty name" in failure("").message
+
+    def test_a_bad_name_does_not_stop_the_rest(self, tmp_path: Path) -> None:
+        good = picture(tmp_path / "a.png")
+        kinds = [type(item) for item in find([good, tmp_path / "b.png", good])]
+        assert kinds == [Source, Failure, Source]
+
+    def test_subfolder_that_cannot_be_listed_is_reported(self, tmp_path: Path) -> None:
+        for name in ("1.png", "a/2.png", "b/3.png"):
+            picture(tmp_path / name)
+        found = find([tmp_path], recursive=True)
+        assert isinstance(next(found), Source)
+        shutil.rmtree(tmp_path / "a")
+        gone = next(found)
+        assert isinstance(gone, Failure)
+        assert gone.source == tmp_path / "a"
+        assert names(found) == ["b/3.png"]
+
+    def test_survey_counts_and_names_the_pictures_inside(self, tmp_path: Path) -> None:
+        inside, outside = picture(tmp_path / "out" / "a.png"), picture(tmp_path / "b.png")
+        (tmp_path / "link.png").symlink_to(inside)
+        count, paths = survey(find([inside, outside]), tmp_path / "out")
+        assert (count, paths) == (2, {os.path.realpath(inside)})
+        assert survey(find([tmp_path / "link.png"]), tmp_path / "out")[1] == {os.path.realpath(inside)}
+
+
+class TestReadImage:
+    @settings(deadline=None, max_examples=25)
+    @given(arrays.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9), st.just(3))))
+    def test_rgb_is_read_as_written(self, tmp_path_factory: pytest.TempPathFactory, pixels: np.ndarray) -> None:
+        path = tmp_path_factory.getbasetemp() / "exact.png"
+        Image.fromarray(pixels).save(path)
+        read = read_image(path)
+        assert read.dtype == np.uint8
+        assert read.flags.writeable
+        np.testing.assert_array_equal(read, pixels)
+
+    @pytest.mark.parametrize("orientation", range(1, 9))
+    def test_exif_orientation(self, tmp_path: Path, orientation: int) -> None:
+        upright = np.arange(2 * 3, dtype=np.uint8).reshape(2, 3) * 40
+        # How a camera stores it, by the definition of each value in the EXIF standard.
+        stored = {
+            1: upright,
+            2: upright[:, ::-1],
+            3: upright[::-1, ::-1],
+            4: upright[::-1],
+            5: upright.T,
+            6: np.rot90(upright, 1),
+            7: upright[::-1, ::-1].T,
+            8: np.rot90(upright, -1),
+        }[orientation]
+        exif = Image.Exif()
+        exif[ORIENTATION] = orientation
+        Image.fromarray(np.ascontiguousarray(stored)).save(tmp_path / "a.png", exif=exif)
+        np.testing.assert_array_equal(read_image(tmp_path / "a.png")[..., 0], upright)
+
+    def test_broken_exif_is_ignored(self, tmp_path: Path) -> None:
+        Image.new("RGB", (4, 3)).save(tmp_path / "a.jpg", exif=b"Exif\0\0II*\0\xff\xff\xff\x7f garbage")
+        assert read_image(tmp_path / "a.jpg").shape == (3, 4, 3)
+
+    def test_greyscale_and_one_bit(self, tmp_path: Path) -> None:
+        Image.new("L", (2, 2), 77).save(tmp_path / "l.png")
+        Image.new("1", (2, 2), 1).save(tmp_path / "1.png")
+        assert np.unique(read_image(tmp_path / "l.png")).tolist() == [77]
+        assert np.unique(read_image(tmp_path / "1.png")).tolist() == [255]
+
+    @pytest.mark.parametrize(("mode", "colour"), [("RGBA", (200, 0, 0, 0)), ("LA", (90, 0))])
+    def test_transparent_parts_are_white(self, tmp_path: Path, mode: str, colour: tuple[int, ...]) -> None:
+        Image.new(mode, (2, 2), colour).save(tmp_path / "a.png")
+        assert np.unique(read_image(tmp_path / "a.png")).tolist() == [255]
+
+    def test_half_transparent_red(self, tmp_path: Path) -> None:
+        Image.new("RGBA", (1, 1), (200, 0, 0, 128)).save(tmp_path / "a.png")
+        np.testing.assert_allclose(read_image(tmp_path / "a.png")[0, 0], [227, 127, 127], atol=1)
+
+    def test_palette_with_and_without_transparency(self, tmp_path: Path) -> None:
+        image = Image.fromarray(np.array([[0, 1]], np.uint8))
+        image.putpalette([10, 20, 30, 40, 50, 60])
+        image.save(tmp_path / "p.png")
+        image.save(tmp_path / "t.png", transparency=1)
+        assert read_image(tmp_path / "p.png").tolist() == [[[10, 20, 30], [40, 50, 60]]]
+        assert read_image(tmp_path / "t.png").tolist() == [[[10, 20, 30], [255, 255, 255]]]
+
+    def test_cmyk(self, tmp_path: Path) -> None:
+        Image.new("CMYK", (8, 8), (0, 255, 255, 0)).save(tmp_path / "a.jpg", quality=100)
+        np.testing.assert_allclose(read_image(tmp_path / "a.jpg")[4, 4], [255, 0, 0], atol=4)
+
+    @pytest.mark.parametrize("suffix", ["png", "tif"])
+    def test_sixteen_bits_are_scaled(self, tmp_path: Path, suffix: str) -> None:
+        values = np.array([[0, 128, 257, 32768, 65535]], np.uint16)
+        Image.fromarray(values).save(tmp_path / f"a.{suffix}")
+        assert read_image(tmp_path / f"a.{suffix}")[0, :, 0].tolist() == [0, 0, 1, 128, 255]
+
+    def test_big_endian_sixteen_bits(self, tmp_path: Path) -> None:
+        (tmp_path / "a.pgm").write_bytes(b"P5 2 1 65535\n\x00\x00\xff\xff")
+        assert read_image(tmp_path / "a.pgm")[0, :, 0].tolist() == [0, 255]
+
+    def test_floats(self, tmp_path: Path) -> None:
+        Image.fromarray(np.array([[0, 0.5, 1]], np.float32)).save(tmp_path / "a.tif")
+        Image.fromarray(np.array([[0, 0.5, 2]], np.float32)).save(tmp_path / "b.tif")
+        assert read_image(tmp_path / "a.tif")[0, :, 0].tolist() == [0, 128, 255]
+        with pytest.raises(DataError, match=r"b\.tif: .*found 0\.\.2"):
+            read_image(tmp_path / "b.tif")
+
+    def test_first_frame_of_an_animation(self, tmp_path: Path) -> None:
+        frames = [Image.new("RGB", (3, 3), colour) for colour in ("red", "blue")]
+        frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+        assert read_image(tmp_path / "a.gif")[0, 0].tolist() == [255, 0, 0]
+
+    @pytest.mark.parametrize("suffix", ["jpg", "png"])
+    def test_truncated_file_is_named(self, tmp_path: Path, suffix: str) -> None:
+        noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+        path = tmp_path / f"cut.{suffix}"
+        Image.fromarray(noise).save(path)
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        with pytest.raises(DataError, match="cut") as caught:
+            read_image(path)
+        assert caught.value.where == path
+        assert caught.value.fix
+
+    @pytest.mark.parametrize(
+        ("content", "text"),
+        [(b"", "empty"), (b"hello", "not a picture"), (b"%!PS-Adobe-3.0 EPSF-3.0\n", "not a picture")],
+    )
+    def test_what_is_no_picture(self, tmp_path: Path, content: bytes, text: str) -> None:
+        (tmp_path / "a.jpg").write_bytes(content)
+        with pytest.raises(DataError, match=text):
+            read_image(tmp_path / "a.jpg")
+
+    @settings(deadline=None, max_examples=60)
+    @given(st.data())
+    def test_damage_is_an_input_error_or_a_picture(
+        self, tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+    ) -> None:
+        path = (
+            tmp_path_factory.getbasetemp()
+            / f"damaged.{data.draw(st.sampled_from(['png', 'jpg', 'gif', 'tif', 'bmp']))}"
+        )
+        Image.fromarray(np.random.default_rng(0).integers(0, 255, (7, 9, 3), np.uint8)).save(path)
+        content = bytearray(path.read_bytes())
+        for _ in range(data.draw(st.integers(1, 4))):
+            content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+        path.write_bytes(content)
+        try:
+            read, where = read_image(path, max_pixels=10_000), path
+        except InputError as error:
+            read, where = np.zeros((1, 1, 3)), error.where
+        assert (read.shape[2], where) == (3, path)
+
+    def test_bomb_is_refused_before_it_is_decoded(self, tmp_path: Path) -> None:
+        content = b"\x89PNG\r\n\x1a\n"
+        for chunk in (b"IHDR" + struct.pack(">IIBBBBB", 50_000, 50_000, 8, 2, 0, 0, 0), b"IDAT" + zlib.compress(b"")):
+            content += struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+        (tmp_path / "bomb.png").write_bytes(content)
+        limit = Image.MAX_IMAGE_PIXELS
+        with pytest.raises(DataError, match="2,500,000,000 pixels") as caught:
+            read_image(tmp_path / "bomb.png")
+        assert "--max-pixels" in str(caught.value.fix)
+        assert limit == Image.MAX_IMAGE_PIXELS
+
+    def test_limit_is_the_callers(self, tmp_path: Path) -> None:
+        path = picture(tmp_path / "a.png", (5, 4))
+        assert read_image(path, max_pixels=20).shape == (4, 5, 3)
+        with pytest.raises(DataError, match="more than the limit of 19"):
+            read_image(path, max_pixels=19)
+
+    def test_folder_missing_and_pipe(self, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match="a folder"):
+            read_image(tmp_path)
+        with pytest.raises(InputError, match="no such file"):
+            read_image(tmp_path / "a.png")
+        if hasattr(os, "mkfifo"):
+            os.mkfifo(tmp_path / "pipe.png")
+            with pytest.raises(DataError, match="regular"):
+                read_image(tmp_path / "pipe.png")
+
+    def test_every_suffix_can_be_opened(self) -> None:
+        Image.init()
+        formats = {Image.registered_extensions().get(suffix) for suffix in images.SUFFIXES}
+        assert formats - {None, "DIB", "MPO"} <= set(images.FORMATS)
+
+
+class TestAsPixels:
+    def test_pillow_image_is_not_changed(self) -> None:
+        image = Image.new("RGBA", (2, 1), (0, 0, 0, 0))
+        assert as_pixels(image).tolist() == [[[255] * 3] * 2]
+        assert image.mode == "RGBA"
+
+    def test_greyscale_array(self) -> None:
+        assert as_pixels(np.full((2, 3), 7, np.uint8)).tolist() == np.full((2, 3, 3), 7).tolist()
+
+    @pytest.mark.parametrize(
+        "array",
+        [
+            np.zeros((2, 2, 3)),
+            np.zeros((2, 2, 4), np.uint8),
+            np.zeros((1, 2, 2, 3), np.uint8),
+            np.zeros((0, 2, 3), np.uint8),
+        ],
+    )
+    def test_other_arrays_are_refused(self, array: np.ndarray) -> None:
+        with pytest.raises(DataError, match="uint8 RGB"):
+            as_pixels(array)
