@@ -6,7 +6,6 @@ Loading executes no code: safetensors and JSON only.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,12 +17,13 @@ from safetensors.torch import load_file, save_file
 
 from bridgeseg import __version__
 from bridgeseg.classes import ClassSet
-from bridgeseg.errors import BridgeSegError, ModelFileError
+from bridgeseg.errors import BridgeSegError, ConfigError, ModelFileError
 from bridgeseg.models.registry import ModelConfig, build
 from bridgeseg.models.segmentor import Segmentor
 
 FORMAT = 1
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+OLD = ".old"
 
 
 @dataclass
@@ -52,7 +52,24 @@ def save_checkpoint(folder: str | Path, checkpoint: Checkpoint) -> Path:
         ModelFileError: the disk is full or the folder cannot be written; an older checkpoint there is kept.
     """
     folder = Path(folder)
-    fresh, old = folder.with_name(folder.name + ".new"), folder.with_name(folder.name + ".old")
+    fresh, old = folder.with_name(folder.name + ".new"), folder.with_name(folder.name + OLD)
+    try:
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(parents=True)
+        _write(fresh, checkpoint)
+        _swap(fresh, folder, old)
+    except (OSError, SafetensorError) as error:
+        raise ModelFileError(
+            f"the checkpoint cannot be written ({error}); an older one there was kept",
+            where=folder,
+            fix="free some space or choose another --out",
+        ) from error
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    return folder
+
+
+def _write(folder: Path, checkpoint: Checkpoint) -> None:
     embeddings = checkpoint.segmentor.class_embeddings
     description = {
         "format": FORMAT,
@@ -62,38 +79,49 @@ def save_checkpoint(folder: str | Path, checkpoint: Checkpoint) -> Path:
         "classes": checkpoint.classes.to_dict(),
         "provenance": checkpoint.provenance,
     }
-    try:
-        shutil.rmtree(fresh, ignore_errors=True)
-        fresh.mkdir(parents=True)
-        state = {key: value.detach().cpu().contiguous() for key, value in checkpoint.segmentor.state_dict().items()}
-        save_file(state, fresh / WEIGHTS)
-        (fresh / CONFIG).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
-        (fresh / CARD).write_text(model_card(checkpoint), encoding="utf-8")
-        if folder.exists():
-            shutil.rmtree(old, ignore_errors=True)
-            os.replace(folder, old)
-        os.replace(fresh, folder)
+    state = {key: value.detach().cpu().contiguous() for key, value in checkpoint.segmentor.state_dict().items()}
+    save_file(state, folder / WEIGHTS)
+    (folder / CONFIG).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
+    (folder / CARD).write_text(model_card(checkpoint), encoding="utf-8")
+    # safetensors makes files that their owner alone may read
+    (folder / WEIGHTS).chmod((folder / CONFIG).stat().st_mode)
+
+
+def _swap(fresh: Path, folder: Path, old: Path) -> None:
+    """Put `fresh` in the place of `folder`; between the two renames the checkpoint is found under the name `old`."""
+    if folder.exists():
         shutil.rmtree(old, ignore_errors=True)
-    except (OSError, SafetensorError) as error:
-        shutil.rmtree(fresh, ignore_errors=True)
-        raise ModelFileError(
-            f"the checkpoint cannot be written ({error}); an older one there was kept",
-            where=folder,
-            fix="free some space or choose another --out",
-        ) from error
-    return folder
+        folder.rename(old)
+    try:
+        fresh.rename(folder)
+    except OSError:
+        if old.exists():
+            old.rename(folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def find_checkpoint(path: str | Path) -> Path:
     """Return the checkpoint folder meant by a path: itself, or the best (else the last) one of a run folder.
 
+    Of a checkpoint whose writer was killed at the worst moment the older one is found.
+
     Raises:
         ModelFileError: there is none.
     """
     path = Path(path)
-    for folder in (path, path / "best", path / "best.old", path / "last", path / "last.old"):
+    places = [path, *(path / name for name in ("best", "best" + OLD, "last", "last" + OLD))]
+    if path.name:
+        places.append(path.with_name(path.name + OLD))
+    for folder in places:
         if (folder / CONFIG).is_file() and (folder / WEIGHTS).is_file():
             return folder
+    if (path / "resume.ckpt").is_file():
+        raise ModelFileError(
+            "this run was stopped and has no checkpoint to use yet",
+            where=path,
+            fix=f"finish it: bridgeseg train --out {path} --resume",
+        )
     raise ModelFileError(
         "holds no checkpoint (config.json and model.safetensors)" if path.is_dir() else "no such checkpoint folder",
         where=path,
@@ -110,36 +138,60 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     folder = find_checkpoint(path)
     try:
         description = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        if description["format"] != FORMAT:
-            raise ModelFileError(
-                f"has format {description['format']}, this version reads {FORMAT}", where=folder, fix="update bridgeseg"
-            )
-        classes = ClassSet.from_dict(description["classes"])
-        config = ModelConfig.model_validate(description["model"])
-        provenance, text_dim = dict(description["provenance"]), description["text_dim"]
+        found = description["format"]
+        if found == FORMAT:
+            return _read(folder, description)
+    except ConfigError as error:  # a backbone that this version of timm lacks
+        raise ModelFileError(f"cannot be built: {error.message}", where=folder, fix=error.fix) from error
+    except (BridgeSegError, OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        raise ModelFileError(f"is damaged ({_reason(error)})", where=folder, fix="train or copy it again") from error
+    raise ModelFileError(f"has format {found!r}, this version reads {FORMAT}", where=folder, fix="update bridgeseg")
+
+
+def _read(folder: Path, description: dict[str, Any]) -> Checkpoint:
+    classes = ClassSet.from_dict(description["classes"])
+    config = ModelConfig.model_validate(description["model"])
+    provenance, text_dim = dict(description["provenance"]), description["text_dim"]
+    try:
         state = load_file(folder / WEIGHTS)
-        embeddings = None if text_dim is None else torch.zeros(len(classes), int(text_dim))
-        segmentor = build(config, len(classes), embeddings)
-        segmentor.load_state_dict(state)
-    except BridgeSegError as error:
-        raise ModelFileError(f"is damaged: {error.message}", where=folder, fix="train or copy it again") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
-        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else ""
-        raise ModelFileError(
-            f"is damaged ({type(error).__name__}: {reason})", where=folder, fix="train or copy it again"
-        ) from error
+    except SafetensorError as error:
+        raise ValueError(f"{WEIGHTS}: {error}") from error
+    embeddings = None if text_dim is None else torch.zeros(len(classes), int(text_dim))
+    segmentor = build(config, len(classes), embeddings)
+    segmentor.load_state_dict(state)
     return Checkpoint(segmentor.eval(), config, classes, provenance, folder)
+
+
+def _reason(error: Exception) -> str:
+    """Say in one line what was wrong; PyTorch's first line names the class only."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {' '.join(lines[:2])[:300]}"
 
 
 def model_card(checkpoint: Checkpoint) -> str:
     """Describe a checkpoint for people, in Markdown."""
     facts, scores = checkpoint.provenance, checkpoint.provenance.get("scores") or {}
-    lines = [f"# {facts.get('method', '')} on {facts.get('backbone', '')}", ""]
-    lines += [f"- {key}: {value}" for key, value in facts.items() if key not in ("scores", "config")]
+    lines = [f"# {facts.get('method', 'network')} on {facts.get('backbone', 'a backbone')}", ""]
+    lines += [f"- {key}: {value}" for key, value in facts.items() if not isinstance(value, dict)]
+    if isinstance(data := facts.get("data"), dict):
+        lines.append(f"- data: {data.get('file')}, SHA-256 {data.get('sha256')}")
+    lines.append(f"- classes: {', '.join(checkpoint.classes.names)}")
     if scores:
-        lines += ["", f"Scores on `{scores.get('split')}`: mIoU {scores['miou']:.4f}, mean accuracy {scores['macc']:.4f}, "]
-        lines[-1] += f"overall accuracy {scores['aacc']:.4f}."
-        lines += ["", "| class | IoU |", "|---|---|"]
-        lines += [f"| {name} | {'-' if value is None else f'{value:.4f}'} |" for name, value in scores["iou"].items()]
-    lines += ["", "Load it with `bridgeseg.load(FOLDER)`; export it with `bridgeseg export --model FOLDER --out FILE.onnx`."]
+        lines += [
+            "",
+            f"Scores on `{scores.get('split')}`: mIoU {_number(scores['miou'])}, "
+            f"mean accuracy {_number(scores['macc'])}, overall accuracy {_number(scores['aacc'])}.",
+            "",
+            "| class | IoU |",
+            "|---|---|",
+            *(f"| {name} | {_number(value)} |" for name, value in scores["iou"].items()),
+        ]
+    lines += [
+        "",
+        "Load it with `bridgeseg.load(FOLDER)`; export it with `bridgeseg export --model FOLDER --out FILE.onnx`.",
+    ]
     return "\n".join(lines) + "\n"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"

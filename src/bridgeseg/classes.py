@@ -21,7 +21,9 @@ def default_palette(count: int) -> tuple[Colour, ...]:
     colours = []
     for index in range(count):
         value = (0.95, 0.70, 0.85)[index % 3]
-        red, green, blue = colorsys.hsv_to_rgb((0.58 + index * golden) % 1.0, (0.75, 0.95, 0.55)[(index // 3) % 3], value)
+        red, green, blue = colorsys.hsv_to_rgb(
+            (0.58 + index * golden) % 1.0, (0.75, 0.95, 0.55)[(index // 3) % 3], value
+        )
         colours.append((round(red * 255), round(green * 255), round(blue * 255)))
     return tuple(colours)
 
@@ -60,7 +62,7 @@ class ClassSet:
         if "" in names or len(set(names)) != len(names):
             twice = sorted({name for name in names if names.count(name) > 1 or not name})
             raise DataError(f"class names must be distinct and not empty, found {twice}", fix="rename them")
-        phrases = {name: (name,) for name in names}
+        phrases: dict[str, tuple[str, ...]] = {name: (name,) for name in names}
         for name, given in (prompts or {}).items():
             if name not in phrases:
                 raise DataError(f"`prompts` names {name!r}, which is no class; {nearest(str(name), names)}")
@@ -76,7 +78,9 @@ class ClassSet:
                 colours[names.index(name)] = _colour(colour)
         elif palette is not None:
             if len(palette) != len(names):
-                raise DataError(f"`palette` has {len(palette)} colours for {len(names)} classes", fix="give one per class")
+                raise DataError(
+                    f"`palette` has {len(palette)} colours for {len(names)} classes", fix="give one per class"
+                )
             colours = [_colour(colour) for colour in palette]
         ignore = IGNORE_INDEX if len(names) <= IGNORE_INDEX else 65535
         return cls(names, tuple(phrases[name] for name in names), tuple(colours), ignore)

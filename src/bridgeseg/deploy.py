@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from bridgeseg.checkpoint import Checkpoint, load_checkpoint
 from bridgeseg.inference.model import Model
-from bridgeseg.models.segmentor import Segmentor
+from bridgeseg.models.segmentor import STRIDE, Segmentor, cut, upsample
 
 
 class DeployNetwork(nn.Module):
@@ -28,9 +28,11 @@ class DeployNetwork(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """uint8 RGB (B, H, W, 3) -> class ids (B, H, W), uint8 (int32 above 256 classes), and logits (B, K, H, W)."""
-        logits = self.logits(image)
-        ids = logits.argmax(dim=1).to(torch.uint8 if logits.shape[1] <= 256 else torch.int32)
-        return (ids, logits) if self.with_logits else ids
+        picture = self.segmentor.normalise(image.permute(0, 3, 1, 2))
+        logits = upsample(self.segmentor(picture).logits, STRIDE)
+        # the padding is cut from the ids, one number a pixel, not from K logits
+        ids = cut(logits.argmax(dim=1).to(torch.uint8 if logits.shape[1] <= 256 else torch.int32), picture)
+        return (ids, cut(logits, picture)) if self.with_logits else ids
 
     def logits(self, image: Tensor) -> Tensor:
         """uint8 RGB (B, H, W, 3) -> float32 logits (B, K, H, W)."""

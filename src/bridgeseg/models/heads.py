@@ -41,5 +41,7 @@ class PixelTextHead(nn.Module):
         """pixels (B, C, h, w), tokens (B, K, d) -> logits (B, K, h, w) in [-scale, scale]."""
         names = nn.functional.normalize(self.project(tokens), dim=-1) * self.log_scale.exp().clamp(max=100.0)
         flat = pixels.flatten(2)
-        norm = flat.square().sum(dim=1, keepdim=True).clamp(min=1e-12).rsqrt()
-        return ((names @ flat) * norm).unflatten(-1, pixels.shape[-2:])
+        # a product with ones, because ONNX Runtime sums over channels six times slower than it multiplies matrices
+        squares = flat.new_ones(1, flat.shape[1]) @ (flat * flat)
+        logits: Tensor = (names @ flat) * squares.clamp(min=1e-12).rsqrt()
+        return logits.reshape(*logits.shape[:2], *pixels.shape[-2:])

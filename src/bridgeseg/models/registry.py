@@ -26,10 +26,10 @@ class BridgeConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    dim: int = Field(128, ge=8)
-    depth: int = Field(2, ge=1)
-    heads: int = Field(4, ge=1)
-    expand: int = Field(2, ge=1)
+    dim: int = Field(default=128, ge=8)
+    depth: int = Field(default=2, ge=1)
+    heads: int = Field(default=4, ge=1)
+    expand: int = Field(default=2, ge=1)
     stride: Literal[16, 32] = 16
 
 
@@ -78,7 +78,9 @@ def build(
     guided = config.method != "none"
     if guided and (class_embeddings is None or class_embeddings.shape[0] != classes):
         found = None if class_embeddings is None else class_embeddings.shape[0]
-        raise ConfigError(f"method {config.method!r} needs one class embedding for each of {classes} classes, found {found}")
+        raise ConfigError(
+            f"method {config.method!r} needs one class embedding for each of {classes} classes, found {found}"
+        )
     if not guided and config.head == "pixel-text":
         raise ConfigError("a pixel-text head needs language", fix="use method `bridge`, or head `linear`")
     backbone = Backbone(config.backbone, backbone_weights)

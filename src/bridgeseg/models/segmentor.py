@@ -10,13 +10,14 @@ from torch.nn import functional as F
 
 from bridgeseg.models.backbone import STRIDES, Backbone
 from bridgeseg.models.guidance.bridge import TwoWayBridge
+from bridgeseg.models.heads import LinearHead
 
 PAD = STRIDES[-1]
 STRIDE = STRIDES[0]
 
 
 class Prediction(NamedTuple):
-    """Logits (B, K, h, w) and, of a guided network, the score map (B, K, h', w') of the auxiliary loss."""
+    """Logits (B, K, h, w) and, of a guided network not folded, the score map (B, K, h', w') of the auxiliary loss."""
 
     logits: Tensor
     score_map: Tensor | None
@@ -34,6 +35,8 @@ class Segmentor(nn.Module):
     """
 
     class_embeddings: Tensor | None
+    mean: Tensor
+    std: Tensor
 
     def __init__(
         self,
@@ -72,9 +75,13 @@ class Segmentor(nn.Module):
         return to_size(self(images).logits, STRIDE, images)
 
     def fold(self) -> Segmentor:
-        """Drop, in place, all that only text needs: the projected class embeddings stay as constants; logits do not change."""
+        """Drop, in place and for good, all that only text and training need; logits do not change.
+
+        The projected class embeddings stay as constants, the score map goes. Folding twice is folding once.
+        """
         if self.guidance is not None and self.class_embeddings is not None:
-            self.class_embeddings = self.guidance.fold(self.class_embeddings)
+            head_reads_tokens = not isinstance(self.head, LinearHead)
+            self.class_embeddings = self.guidance.fold(self.class_embeddings, keep_tokens=head_reads_tokens)
         return self
 
     def _constant_tokens(self, batch: int) -> Tensor | None:
@@ -83,7 +90,16 @@ class Segmentor(nn.Module):
         return self.class_embeddings.expand(batch, -1, -1)
 
 
+def upsample(logits: Tensor, stride: int) -> Tensor:
+    """Upsample (B, K, h, w) by `stride`, bilinear."""
+    return F.interpolate(logits, scale_factor=float(stride), mode="bilinear")
+
+
 def to_size(logits: Tensor, stride: int, images: Tensor) -> Tensor:
     """Upsample (B, K, h, w) by `stride`, bilinear, and cut the padding off: (B, K, H, W) of the images."""
-    full = F.interpolate(logits, scale_factor=float(stride), mode="bilinear")
-    return full[..., : images.shape[-2], : images.shape[-1]]
+    return cut(upsample(logits, stride), images)
+
+
+def cut(maps: Tensor, images: Tensor) -> Tensor:
+    """Cut the padding off maps (..., H', W'): (..., H, W) of the images."""
+    return maps[..., : images.shape[-2], : images.shape[-1]]

@@ -1,0 +1,1 @@
+"""Training on Lightning: configuration in, run folder out."""

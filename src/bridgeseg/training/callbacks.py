@@ -1,4 +1,4 @@
-"""What happens around the steps: scores and the best checkpoint, one progress bar for the whole run."""
+"""What happens around the steps: scores, the best checkpoint and the table of epochs; a stop when numbers go wrong."""
 
 from __future__ import annotations
 
@@ -10,128 +10,158 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from torch import Tensor
 
-from bridgeseg.errors import InputError
+from bridgeseg.errors import DataError, InputError
 from bridgeseg.evaluation.metrics import Scores
+from bridgeseg.models.segmentor import Segmentor
 from bridgeseg.training.module import TrainModule
 
-Save = Callable[[str, TrainModule, Scores | None, int], None]
+Save = Callable[[str, Segmentor, Scores | None, int], None]
+
+LOOK_EVERY = 16
+"""Steps between two looks at the losses on a device other than the CPU: every look waits for the device."""
 
 
 class KeepBest(pl.Callback):
-    """Score every validation, and keep the network with the highest mIoU.
+    """Score every validation, keep the network with the highest mIoU, and write a table with a line for each epoch.
 
     Must stand before the weight-averaging callback: it then sees the averaged weights that were validated.
 
     Args:
-        save: called as save("best", module, scores, epoch) by the first process.
-        table: CSV file of one line a validation, per-class IoU included.
+        save: called as save("best", segmentor, scores, epoch) by the first process.
+        table: CSV file: epoch, learning rate (of all but the backbone), losses, scores, IoU of every class.
+
+    Attributes:
+        best: scores of the best validation, None before the first.
+        best_epoch: its epoch, counted from 1; 0 before the first.
+        latest: scores of the last validation.
     """
 
     def __init__(self, save: Save, table: Path) -> None:
         self.save, self.table = save, table
-        self.best, self.best_epoch = -1.0, -1
-        self.scores: Scores | None = None
+        self.best: Scores | None = None
+        self.best_epoch = 0
+        self.latest: Scores | None = None
+        self._validated = 0
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """See to it that the last epoch is validated, whatever the period of validations."""
+        if trainer.current_epoch + 1 == trainer.max_epochs:
+            trainer.check_val_every_n_epoch = 1
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Score, log, save."""
-        if trainer.sanity_checking or not isinstance(pl_module, TrainModule):
+        if not isinstance(pl_module, TrainModule):
             return
+        epoch = trainer.current_epoch + 1
         scores = pl_module.gather_scores()
+        if math.isnan(scores.miou):
+            raise DataError(
+                f"no pixel of the {scores.images} validation images is labelled, so there is nothing to score",
+                fix="choose another --set val_split=..., correct `label_map`, or use --set val_split=none",
+            )
         pl_module.log("val_miou", scores.miou, rank_zero_only=True)
-        if not trainer.is_global_zero:
+        self.latest, self._validated = scores, epoch
+        if self.best is None or scores.miou > self.best.miou:
+            self.best, self.best_epoch = scores, epoch
+            if trainer.is_global_zero:
+                self.save("best", pl_module.segmentor, scores, epoch)
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the line of the epoch."""
+        epoch = trainer.current_epoch + 1
+        metrics = trainer.callback_metrics  # computed by all processes together
+        if not trainer.is_global_zero or not isinstance(pl_module, TrainModule):
             return
-        _append(self.table, {"epoch": trainer.current_epoch + 1, "miou": scores.miou, "macc": scores.macc,
-                           "aacc": scores.aacc, **{f"iou {name}": value for name, value in scores.iou.items()}})
-        if scores.miou > self.best or math.isnan(self.best):
-            self.best, self.best_epoch, self.scores = scores.miou, trainer.current_epoch + 1, scores
-            self.save("best", pl_module, scores, trainer.current_epoch + 1)
+        groups = trainer.optimizers[0].param_groups
+        row: dict[str, Any] = {"epoch": epoch}
+        row["lr"] = next((group["lr"] for group in groups if group["initial_lr"] == pl_module.config.lr), "")
+        row |= {key: float(metrics[key]) for key in ("train_loss", "train_aux_loss") if key in metrics}
+        if self.latest is not None and self._validated == epoch:
+            scores = self.latest.to_dict()
+            row |= {"val_loss": float(metrics["val_loss"]), **{key: scores[key] for key in ("miou", "macc", "aacc")}}
+            row |= {f"iou {name}": value for name, value in scores["iou"].items()}
+        append_row(self.table, row)
 
     def state_dict(self) -> dict[str, Any]:
-        """Remember the best score across a resume."""
-        return {"best": self.best, "best_epoch": self.best_epoch}
+        """Remember the scores across a resume."""
+        return {"best": _pack(self.best), "best_epoch": self.best_epoch, "latest": _pack(self.latest)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore what `state_dict` gave."""
-        self.best, self.best_epoch = state_dict["best"], state_dict["best_epoch"]
+        self.best, self.latest = _unpack(state_dict.get("best")), _unpack(state_dict.get("latest"))
+        self.best_epoch = state_dict["best_epoch"] if self.best is not None else 0
 
 
 class StopOnNan(pl.Callback):
-    """Stop with a clear error when the loss is no longer a number."""
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
-        """Look at the loss of the step."""
-        loss = outputs["loss"] if isinstance(outputs, dict) else outputs
-        if isinstance(loss, torch.Tensor) and not bool(torch.isfinite(loss)):
-            dataset = trainer.train_dataloader.dataset  # type: ignore[union-attr]
-            files = [str(dataset.samples[int(i)].image) for i in batch[2]]
-            raise InputError(
-                f"the loss is {float(loss)} at step {trainer.global_step}; images of the step: {', '.join(files[:8])}",
-                fix="lower --lr, or train with --precision 32-true; the last good checkpoint is in the run folder",
-            )
-
-
-class RunProgress(pl.Callback):
-    """One bar for the whole run: step, loss, mIoU, time left; on standard error."""
+    """Stop with a clear error when the loss or the weights are no longer numbers, before anything of it is stored."""
 
     def __init__(self) -> None:
-        self.bar: Progress | None = None
-        self.loss, self.miou = math.nan, math.nan
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Open the bar at the step a resumed run starts from."""
-        if not trainer.is_global_zero:
-            return
-        self.bar = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-            TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[values]}"),
-            console=Console(stderr=True),
-        )  # fmt: skip
-        self.bar.start()
-        total = int(trainer.num_training_batches) * int(trainer.max_epochs or 1)
-        done = int(trainer.num_training_batches) * trainer.current_epoch
-        self.bar.add_task("training", total=total, completed=done, values="")
+        self._recent: list[tuple[int, Tensor, Tensor]] = []
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Move on by one step."""
-        if self.bar is None:
-            return
-        loss = float(outputs["loss"] if isinstance(outputs, dict) else outputs)
-        self.loss = loss if math.isnan(self.loss) else 0.95 * self.loss + 0.05 * loss
-        values = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}  loss {self.loss:.3f}"
-        values += "" if math.isnan(self.miou) else f"  mIoU {self.miou:.3f}"
-        self.bar.update(self.bar.tasks[0].id, advance=1, values=values)
+        """Look at the losses of the last steps; at the end of an epoch at the weights as well."""
+        loss: Tensor = outputs["loss"]
+        self._recent.append((trainer.global_step, loss.detach(), batch[2]))
+        if loss.device.type == "cpu" or len(self._recent) == LOOK_EVERY or trainer.is_last_batch:
+            self._look(trainer)
+        if trainer.is_last_batch:
+            norm = torch.nn.utils.get_total_norm([parameter.detach() for parameter in pl_module.parameters()])
+            if not bool(torch.isfinite(norm)):
+                raise _diverged(f"the weights are no longer finite at step {trainer.global_step}")
 
-    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Show the last mIoU."""
-        self.miou = float(trainer.callback_metrics.get("val_miou", math.nan))
-
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Close the bar."""
-        if self.bar is not None:
-            self.bar.stop()
-
-    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Close the bar, whatever happened."""
-        if self.bar is not None:
-            self.bar.stop()
+    def _look(self, trainer: pl.Trainer) -> None:
+        recent, self._recent = self._recent, []
+        losses = torch.stack([loss for _, loss, _ in recent]).tolist()
+        for (step, _, indices), loss in zip(recent, losses, strict=True):
+            if not math.isfinite(loss):
+                dataset = trainer.train_dataloader.dataset  # type: ignore[union-attr]
+                files = [str(dataset.samples[index].image) for index in indices.tolist()]
+                listed = ", ".join(files[:8]) + (f", ... ({len(files) - 8} more)" if len(files) > 8 else "")
+                raise _diverged(f"the loss is {loss} at step {step}; images of the step: {listed}")
 
 
-def _append(path: Path, row: dict[str, Any]) -> None:
-    """Add a line to a CSV; lines of a killed run that are being repeated are dropped."""
+def _diverged(message: str) -> InputError:
+    return InputError(
+        message,
+        fix="train anew with a lower --lr, or with --precision 32-true; checkpoints of earlier epochs are kept",
+    )
+
+
+def append_row(path: Path, row: dict[str, Any]) -> None:
+    """Add a line to a CSV of epochs; lines of a killed run that are being repeated are dropped.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
     kept: list[dict[str, Any]] = []
-    if path.is_file():
-        with path.open(encoding="utf-8", newline="") as file:
-            kept = [old for old in csv.DictReader(file) if int(old["epoch"]) < row["epoch"]]
     temporary = path.with_suffix(".tmp")
-    with temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(row))
-        writer.writeheader()
-        writer.writerows([*kept, row])
-    temporary.replace(path)
+    try:
+        if path.is_file():
+            with path.open(encoding="utf-8", newline="") as file:
+                kept = [old for old in csv.DictReader(file) if int(old["epoch"]) < row["epoch"]]
+        with temporary.open("w", encoding="utf-8", newline="") as file:
+            # epochs without validation have fewer columns
+            writer = csv.DictWriter(file, fieldnames=list(dict.fromkeys(key for line in (*kept, row) for key in line)))
+            writer.writeheader()
+            writer.writerows([*kept, row])
+        temporary.replace(path)
+    except OSError as error:
+        fix = "free some space, then continue with --resume"
+        raise InputError(f"cannot be written ({error.strerror})", where=path, fix=fix) from error
+
+
+def _pack(scores: Scores | None) -> dict[str, Any] | None:
+    """Turn scores into what PyTorch loads without executing code."""
+    if scores is None:
+        return None
+    return {"confusion": torch.from_numpy(scores.confusion), "names": list(scores.iou), "images": scores.images}
+
+
+def _unpack(state: Any) -> Scores | None:
+    if not isinstance(state, dict):
+        return None
+    return Scores.from_confusion(state["confusion"].numpy(), state["names"], state["images"])

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from bridgeseg.data.transforms import AugmentConfig
 from bridgeseg.errors import ConfigError, nearest
-from bridgeseg.models.registry import ModelConfig
+from bridgeseg.models.registry import DECODERS, METHODS, ModelConfig
 from bridgeseg.training.losses import LossConfig
+from bridgeseg.training.settings import explain, load_values
 
 
 class TrainConfig(BaseModel):
@@ -48,12 +47,12 @@ class TrainConfig(BaseModel):
         accelerator, devices, num_nodes, strategy: passed to Lightning's Trainer.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     data: str
-    train_splits: tuple[str, ...] = ("train",)
+    train_splits: tuple[str, ...] = Field(("train",), min_length=1)
     val_split: str | None = "val"
-    model: ModelConfig = ModelConfig()
+    model: ModelConfig = ModelConfig.model_validate({})
     backbone_weights: str | None = "timm"
     text_encoder: str = "open_clip:ViT-B-16/openai"
     templates: str = "photo"
@@ -80,10 +79,32 @@ class TrainConfig(BaseModel):
     num_nodes: int = Field(1, ge=1)
     strategy: str = "auto"
 
-    @field_validator("backbone_weights", mode="before")
+    @field_validator("backbone_weights", "val_split", mode="before")
     @classmethod
     def _none(cls, value: Any) -> Any:
         return None if value == "none" else value
+
+    @field_validator("train_splits", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+    @field_validator("devices", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        """Take `2` and `[0, 1]`, as YAML gives them, for `"2"` and `"0,1"`."""
+        parts = value if isinstance(value, list | tuple) else [value]
+        return ",".join(map(str, parts)) if all(type(part) is int for part in parts) else value
+
+    @field_validator("model")
+    @classmethod
+    def _known(cls, model: ModelConfig) -> ModelConfig:
+        """Refuse unknown names now, not after a text encoder has run."""
+        if model.method not in METHODS:
+            raise ValueError(f"no method {model.method!r}; {nearest(model.method, METHODS)}")
+        if model.decoder not in DECODERS:
+            raise ValueError(f"no decoder {model.decoder!r}; {nearest(model.decoder, DECODERS)}")
+        return model
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> TrainConfig:
@@ -95,7 +116,7 @@ class TrainConfig(BaseModel):
         try:
             return cls.model_validate(dict(values))
         except ValidationError as error:
-            raise ConfigError(_explain(error), fix="see `bridgeseg train --help` or docs/training.md") from error
+            raise ConfigError(explain(error, cls), fix="docs/training.md lists every setting") from error
 
     @classmethod
     def load(cls, path: str | Path) -> TrainConfig:
@@ -105,48 +126,3 @@ class TrainConfig(BaseModel):
             ConfigError: the file cannot be read, or see `parse`.
         """
         return cls.parse(load_values(path))
-
-
-def load_values(path: str | Path) -> dict[str, Any]:
-    """Read a YAML or JSON mapping.
-
-    Raises:
-        ConfigError: the file cannot be read or holds no mapping.
-    """
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-        values = json.loads(text) if str(path).endswith(".json") else yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError, ValueError, yaml.YAMLError) as error:
-        raise ConfigError(f"cannot be read as a configuration: {error}", where=path) from error
-    if not isinstance(values, dict):
-        raise ConfigError("holds no mapping of settings", where=path, fix="write `key: value` lines")
-    return values
-
-
-def set_values(values: dict[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `values` with dotted keys replaced: {"model.bridge.depth": 3} changes one number deep inside."""
-    result: dict[str, Any] = json.loads(json.dumps(values))
-    for dotted, value in settings.items():
-        place = result
-        *parents, last = dotted.split(".")
-        for key in parents:
-            place = place.setdefault(key, {})
-            if not isinstance(place, dict):
-                raise ConfigError(f"{dotted!r} reaches into {key!r}, which is a plain value", fix="shorten the key")
-        place[last] = value
-    return result
-
-
-def _explain(error: ValidationError) -> str:
-    parts = []
-    for item in error.errors():
-        place = ".".join(str(part) for part in item["loc"])
-        if item["type"] == "extra_forbidden":
-            model: type[BaseModel] = TrainConfig
-            for part in item["loc"][:-1]:
-                annotation = model.model_fields[str(part)].annotation
-                model = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else model
-            parts.append(f"unknown key {place!r}; {nearest(str(item['loc'][-1]), model.model_fields)}")
-        else:
-            parts.append(f"{place or 'configuration'}: {item['msg'].removeprefix('Value error, ')}, found {item['input']!r}")
-    return "; ".join(parts)

@@ -12,6 +12,7 @@ from bridgeseg.data.dataset import SegmentationDataset
 from bridgeseg.data.spec import DataSpec, Sample
 from bridgeseg.data.stats import ClassStatistics, class_statistics
 from bridgeseg.data.transforms import TrainTransform
+from bridgeseg.errors import ConfigError
 from bridgeseg.training.config import TrainConfig
 
 
@@ -49,15 +50,20 @@ class ShardSampler(Sampler[int]):
 class DataModule(pl.LightningDataModule):
     """Training and validation data of a run.
 
+    Args:
+        spec: the dataset.
+        config: splits, augmentation, batch size.
+        epoch: the epoch that a resumed run begins with.
+
     Attributes:
         train: the training dataset, augmented.
         val: the validation dataset at native size, or None.
         statistics: pixel counts per class of the training samples, where a loss or the augmentation needs them.
     """
 
-    def __init__(self, spec: DataSpec, config: TrainConfig) -> None:
+    def __init__(self, spec: DataSpec, config: TrainConfig, epoch: int = 0) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.epoch = config, epoch
         samples: list[Sample] = [sample for split in config.train_splits for sample in spec.samples(split)]
         plain = SegmentationDataset(spec, samples, fraction=config.fraction, seed=config.seed)
         self.statistics: ClassStatistics | None = None
@@ -72,7 +78,10 @@ class DataModule(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader[tuple[torch.Tensor, torch.Tensor, int]]:
         """Shuffled crops; an incomplete last batch is left out unless it is the only one."""
-        sampler = ShardSampler(len(self.train), *self._place(), seed=self.config.seed)
+        sampler = ShardSampler(len(self.train), *self._place(len(self.train), "training"), seed=self.config.seed)
+        # Lightning starts to load before it says which epoch a resumed run begins with
+        sampler.set_epoch(self.epoch)
+        self.train.set_epoch(self.epoch)
         workers = self.config.workers
         return DataLoader(
             self.train,
@@ -82,15 +91,22 @@ class DataModule(pl.LightningDataModule):
             persistent_workers=workers > 0,
             drop_last=len(sampler) >= self.config.batch_size,
             pin_memory=torch.cuda.is_available(),
+            generator=torch.Generator(),  # its own: the loader must not use up the random numbers of the network
         )
 
     def val_dataloader(self) -> DataLoader[tuple[torch.Tensor, torch.Tensor, int]] | list[object]:
         """Whole images, one at a time."""
         if self.val is None:
             return []
-        sampler = ShardSampler(len(self.val), *self._place())
-        return DataLoader(self.val, batch_size=1, sampler=sampler, num_workers=min(1, self.config.workers))
+        sampler = ShardSampler(len(self.val), *self._place(len(self.val), "validation"))
+        workers = min(1, self.config.workers)
+        return DataLoader(self.val, batch_size=1, sampler=sampler, num_workers=workers, generator=torch.Generator())
 
-    def _place(self) -> tuple[int, int]:
+    def _place(self, images: int, what: str) -> tuple[int, int]:
         trainer = self.trainer
-        return (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
+        rank, world = (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
+        if images < world:
+            raise ConfigError(
+                f"{images} {what} images cannot be shared among {world} devices", fix=f"use --devices {images} or fewer"
+            )
+        return rank, world

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bridgeseg.errors import ConfigError
+
 
 class LossConfig(BaseModel):
     """What is minimised: cross-entropy, and what helps rare classes.
@@ -22,14 +24,14 @@ class LossConfig(BaseModel):
         aux: weight of the cross-entropy on the score map of a guided network (DenseCLIP: 0.4).
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
     class_weights: bool = False
-    ohem: float = Field(0.0, ge=0, lt=1)
-    dice: float = Field(0.0, ge=0)
-    lovasz: float = Field(0.0, ge=0)
-    label_smoothing: float = Field(0.0, ge=0, lt=1)
-    aux: float = Field(0.4, ge=0)
+    ohem: float = Field(default=0.0, ge=0, lt=1)
+    dice: float = Field(default=0.0, ge=0)
+    lovasz: float = Field(default=0.0, ge=0)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    aux: float = Field(default=0.4, ge=0)
 
 
 class SegmentationLoss(nn.Module):
@@ -39,6 +41,12 @@ class SegmentationLoss(nn.Module):
         config: which losses.
         ignore_index: mask value left out.
         class_shares: K shares of the labelled training pixels; needed for class weights.
+
+    Attributes:
+        weights: K class weights with mean 1, None without class weights.
+
+    Raises:
+        ConfigError: class weights without shares.
     """
 
     weights: Tensor | None
@@ -47,7 +55,9 @@ class SegmentationLoss(nn.Module):
         super().__init__()
         self.config, self.ignore_index = config, ignore_index
         weights = None
-        if config.class_weights and class_shares is not None:
+        if config.class_weights:
+            if class_shares is None:
+                raise ConfigError("class weights need the share of every class", fix="pass class_shares")
             weights = 1.0 / torch.log(1.02 + torch.tensor(class_shares, dtype=torch.float32))
             weights = weights / weights.mean()
         self.register_buffer("weights", weights, persistent=False)
@@ -67,7 +77,11 @@ class SegmentationLoss(nn.Module):
         return loss
 
     def cross_entropy(self, logits: Tensor, masks: Tensor) -> Tensor:
-        """Cross-entropy alone, as the score map is trained with: shapes as in `forward`."""
+        """Cross-entropy alone, as the score map is trained with: shapes as in `forward`.
+
+        With class weights w: sum of w[label] * loss over the pixels, over their sum of w[label]. With hard example
+        mining both sums are over the pixels whose weighted loss is highest, at least one.
+        """
         losses = F.cross_entropy(
             logits.float(),
             masks,
@@ -77,23 +91,21 @@ class SegmentationLoss(nn.Module):
             reduction="none",
         )
         known = masks != self.ignore_index
+        weights = known if self.weights is None else self.weights[masks.where(known, 0)] * known
         if self.config.ohem:
-            known_losses = losses[known]
-            count = int(known_losses.numel() * self.config.ohem)
-            return known_losses.topk(count).values.mean() if count else losses.sum() * 0.0
-        total = known.sum() if self.weights is None else self.weights[masks.clamp(max=len(self.weights) - 1)][known].sum()
-        return losses.sum() / total.clamp(min=1e-6)
+            losses, weights = losses[known], weights[known]
+            hardest = losses.topk(min(len(losses), max(1, int(len(losses) * self.config.ohem)))).indices
+            losses, weights = losses[hardest], weights[hardest]
+        return losses.sum() / weights.sum().clamp(min=1e-6)
 
 
 def dice_loss(probabilities: Tensor, labels: Tensor) -> Tensor:
     """Soft Dice: 1 - 2 |P n T| / (|P| + |T|), mean over the classes present; probabilities (P, K), labels (P,)."""
-    truth = F.one_hot(labels, probabilities.shape[1]).to(probabilities.dtype)
-    overlap = (probabilities * truth).sum(dim=0)
-    size = probabilities.sum(dim=0) + truth.sum(dim=0)
-    present = truth.sum(dim=0) > 0
-    if not bool(present.any()):
-        return probabilities.sum() * 0.0
-    return (1 - 2 * overlap[present] / size[present]).mean()
+    truth = labels[:, None] == torch.arange(probabilities.shape[1], device=labels.device)
+    overlap, true = (probabilities * truth).sum(dim=0), truth.sum(dim=0)
+    present = true > 0
+    scores = 2 * overlap / (probabilities.sum(dim=0) + true).clamp(min=1e-6)
+    return ((1 - scores) * present).sum() / present.sum().clamp(min=1)
 
 
 def lovasz_softmax(probabilities: Tensor, labels: Tensor) -> Tensor:
@@ -102,7 +114,7 @@ def lovasz_softmax(probabilities: Tensor, labels: Tensor) -> Tensor:
     probabilities (P, K), labels (P,) -> scalar.
     """
     losses = []
-    for index in labels.unique().tolist():
+    for index in torch.unique(labels).tolist():
         truth = (labels == index).to(probabilities.dtype)
         errors, order = (truth - probabilities[:, index]).abs().sort(descending=True)
         truth = truth[order]

@@ -8,7 +8,7 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor, nn
 
-from bridgeseg.evaluation.metrics import ConfusionMatrix, Scores
+from bridgeseg.evaluation.metrics import Scores
 from bridgeseg.models.segmentor import STRIDE, Segmentor, to_size
 from bridgeseg.training.config import TrainConfig
 from bridgeseg.training.losses import SegmentationLoss
@@ -53,7 +53,10 @@ class TrainModule(pl.LightningModule):
         return loss
 
     def on_validation_epoch_start(self) -> None:
-        """Start an empty confusion matrix."""
+        """Start an empty confusion matrix; all processes take the first one's batch-norm statistics."""
+        if self.trainer.world_size > 1:
+            for buffer in self.segmentor.buffers():
+                torch.distributed.broadcast(buffer, src=0)
         count = len(self.names)
         self.confusion = torch.zeros(count, count, dtype=torch.int64, device=self.device)
 
@@ -74,25 +77,33 @@ class TrainModule(pl.LightningModule):
         if self.trainer.world_size > 1:
             gathered = self.all_gather(matrix)
             matrix = gathered.sum(dim=0) if isinstance(gathered, Tensor) else matrix
-        confusion = ConfusionMatrix(len(self.names), self.loss.ignore_index)
-        confusion.matrix += matrix.cpu().numpy()
-        return Scores.from_confusion(confusion.matrix, self.names, images=len(self.trainer.datamodule.val.samples))  # type: ignore[attr-defined]
+        data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
+        return Scores.from_confusion(matrix.cpu().numpy(), self.names, images=len(data.val))
 
     def configure_optimizers(self) -> Any:
         """AdamW with two rates and a poly schedule after linear warm-up, per step."""
         config = self.config
-        optimiser = torch.optim.AdamW(parameter_groups(self.segmentor, config), lr=config.lr, fused=True)
+        # Lightning cannot clip the gradients of a fused optimiser in mixed precision
+        fused = config.precision == "32-true"
+        optimiser = torch.optim.AdamW(parameter_groups(self.segmentor, config), lr=config.lr, fused=fused)
         total = int(self.trainer.estimated_stepping_batches)
-        warmup = round(config.warmup * total)
-
-        def factor(step: int) -> float:
-            if step < warmup:
-                return (step + 1) / (warmup + 1)
-            progress = (step - warmup) / max(1, total - warmup)
-            return float((1 - min(progress, 1.0)) ** config.power)
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimiser, lambda step: rate_factor(step, total, config.warmup, config.power)
+        )
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def rate_factor(step: int, total: int, warmup: float, power: float) -> float:
+    """Return the factor on the learning rate of a step, 0 <= step < total.
+
+    It rises linearly over the first `warmup` share of the run, reaches 1, and falls as (1 - progress) ** power towards
+    the 0 that the step after the last one would have (poly, as in DeepLab, arXiv 1606.00915, section 4.1).
+    """
+    rising = round(warmup * total)
+    if step < rising:
+        return (step + 1) / (rising + 1)
+    progress = (step - rising) / max(1, total - rising)
+    return float((1 - min(progress, 1.0)) ** power)
 
 
 def parameter_groups(segmentor: Segmentor, config: TrainConfig) -> list[dict[str, Any]]:

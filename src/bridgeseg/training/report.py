@@ -1,37 +1,48 @@
-"""The pictures of a finished run: learning curves, IoU per class, a few validation images side by side."""
+"""The pictures of a finished run: learning curves, IoU per class, confusions, a few validation images side by side."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from bridgeseg.data.dataset import read_sample
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.deploy import load_model
+from bridgeseg.errors import InputError
 from bridgeseg.evaluation.metrics import Scores
 from bridgeseg.evaluation.pictures import Example, save_examples
-from bridgeseg.evaluation.plots import read_history, save_curves, save_iou
+from bridgeseg.evaluation.plots import read_history, save_confusion, save_curves, save_iou
+from bridgeseg.training.folder import TABLE
 
 EXAMPLES = 4
 
 
 def write_pictures(out: Path, spec: DataSpec, split: str, scores: Scores | None) -> None:
-    """Write `curves.png`, `iou.png` and `examples.png` into a run folder.
+    """Write `curves.png`, `iou.png`, `confusion.png` and `examples.png` into a run folder.
+
+    A picture that cannot be made is reported on standard error; the run itself is complete without it.
 
     Args:
         out: a finished run folder.
         spec: its dataset.
         split: where the example images come from, evenly spaced.
-        scores: of the best checkpoint; without them there is no `iou.png`.
+        scores: of the best checkpoint; without them there are no `iou.png` and `confusion.png`.
     """
-    history = read_history(out / "logs" / "metrics.csv")
-    if history:
-        save_curves(out / "curves.png", history)
-    if scores is not None:
-        save_iou(out / "iou.png", scores)
-    samples = spec.samples(split)
-    model = load_model(out)
+    try:
+        history = read_history(out / TABLE)
+        save_curves(out / "curves.png", {name: history[name] for name in history if not name.startswith("iou ")})
+        if scores is not None:
+            save_iou(out / "iou.png", scores)
+            save_confusion(out / "confusion.png", scores.confusion, spec.classes.names)
+        save_examples(out / "examples.png", _examples(out, spec, split), spec.classes)
+    except InputError as error:
+        print(f"warning: not all pictures of the run were drawn: {error}", file=sys.stderr)
+
+
+def _examples(out: Path, spec: DataSpec, split: str) -> list[Example]:
+    samples, model = spec.samples(split), load_model(out)
     examples = []
     for sample in samples[:: max(1, len(samples) // EXAMPLES)][:EXAMPLES]:
         image, mask = read_sample(sample, spec)
         examples.append(Example(sample.image.name, image, mask, model.runtime.classes(image[None])[0]))
-    save_examples(out / "examples.png", examples, spec.classes)
+    return examples

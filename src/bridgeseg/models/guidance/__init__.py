@@ -1,0 +1,1 @@
+"""How language guides a network, one file per method."""

@@ -1,9 +1,10 @@
 """The two-way bridge: class embeddings and image features draw each other closer.
 
-Source: Jin & Yang, "CLIP for Lightweight Semantic Segmentation" (arXiv 2310.07394) fixes the idea: a CNN branch over the
-pixels and a transformer branch over the class embeddings, in parallel, with a bridge between them in both directions. The
-block follows Chen et al., "Mobile-Former" (arXiv 2108.05895), with class embeddings in the place of learnable tokens.
-Where the module sits, its width and its depth are our own choice, measured on a validation split (docs/ablations.md).
+Source: Jin & Yang, "CLIP for Lightweight Semantic Segmentation" (arXiv 2310.07394) fixes the idea: a CNN branch over
+the pixels and a transformer branch over the class embeddings, in parallel, with a bridge between them in both
+directions. The block follows Chen et al., "Mobile-Former" (arXiv 2108.05895), with class embeddings in the place of
+learnable tokens. Where the module sits, its width and its depth are our own choice, measured on a validation split
+(docs/ablations.md).
 
                     class tokens (B, K, d)                pixels (B, d, h, w)
                           |  <---- pixels to tokens ---------- |        a class looks at the whole image
@@ -11,8 +12,8 @@ Where the module sits, its width and its depth are our own choice, measured on a
                           |  ---- tokens to pixels ----------> |        a pixel looks at all classes
                           v                                    v
 
-No layer knows K: the same weights serve any number of classes in any order, and a permutation of the classes permutes the
-tokens and the score map and changes nothing else.
+No layer knows K: the same weights serve any number of classes in any order, and a permutation of the classes permutes
+the tokens and the score map and changes nothing else.
 """
 
 from __future__ import annotations
@@ -32,12 +33,13 @@ class BridgeOutput(NamedTuple):
     Attributes:
         pixels: fused features (B, d, h, w).
         tokens: class tokens that have seen the image, (B, K, d).
-        score_map: cosine of pixels and tokens over the temperature, (B, K, h, w), trained by the auxiliary loss.
+        score_map: cosine of pixels and tokens over the temperature, (B, K, h, w), trained by the auxiliary loss; None
+            after `fold`.
     """
 
     pixels: Tensor
     tokens: Tensor
-    score_map: Tensor
+    score_map: Tensor | None
 
 
 class PixelsToTokens(nn.Module):
@@ -57,7 +59,8 @@ class PixelsToTokens(nn.Module):
         query = self.query(tokens).reshape(batch, count, self.heads, -1).transpose(1, 2)
         attention = (query * self.scale @ flat).softmax(dim=-1)  # over the pixels
         seen = (attention @ flat.transpose(-1, -2)).transpose(1, 2).reshape(batch, count, dim)
-        return self.norm(tokens + self.out(seen))
+        looked: Tensor = self.norm(tokens + self.out(seen))
+        return looked
 
 
 class TokenTransformer(nn.Module):
@@ -80,7 +83,8 @@ class TokenTransformer(nn.Module):
         attention = (query @ key.transpose(-1, -2) * (dim // self.heads) ** -0.5).softmax(dim=-1)
         mixed = (attention @ value).transpose(1, 2).reshape(batch, count, dim)
         tokens = self.norm(tokens + self.out(mixed))
-        return self.ffn_norm(tokens + self.ffn(tokens))
+        fed: Tensor = self.ffn_norm(tokens + self.ffn(tokens))
+        return fed
 
 
 class InvertedResidual(nn.Module):
@@ -122,7 +126,8 @@ class TokensToPixels(nn.Module):
         key = self.key(tokens).reshape(batch, count, self.heads, -1).transpose(1, 2) * self.scale
         value = self.value(tokens).reshape(batch, count, self.heads, -1).permute(0, 2, 3, 1)
         attention = (key @ flat).softmax(dim=-2)  # (B, heads, K, h*w), over the classes
-        return pixels + (value @ attention).reshape(pixels.shape)
+        read: Tensor = (value @ attention).reshape(pixels.shape)
+        return pixels + read
 
 
 class BridgeBlock(nn.Module):
@@ -161,7 +166,9 @@ class TwoWayBridge(nn.Module):
     ) -> None:
         super().__init__()
         if dim % heads:
-            raise ConfigError(f"bridge dim {dim} is not divisible by {heads} heads", fix=f"use dim {dim // heads * heads}")
+            raise ConfigError(
+                f"bridge dim {dim} is not divisible by {heads} heads", fix=f"use dim {max(1, dim // heads) * heads}"
+            )
         self.dim = dim
         self.level = 4 - len(channels)  # index of the level it sits on, among strides 4, 8, 16, 32
         self.pixel_in = nn.ModuleList(
@@ -169,8 +176,8 @@ class TwoWayBridge(nn.Module):
         )
         self.token_in: nn.Module = nn.Sequential(nn.Linear(text_dim, dim), nn.LayerNorm(dim))
         self.blocks = nn.ModuleList(BridgeBlock(dim, heads, expand) for _ in range(depth))
-        self.last_look = PixelsToTokens(dim, heads)
-        self.log_scale = nn.Parameter(torch.tensor(1 / 0.07).log())
+        self.last_look: PixelsToTokens | None = PixelsToTokens(dim, heads)
+        self.log_scale: nn.Parameter | None = nn.Parameter(torch.tensor(1 / 0.07).log())
 
     def forward(self, levels: list[Tensor], class_embeddings: Tensor) -> BridgeOutput:
         """Levels [(B, C_i, h_i, w_i)] finest first, class embeddings (K, D) -> fused pixels, tokens and score map."""
@@ -181,17 +188,28 @@ class TwoWayBridge(nn.Module):
         tokens = self.token_in(class_embeddings).expand(pixels.shape[0], -1, -1)
         for block in self.blocks:
             pixels, tokens = block(pixels, tokens)
-        tokens = self.last_look(tokens, pixels)
+        if self.last_look is not None:
+            tokens = self.last_look(tokens, pixels)
         return BridgeOutput(pixels, tokens, self._score(pixels, tokens))
 
-    def fold(self, class_embeddings: Tensor) -> Tensor:
-        """Replace the text projection by the tokens it gives: (K, D) -> (K, d), constant from now on."""
+    def fold(self, class_embeddings: Tensor, keep_tokens: bool = True) -> Tensor:
+        """Replace the text projection by the tokens it gives, (K, D) -> (K, d), and drop what only training needs.
+
+        Args:
+            class_embeddings: what `forward` was called with; call it with the returned tokens from now on.
+            keep_tokens: whether the tokens of the output are used; if not, the last look at the pixels goes too.
+        """
         with torch.no_grad():
             tokens: Tensor = self.token_in(class_embeddings)
         self.token_in = nn.Identity()
+        self.log_scale = None  # and with it the score map
+        if not keep_tokens:
+            self.last_look = None
         return tokens
 
-    def _score(self, pixels: Tensor, tokens: Tensor) -> Tensor:
-        unit = F.normalize(pixels.flatten(2), dim=1)
-        cosine = F.normalize(tokens, dim=-1) @ unit
-        return (cosine * self.log_scale.exp().clamp(max=100.0)).unflatten(-1, pixels.shape[-2:])
+    def _score(self, pixels: Tensor, tokens: Tensor) -> Tensor | None:
+        if self.log_scale is None:
+            return None
+        cosine = F.normalize(tokens, dim=-1) @ F.normalize(pixels.flatten(2), dim=1)
+        scaled = cosine * self.log_scale.exp().clamp(max=100.0)
+        return scaled.reshape(*scaled.shape[:2], *pixels.shape[-2:])

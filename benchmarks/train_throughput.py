@@ -1,0 +1,195 @@
+"""How much of a training step is training? The real loop against a bare PyTorch loop over the same network.
+
+    python benchmarks/train_throughput.py
+    python benchmarks/train_throughput.py --data DATASET/data.yaml --batch-size 16 --explain --json train.json
+
+Needs the train extra: pip install '.[train]'. Weights, class embeddings and (without --data) pictures are random.
+
+One process, one run of the real trainer with its loader, callbacks and loggers. Every few steps it is held, and bare
+loops over prepared batches take their turn: what slows the machine slows all of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from itertools import count, cycle, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from _loops import REAL, SKIP, Bare, Batch, TakeTurns
+from _machine import describe, run, show, spread, write_json
+from bridgeseg.arguments import size
+from bridgeseg.data.spec import DataSpec
+from bridgeseg.models.registry import build
+from bridgeseg.models.segmentor import Segmentor
+from bridgeseg.training import fit
+from bridgeseg.training.callbacks import KeepBest
+from bridgeseg.training.config import TrainConfig
+from bridgeseg.training.datamodule import DataModule
+from bridgeseg.training.losses import SegmentationLoss
+from bridgeseg.training.module import TrainModule
+
+CLASSES, TEXT_DIM, PICTURES = 11, 512, 64
+PREPARED = 4
+"""Batches that the bare loops go round and round."""
+
+
+def make_dataset(folder: Path) -> Path:
+    """Write pictures of CamVid's size, 480x360, as JPEG, with masks as PNG; return the data.yaml."""
+    rng = np.random.default_rng(0)
+    (folder / "images" / "train").mkdir(parents=True)
+    (folder / "masks" / "train").mkdir(parents=True)
+    for index in range(PICTURES):
+        coarse = Image.fromarray(rng.integers(0, 256, (24, 32, 3), dtype=np.uint8))
+        noise = rng.normal(0, 6, (360, 480, 3))
+        pixels = np.asarray(coarse.resize((480, 360), Image.Resampling.BICUBIC)) + noise
+        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(folder / "images" / "train" / f"{index}.jpg")
+        regions = Image.fromarray(rng.integers(0, CLASSES, (9, 12), dtype=np.uint8))
+        regions.resize((480, 360), Image.Resampling.NEAREST).save(folder / "masks" / "train" / f"{index}.png")
+    path = folder / "data.yaml"
+    names = "\n".join(f"  {index}: class {index}" for index in range(CLASSES))
+    path.write_text(f"path: .\ntrain: images/train\nmasks_dir: masks\nnames:\n{names}\n", encoding="utf-8")
+    return path
+
+
+def make_network(config: TrainConfig, classes: int, method: str) -> Segmentor:
+    """Build a network in training mode with random weights, laid out as `bridgeseg train` lays it out."""
+    torch.manual_seed(0)
+    embeddings = torch.nn.functional.normalize(torch.randn(classes, TEXT_DIM), dim=1)
+    model = config.model.model_copy(update={"method": method})
+    segmentor = build(model, classes, None if method == "none" else embeddings)
+    return segmentor.train().to(memory_format=torch.channels_last)
+
+
+def make_config(options: argparse.Namespace, data: Path) -> TrainConfig:
+    """Return the settings of `bridgeseg train`; the training split is repeated, so that one epoch lasts for the run."""
+    steps = options.rounds * (SKIP + options.steps)
+    pictures = len(DataSpec.load(data).samples("train"))
+    if pictures < options.batch_size:
+        raise SystemExit(
+            f"--batch-size {options.batch_size} is more than the {pictures} pictures of the training split"
+        )
+    return TrainConfig.parse(
+        {
+            "data": str(data),
+            "train_splits": ("train",) * (1 + steps * options.batch_size // pictures),
+            "val_split": None,
+            "model": {"method": options.method, "backbone": options.backbone},
+            "backbone_weights": None,
+            "epochs": 1,
+            "batch_size": options.batch_size,
+            "augment": {"crop_size": size(options.crop, "--crop")},
+            "workers": options.workers,
+            "cache": options.cache,
+            "devices": "1",
+        }
+    )
+
+
+def measure(config: TrainConfig, options: argparse.Namespace, folder: Path) -> dict[str, list[float]]:
+    """Run trainer and bare loops in turns; return seconds a step, one number a round."""
+    spec = DataSpec.load(config.data)
+    data = DataModule(spec, config)
+    loss = SegmentationLoss(config.loss, spec.classes.ignore_index)
+    names = list(spec.classes.names)
+    module = TrainModule(make_network(config, len(names), options.method), config, loss, names)
+    keep_best = KeepBest(lambda *_: None, folder / "metrics.csv")
+    trainer = fit._trainer(config, folder, keep_best, quiet=options.quiet, validates=False)
+    trainer.limit_train_batches = options.rounds * (SKIP + options.steps)
+    module.to(trainer.strategy.root_device)
+
+    def loaded(batch: Any) -> Batch:
+        images, masks, _ = (part.to(module.device) for part in batch)
+        return module.segmentor.normalise(images).contiguous(memory_format=torch.channels_last), masks
+
+    def bare(method: str, batches: Iterator[Batch], **extra: bool) -> Callable[[], None]:
+        segmentor = make_network(config, len(names), method).to(module.device)
+        return Bare(segmentor, config, loss, batches, **extra).step
+
+    method, other = options.method, "none" if options.method == "bridge" else "bridge"
+    prepared = cycle([loaded(batch) for batch in islice(data.train_dataloader(), PREPARED)])
+    loops = {f"bare loop, {method}": bare(method, prepared), f"bare loop, {other}": bare(other, prepared)}
+    if options.explain:
+        loops["bare + clipping"] = bare(method, prepared, clip=True)
+        loops["bare + clipping, averaging"] = bare(method, prepared, clip=True, average=True)
+        endless = (loaded(batch) for _ in count() for batch in data.train_dataloader())
+        loops["bare + clipping, averaging, loader"] = bare(method, endless, clip=True, average=True)
+    turns = TakeTurns(loops, options.steps)
+    trainer.callbacks.append(turns)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="lightning")
+        trainer.fit(module, datamodule=data)
+    return turns.seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, metavar="YAML", help="a data.yaml (default: random pictures of 480x360)")
+    parser.add_argument("--method", choices=("bridge", "none"), default="bridge", help="of the real training")
+    parser.add_argument("--backbone", default="efficientnet_lite0", help="a timm name (default: efficientnet_lite0)")
+    parser.add_argument("--batch-size", type=int, default=8, help="images of a step (default: 8)")
+    parser.add_argument("--crop", default="256x320", help="HEIGHTxWIDTH of the crops (default: 256x320)")
+    parser.add_argument("--workers", type=int, default=1, help="processes that load data (default: 1)")
+    parser.add_argument("--cache", action=argparse.BooleanOptionalAction, default=True, help="keep decoded images")
+    parser.add_argument("--rounds", type=int, default=6, help="turns of every loop (default: 6)")
+    parser.add_argument("--steps", type=int, default=6, help="timed steps of a turn (default: 6)")
+    parser.add_argument(
+        "--explain", action="store_true", help="add what makes the difference to the bare loop bit by bit"
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress bar (which is part of the real training)")
+    parser.add_argument("--json", metavar="FILE", help="write the numbers there too")
+    options = parser.parse_args()
+    torch.set_flush_denormal(True)  # as `bridgeseg train` does, before the first thread starts
+    machine = describe("torch", "torchvision", "timm", "lightning")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "run").mkdir()
+        config = make_config(options, make_dataset(folder / "data") if options.data is None else options.data)
+        seconds = measure(config, options, folder / "run")
+    report(seconds, options, machine)
+
+
+def table_row(row: dict[str, Any]) -> list[str]:
+    ms = row["step_ms"]
+    numbers = [f"{row['images_per_s']:.2f}", f"{ms['median']:.0f}", f"{ms['q1']:.0f}-{ms['q3']:.0f}"]
+    return [row["name"], *numbers, f"{row['throughput_ratio']:.3f}"]
+
+
+def report(seconds: dict[str, list[float]], options: argparse.Namespace, machine: dict[str, Any]) -> None:
+    """Print and write the numbers; ratios are medians over the rounds."""
+    base = seconds[f"bare loop, {options.method}"]
+    rows = []
+    for name, times in seconds.items():
+        summary = spread(times)
+        rows.append(
+            {
+                "name": f"{name}, {options.method}" if name == REAL else name,
+                "images_per_s": options.batch_size / summary["median"],
+                "step_ms": {key: value * 1e3 for key, value in summary.items()},
+                "throughput_ratio": spread([b / t for b, t in zip(base, times, strict=True)])["median"],
+            }
+        )
+    none, bridge = (seconds[f"bare loop, {method}"] for method in ("none", "bridge"))
+    cost = spread([b / n for b, n in zip(bridge, none, strict=True)])["median"]
+    notes = [
+        f"throughput: images/s over the bare loop's ({options.method}) in the same round",
+        f"a step of bridge takes {cost:.3f} times a step of none (bare loops)",
+    ]
+    keys = ("backbone", "batch_size", "crop", "workers", "cache", "rounds", "steps")
+    settings = {key: getattr(options, key) for key in keys} | {"threads": torch.get_num_threads()}
+    title = "training: " + ", ".join(f"{key} {value}" for key, value in settings.items())
+    columns = ["loop", "images/s", "median ms", "quartiles", "throughput"]
+    show(title, machine, columns, [table_row(row) for row in rows], notes)
+    facts = {"rows": rows, "bridge_over_none": cost}
+    write_json(options.json, benchmark="train_throughput", machine=machine, settings=settings, **facts)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,114 @@
+"""Where a network comes from: what its checkpoint says of the run, and what the run folder says of the machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bridgeseg import __version__
+from bridgeseg.data.spec import DataSpec
+from bridgeseg.evaluation.metrics import Scores
+from bridgeseg.models.segmentor import Segmentor
+from bridgeseg.training.config import TrainConfig
+
+PACKAGES = (
+    "torch", "torchvision", "timm", "lightning", "numpy", "pillow", "safetensors", "open_clip_torch", "transformers",
+)  # fmt: skip
+
+
+def provenance(
+    config: TrainConfig, commit: str | None, spec: DataSpec, segmentor: Segmentor, scores: Scores | None, epoch: int
+) -> dict[str, Any]:
+    """Describe a checkpoint, JSON-ready; it names no folder of this machine.
+
+    Args:
+        config: of the run.
+        commit: of the source checkout, if there is one.
+        spec: the dataset.
+        segmentor: the network.
+        scores: of this checkpoint on the validation split, if it was validated.
+        epoch: after which it was stored, counted from 1.
+    """
+    guided = config.model.method != "none"
+    settings = config.model_dump(mode="json")
+    settings |= {key: public_name(settings[key]) for key in ("data", "text_encoder", "backbone_weights")}
+    facts: dict[str, Any] = {
+        "method": config.model.method,
+        "backbone": config.model.backbone,
+        "decoder": config.model.decoder,
+        "text_encoder": settings["text_encoder"] if guided else None,
+        "data": spec.to_dict(),
+        "seed": config.seed,
+        "epoch": epoch,
+        "image_size": list(config.augment.crop_size),
+        "parameters": sum(parameter.numel() for parameter in segmentor.parameters()),
+        "bridgeseg": __version__,
+        "commit": commit,
+        "config": settings,
+    }
+    if scores is not None:
+        facts["scores"] = {"split": config.val_split, **scores.to_dict()}
+    return facts
+
+
+def public_name(name: str | None) -> str | None:
+    """Drop the folders from the name of a file, a dataset or a text encoder: they belong to this machine.
+
+    >>> public_name("/home/me/clip/ViT-B-16.safetensors"), public_name("open_clip:ViT-B-16//home/me/weights.pt")
+    ('ViT-B-16.safetensors', 'open_clip:ViT-B-16/weights.pt')
+    >>> public_name("hf:sentence-transformers/all-MiniLM-L6-v2"), public_name("open_clip:ViT-B-16/openai")
+    ('hf:sentence-transformers/all-MiniLM-L6-v2', 'open_clip:ViT-B-16/openai')
+    """
+    if name is None:
+        return None
+    kind, colon, rest = name.partition(":")
+    if kind == "open_clip" and colon:
+        if rest.startswith("local-dir:"):
+            return f"{kind}:local-dir:{Path(rest.removeprefix('local-dir:')).name}"
+        model, slash, weights = rest.partition("/")
+        return name if rest.startswith("hf-hub:") else f"{kind}:{model}{slash}{Path(weights).name}"
+    if kind == "hf" and colon:
+        # OWNER/NAME is the hub's; a folder is one that exists, or is written as a path
+        is_folder = rest.startswith((".", "/", "~")) or Path(rest).expanduser().is_dir()
+        return f"hf:{Path(rest).name}" if is_folder else name
+    return name if kind == "random" and colon else Path(name).name
+
+
+def environment(spec: DataSpec, commit: str | None) -> dict[str, Any]:
+    """Describe what else it takes to repeat a run: versions, machine, the digest of the data.yaml."""
+    return {
+        "bridgeseg": __version__,
+        "commit": commit,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "data": {"file": spec.path.name, "sha256": spec.digest},
+    }
+
+
+def source_commit() -> str | None:
+    """Return the commit of a source checkout, None for an installed package."""
+    try:
+        found = subprocess.run(
+            ["git", "rev-parse", "HEAD"],
+            cwd=Path(__file__).parent,
+            env={**os.environ, "GIT_CEILING_DIRECTORIES": str(Path(__file__).parents[4])},
+            capture_output=True, text=True, timeout=5, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found.stdout.strip() or None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

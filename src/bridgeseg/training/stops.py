@@ -1,0 +1,65 @@
+"""What can end a training early, turned into errors that say how to go on."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import lightning.pytorch as pl
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+
+from bridgeseg.data.dataset import from_worker
+from bridgeseg.errors import ConfigError, InputError
+
+
+@contextmanager
+def stoppable(trainer: pl.Trainer, out: Path) -> Iterator[None]:
+    """Turn what can end a training early into errors that say how to go on."""
+    go_on = f"continue with: bridgeseg train --out {out} --resume"
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning")
+            yield
+    except (SystemExit, KeyboardInterrupt) as stop:  # Lightning turns Ctrl-C and SIGTERM into SystemExit
+        if isinstance(stop, SystemExit) and not trainer.interrupted:
+            raise
+        raise InputError(f"stopped in epoch {trainer.current_epoch + 1}", where=out, fix=go_on) from None
+    except InputError as error:
+        plain = from_worker(error)
+        if plain is error:
+            raise
+        raise plain from error
+    except torch.OutOfMemoryError as error:
+        raise InputError(
+            "the device's memory is too small for this training",
+            fix="lower --batch-size or --crop (--accumulate keeps the size of a step), or use --precision bf16-mixed",
+        ) from error
+    except MisconfigurationException as error:
+        raise refused(error) from error
+    except OSError as error:
+        raise InputError(f"the run folder cannot be used ({error})", where=out, fix=go_on) from error
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise ConfigError(
+            "batch norm needs more than one value, and a batch of one image of this crop has one at the coarsest level",
+            fix="use a larger --crop or --batch-size",
+        ) from error
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise InputError(
+            "a process that loads data was killed, for want of memory most often",
+            fix="use --workers 0 or fewer of them, or --set cache=false",
+        ) from error
+
+
+def refused(error: Exception) -> ConfigError:
+    """Say that Lightning does not take the settings of the machine."""
+    return ConfigError(
+        f"the trainer refuses these settings: {' '.join(str(error).split())[:400]}",
+        fix="see accelerator, devices, num_nodes, strategy and precision in docs/training.md",
+    )

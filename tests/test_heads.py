@@ -1,0 +1,81 @@
+"""Heads: linear, and pixel-text by its formula."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch.nn import functional as F
+
+from bridgeseg.models.heads import LinearHead, PixelTextHead
+from tiny_networks import noise
+
+WIDTH, TOKEN_DIM = 12, 20
+
+
+def pixel_text(seed: int = 0, **options: object) -> PixelTextHead:
+    torch.manual_seed(seed)
+    return PixelTextHead(WIDTH, TOKEN_DIM, **options)  # type: ignore[arg-type]
+
+
+class TestLinearHead:
+    def test_is_one_product_per_pixel_and_ignores_tokens(self) -> None:
+        head, pixels = LinearHead(WIDTH, 3), noise(2, WIDTH, 4, 5)
+        expected = torch.einsum("kc,bchw->bkhw", head.conv.weight[..., 0, 0], pixels) + head.conv.bias[:, None, None]
+        torch.testing.assert_close(head(pixels), expected)
+        assert torch.equal(head(pixels), head(pixels, noise(2, 3, TOKEN_DIM)))
+
+
+class TestPixelTextHead:
+    @settings(max_examples=20, deadline=None)
+    @given(
+        classes=st.integers(1, 300), size=st.tuples(st.integers(1, 9), st.integers(1, 9)), scale=st.floats(0.01, 200)
+    )
+    def test_is_the_cosine_over_the_temperature(self, classes: int, size: tuple[int, int], scale: float) -> None:
+        head, pixels, tokens = pixel_text(scale=scale), noise(2, WIDTH, *size), noise(2, classes, TOKEN_DIM)
+        cosine = F.cosine_similarity(pixels[:, None], head.project(tokens)[..., None, None], dim=2)
+        logits = head(pixels, tokens) / min(scale, 100.0)
+        assert logits.shape == (2, classes, *size)
+        torch.testing.assert_close(logits, cosine, rtol=0, atol=1e-6)
+
+    @settings(max_examples=20, deadline=None)
+    @given(order=st.integers(1, 50).flatmap(lambda count: st.permutations(range(count))))
+    def test_permuted_tokens_permute_logits(self, order: list[int]) -> None:
+        head, pixels, tokens = pixel_text(), noise(2, WIDTH, 4, 5), noise(2, len(order), TOKEN_DIM)
+        torch.testing.assert_close(head(pixels, tokens[:, order]), head(pixels, tokens)[:, order], rtol=0, atol=1e-5)
+
+    def test_length_of_a_pixel_does_not_matter(self) -> None:
+        head, pixels, tokens = pixel_text(), noise(2, WIDTH, 4, 5), noise(2, 3, TOKEN_DIM)
+        torch.testing.assert_close(head(pixels * 1000, tokens), head(pixels, tokens))
+
+    def test_an_empty_pixel_gives_zeros_and_no_gradient_that_is_not_a_number(self) -> None:
+        head, pixels, tokens = pixel_text(), noise(1, WIDTH, 2, 2), noise(1, 3, TOKEN_DIM)
+        pixels[..., 0, 0] = 0
+        pixels.requires_grad_()
+        logits = head(pixels, tokens)
+        assert (logits[..., 0, 0] == 0).all()
+        assert (logits[..., 1, 1] != 0).all()
+        logits.square().sum().backward()
+        assert pixels.grad is not None
+        assert pixels.grad.isfinite().all()
+
+    def test_gradients_are_right(self) -> None:
+        head = pixel_text().double()
+        inputs = noise(1, WIDTH, 2, 2).double().requires_grad_(), noise(1, 3, TOKEN_DIM).double().requires_grad_()
+        assert torch.autograd.gradcheck(head, inputs)
+
+    def test_channels_last_gives_the_same(self) -> None:
+        head, pixels, tokens = pixel_text(), noise(2, WIDTH, 4, 5), noise(2, 3, TOKEN_DIM)
+        last = pixels.contiguous(memory_format=torch.channels_last)
+        torch.testing.assert_close(head(last, tokens), head(pixels, tokens), rtol=0, atol=1e-5)
+
+    @pytest.mark.parametrize("learn", [True, False])
+    def test_temperature_starts_at_the_sources_and_is_trained_if_wanted(self, learn: bool) -> None:
+        head = pixel_text(learn_scale=learn)
+        assert head.log_scale.item() == pytest.approx(math.log(1 / 0.07))
+        head(noise(1, WIDTH, 2, 2), noise(1, 3, TOKEN_DIM)).square().sum().backward()
+        assert (head.log_scale.grad is not None) == learn
+        assert list(head.state_dict()) == ["log_scale", "project.weight", "project.bias"]

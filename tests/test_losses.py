@@ -1,0 +1,182 @@
+"""Losses against plain references, and the ignore index taking part in none of them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from bridgeseg.errors import ConfigError
+from bridgeseg.training.losses import LossConfig, SegmentationLoss, dice_loss, lovasz_softmax
+
+IGNORE = 255
+CONFIGS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "weights": {"class_weights": True},
+    "ohem": {"ohem": 0.3},
+    "ohem and weights": {"ohem": 0.3, "class_weights": True},
+    "dice": {"dice": 1.0},
+    "lovasz": {"lovasz": 1.0},
+    "smoothing": {"label_smoothing": 0.1},
+    "all": {"class_weights": True, "ohem": 0.5, "dice": 0.5, "lovasz": 0.5, "label_smoothing": 0.1},
+}
+
+
+def make(config: dict[str, Any], count: int = 4) -> SegmentationLoss:
+    shares = np.arange(1, count + 1) / sum(range(1, count + 1))
+    return SegmentationLoss(LossConfig(**config), IGNORE, shares.tolist())
+
+
+def example(seed: int = 0, count: int = 4, size: tuple[int, int, int] = (2, 6, 7)) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    logits = 3 * torch.randn(size[0], count, *size[1:], generator=generator)
+    masks = torch.randint(0, count, size, generator=generator)
+    masks[torch.rand(size, generator=generator) < 0.3] = IGNORE
+    return logits.requires_grad_(), masks
+
+
+def pixels(logits: Tensor, masks: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Return the probabilities (P, K) and labels (P,) of the labelled pixels, by numpy alone."""
+    values = logits.detach().double().numpy().transpose(0, 2, 3, 1)[masks.numpy() != IGNORE]
+    exponentials = np.exp(values - values.max(axis=1, keepdims=True))
+    return exponentials / exponentials.sum(axis=1, keepdims=True), masks.numpy()[masks.numpy() != IGNORE]
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_ignored_pixels_change_nothing(name: str) -> None:
+    loss, (logits, masks) = make(CONFIGS[name]), example()
+    value = loss(logits, masks)
+    (gradient,) = torch.autograd.grad(value, logits)
+    ignored = (masks == IGNORE)[:, None].expand_as(logits)
+    assert value > 0
+    assert not gradient[ignored].any()
+    assert gradient[~ignored].any()
+    other = torch.where(ignored, torch.randn_like(logits) * 50, logits)
+    torch.testing.assert_close(loss(other, masks), value, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_nothing_labelled_is_zero(name: str) -> None:
+    logits, masks = example()
+    value = make(CONFIGS[name])(logits, torch.full_like(masks, IGNORE))
+    (gradient,) = torch.autograd.grad(value, logits)
+    assert value == 0
+    assert not gradient.any()
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_one_class_one_image(name: str) -> None:
+    logits, masks = example(count=1, size=(1, 5, 3))
+    value = make(CONFIGS[name], count=1)(logits, masks)
+    value.backward()
+    assert value.item() == pytest.approx(0, abs=1e-6)  # the only class is always right
+    assert torch.isfinite(logits.grad).all()  # type: ignore[arg-type]
+
+
+def test_cross_entropy_is_the_mean_over_labelled_pixels() -> None:
+    logits, masks = example()
+    probabilities, labels = pixels(logits, masks)
+    expected = -np.log(probabilities[np.arange(len(labels)), labels]).mean()
+    assert make({})(logits, masks).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_class_weights() -> None:
+    logits, masks = example()
+    probabilities, labels = pixels(logits, masks)
+    weights = 1 / np.log(1.02 + np.arange(1, 5) / 10)  # ENet, section 5.1
+    losses = -np.log(probabilities[np.arange(len(labels)), labels])
+    expected = (weights[labels] * losses).sum() / weights[labels].sum()
+    loss = make({"class_weights": True})
+    assert loss(logits, masks).item() == pytest.approx(expected, rel=1e-5)
+    assert loss.weights is not None
+    assert loss.weights.mean().item() == pytest.approx(1)
+    assert "weights" not in loss.state_dict()  # they come from the data, not from a checkpoint
+    with pytest.raises(ConfigError, match="share of every class"):
+        SegmentationLoss(LossConfig(class_weights=True), IGNORE)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_ohem_is_the_mean_over_the_hardest(weighted: bool) -> None:
+    logits, masks = example()
+    probabilities, labels = pixels(logits, masks)
+    weights = (1 / np.log(1.02 + np.arange(1, 5) / 10) if weighted else np.ones(4))[labels]
+    losses = -np.log(probabilities[np.arange(len(labels)), labels]) * weights
+    hardest = np.argsort(-losses)[: int(0.3 * len(labels))]
+    expected = losses[hardest].sum() / weights[hardest].sum()
+    value = make({"ohem": 0.3, "class_weights": weighted})(logits, masks).item()
+    assert value == pytest.approx(expected, rel=1e-5)
+    assert value > make({"class_weights": weighted})(logits, masks).item()
+
+
+def test_ohem_keeps_at_least_one_pixel() -> None:
+    logits, masks = example()
+    masks[:] = IGNORE
+    masks[0, 0, 0] = 2
+    assert make({"ohem": 0.1})(logits, masks).item() == pytest.approx(make({})(logits, masks).item())
+
+
+def test_dice_by_hand() -> None:
+    probabilities = torch.tensor([[0.8, 0.2, 0.0], [0.4, 0.6, 0.0]])
+    labels = torch.tensor([0, 1])
+    # class 0: 2 * 0.8 / (1.2 + 1), class 1: 2 * 0.6 / (0.8 + 1), class 2 does not occur
+    expected = 1 - (1.6 / 2.2 + 1.2 / 1.8) / 2
+    assert dice_loss(probabilities, labels).item() == pytest.approx(expected)
+
+
+def test_lovasz_equals_the_papers_algorithm() -> None:
+    logits, masks = example()
+    probabilities, labels = pixels(logits, masks)
+    losses = []
+    for index in np.unique(labels):  # algorithm 1 of arXiv 1705.08790, sample by sample
+        truth = labels == index
+        errors = np.where(truth, 1 - probabilities[:, index], probabilities[:, index])
+        order = np.argsort(-errors)
+        before = value = 0.0
+        for count in range(1, len(order) + 1):
+            wrong = np.zeros(len(labels), bool)
+            wrong[order[:count]] = True
+            jaccard = 1 - (truth & ~wrong).sum() / (truth | wrong).sum()
+            value += errors[order[count - 1]] * (jaccard - before)
+            before = jaccard
+        losses.append(value)
+    found = lovasz_softmax(torch.from_numpy(probabilities), torch.from_numpy(labels)).item()
+    assert found == pytest.approx(np.mean(losses), rel=1e-9)
+
+
+@pytest.mark.parametrize("function", [dice_loss, lovasz_softmax])
+def test_hard_predictions_give_one_minus_the_score(function: Any) -> None:
+    truth, predicted = torch.tensor([0, 0, 0, 1]), torch.tensor([0, 0, 1, 1])
+    value = function(torch.nn.functional.one_hot(predicted, 2).float(), truth).item()
+    dice, iou = (4 / 5 + 2 / 3) / 2, (2 / 3 + 1 / 2) / 2
+    assert value == pytest.approx(1 - (dice if function is dice_loss else iou))
+
+
+@given(st.integers(0, 2**31), st.integers(1, 6), st.integers(1, 9), st.sampled_from(sorted(CONFIGS)))
+@settings(max_examples=60, deadline=None)
+def test_properties(seed: int, count: int, side: int, name: str) -> None:
+    loss, (logits, masks) = make(CONFIGS[name], count), example(seed, count, (1, side, side))
+    value = loss(logits, masks)
+    value.backward()
+    assert math.isfinite(value.item())
+    assert value >= -1e-6
+    assert torch.isfinite(logits.grad).all()  # type: ignore[arg-type]
+    shifted = logits.detach() + torch.randn(1, 1, side, side)  # softmax does not see a shift of all classes
+    torch.testing.assert_close(loss(shifted, masks), value.detach(), rtol=1e-3, atol=1e-4)
+    if name not in ("smoothing", "all"):
+        right = 40.0 * torch.nn.functional.one_hot(masks.clamp(max=count - 1), count).movedim(-1, 1)
+        assert loss(right, masks) < 1e-3
+
+
+@given(st.integers(0, 2**31), st.integers(1, 5))
+@settings(max_examples=30, deadline=None)
+def test_region_losses_lie_in_0_to_1(seed: int, count: int) -> None:
+    logits, masks = example(seed, count, (1, 4, 4))
+    probabilities, labels = (torch.from_numpy(array) for array in pixels(logits, masks))
+    for function in (dice_loss, lovasz_softmax):
+        assert -1e-9 <= function(probabilities, labels).item() <= 1 + 1e-9
