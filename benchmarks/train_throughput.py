@@ -146,7 +146,6 @@ def main() -> None:
     parser.add_argument("--quiet", action="store_true", help="no progress bar (which is part of the real training)")
     parser.add_argument("--json", metavar="FILE", help="write the numbers there too")
     options = parser.parse_args()
-    torch.set_flush_denormal(True)  # as `bridgeseg train` does, before the first thread starts
     machine = describe("torch", "torchvision", "timm", "lightning")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -8,6 +8,7 @@ import math
 import os
 import signal
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -248,7 +249,7 @@ class TestOrder:
     @pytest.mark.parametrize(("size", "world"), [(10, 1), (10, 3), (7, 2), (4, 4)])
     def test_shards(self, size: int, world: int) -> None:
         validation = [list(ShardSampler(size, rank, world)) for rank in range(world)]
-        assert sorted(sum(validation, [])) == list(range(size))
+        assert sorted(chain.from_iterable(validation)) == list(range(size))
         training = [ShardSampler(size, rank, world, seed=3) for rank in range(world)]
         orders = []
         for epoch in (0, 1, 0):
@@ -256,7 +257,7 @@ class TestOrder:
                 sampler.set_epoch(epoch)
             drawn = [list(sampler) for sampler in training]
             assert {len(part) for part in drawn} == {size // world} == {len(sampler) for sampler in training}
-            assert len(set(sum(drawn, []))) == size // world * world
+            assert len(set(chain.from_iterable(drawn))) == size // world * world
             orders.append(drawn)
         assert orders[0] == orders[2] != orders[1]
 
@@ -443,7 +444,7 @@ class TestResume:
         with pytest.raises(ConfigError, match=r"other settings: lr: 0.01 -> 0.02; ema: 0.9 -> 0.0\n  fix: continue"):
             train(out=whole, resume=True, lr=0.02, ema=0)
         (tmp_path / "c.yaml").write_text("model: {width: 24}\nepochs: 3\n")
-        with pytest.raises(ConfigError, match="model.width: 16 -> 24"):
+        with pytest.raises(ConfigError, match=r"model\.width: 16 -> 24"):
             train(out=whole, resume=True, config=tmp_path / "c.yaml")
         with pytest.raises(ConfigError, match="unknown key 'x'"):
             train(out=whole, resume=True, x=1)
@@ -454,7 +455,7 @@ class TestResume:
         state = (out / "resume.ckpt").read_bytes()
         for damaged in (b"", state[: len(state) // 2], b"no zip"):
             (out / "resume.ckpt").write_bytes(damaged)
-            with pytest.raises(ModelFileError, match="resume.ckpt: is damaged"):
+            with pytest.raises(ModelFileError, match=r"resume\.ckpt: is damaged"):
                 train(out=out, resume=True)
         (out / "resume.ckpt").unlink()
         with pytest.raises(ModelFileError, match=r"resume.ckpt: is gone.*\n.*best/ and last/"):

@@ -82,7 +82,8 @@ def export_segmentor(
         fix = "free some space or choose another --out"
         raise InputError(f"cannot be written ({error.strerror})", where=out, fix=fix) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary.is_file():
+            temporary.unlink()
     return Exported(out, out.stat().st_size, agreement)
 
 
@@ -109,8 +110,11 @@ def to_graph(network: DeployNetwork) -> onnx.ModelProto:
                 input_names=["image"], output_names=names, dynamic_shapes=(axes,),
             )  # fmt: skip
     except torch.onnx.OnnxExporterError as error:
+        cause: BaseException = error
+        while cause.__cause__ is not None:  # the exporter's own text is advice to its developers
+            cause = cause.__cause__
         raise ModelFileError(
-            f"PyTorch cannot export this network to ONNX: {' '.join(str(error).split())[:300]}",
+            f"PyTorch cannot export this network to ONNX ({' '.join(str(cause).split())[:300]})",
             fix="train with another backbone: not every timm model can be traced with free height and width",
         ) from error
     graph: onnx.ModelProto = program.model_proto  # type: ignore[union-attr]

@@ -116,8 +116,6 @@ def _open_session(path: Path, threads: int | None) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = SILENT
     options.intra_op_num_threads = threads or _usable_cores()
-    # Numbers below 1e-38 make a CPU many times slower and change no pixel; training flushes them too.
-    options.add_session_config_entry("session.set_denormal_as_zero", "1")
     # A pattern saves no time, helps only pictures of the size seen first, and holds half as much memory again for them.
     options.enable_mem_pattern = False
     try:

@@ -94,7 +94,6 @@ def train(
 
 def fit(config: TrainConfig, out: Path, *, resume: bool = False, quiet: bool = False) -> TrainResult:
     """Train exactly what `config` says; see `train`."""
-    torch.set_flush_denormal(True)  # tiny squared gradients slow a CPU many times over
     first = (
         getattr(rank_zero_only, "rank", 0) == 0
     )  # processes that are started for further devices run this function too

@@ -116,7 +116,7 @@ class TokensToPixels(nn.Module):
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
         self.heads, self.scale = heads, (dim // heads) ** -0.5
-        self.key = nn.Linear(dim, dim)
+        self.key = nn.Linear(dim, dim, bias=False)  # softmax over the classes would not see a bias
         self.value = nn.Linear(dim, dim)
 
     def forward(self, pixels: Tensor, tokens: Tensor) -> Tensor:
