@@ -94,9 +94,8 @@ def train(
 
 def fit(config: TrainConfig, out: Path, *, resume: bool = False, quiet: bool = False) -> TrainResult:
     """Train exactly what `config` says; see `train`."""
-    first = (
-        getattr(rank_zero_only, "rank", 0) == 0
-    )  # processes that are started for further devices run this function too
+    # Processes that are started for further devices run this function too.
+    first = getattr(rank_zero_only, "rank", 0) == 0
     if first:
         folder.claim(out, resume)
     spec = DataSpec.load(config.data)
