@@ -7,9 +7,12 @@ import json
 import math
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import lightning.pytorch as pl
@@ -18,6 +21,7 @@ import torch
 from safetensors.torch import load_file
 
 from bridgeseg.checkpoint import load_checkpoint
+from bridgeseg.data.dataset import SegmentationDataset
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.deploy import TorchRuntime
 from bridgeseg.errors import ConfigError, DataError, InputError, ModelFileError
@@ -26,10 +30,11 @@ from bridgeseg.evaluation.metrics import Scores
 from bridgeseg.models.registry import ModelConfig, build
 from bridgeseg.training import fit as room
 from bridgeseg.training import folder
-from bridgeseg.training.averaging import ema_update
+from bridgeseg.training.averaging import Averaging, ema_update
 from bridgeseg.training.config import TrainConfig
 from bridgeseg.training.datamodule import DataModule, ShardSampler
 from bridgeseg.training.fit import train
+from bridgeseg.training.losses import LossConfig, SegmentationLoss
 from bridgeseg.training.module import TrainModule, parameter_groups, rate_factor
 from bridgeseg.training.provenance import public_name
 from bridgeseg.training.settings import differences, flatten, load_values, set_values
@@ -152,6 +157,10 @@ class TestSettings:
     def test_forms_that_are_understood(self, key: str, given: Any, kept: Any) -> None:
         assert getattr(TrainConfig.parse({"data": "d", key: given}), key) == kept
 
+    def test_one_changed_setting_leaves_the_others(self) -> None:
+        plain, changed = (TrainConfig.parse({"data": "d"} | more) for more in ({}, {"augment": {"flip": 0.25}}))
+        assert differences(plain, changed) == ["augment.flip: 0.5 -> 0.25"]
+
     def test_files(self, tmp_path: Path) -> None:
         path = tmp_path / "c.yaml"
         path.write_text("data: d\nmodel: {method: none}\nmodel.width: 32\nepochs: 3\n")
@@ -243,6 +252,25 @@ class TestOptimisation:
         counters = [torch.tensor(3)]
         ema_update(counters, [torch.tensor(7)], 0.99, 5)
         assert counters[0] == 7
+
+    def test_the_average_over_a_run(self) -> None:
+        class Module(pl.LightningModule):
+            def __init__(self) -> None:
+                super().__init__()
+                self.value = torch.nn.Parameter(torch.zeros(1))
+
+        module, callback, expected = Module(), Averaging(0.3), 1.0
+        callback.setup(SimpleNamespace(), module, "fit")  # type: ignore[arg-type]
+        for step in range(8):
+            with torch.no_grad():
+                module.value.fill_(1.0 if step == 0 else (step - 3) ** 2)
+            trainer = SimpleNamespace(global_step=step + 1)
+            callback.on_train_batch_end(trainer, module, None, None, step)  # type: ignore[arg-type]
+            if step:
+                decay = min(0.3, (1 + step) / (10 + step))  # 0.18, 0.25, 0.3, 0.3, ...
+                expected = decay * expected + (1 - decay) * module.value.item()
+        callback.on_train_end(trainer, module)  # type: ignore[arg-type]
+        assert module.value.item() == pytest.approx(expected)
 
 
 class TestOrder:
@@ -361,18 +389,41 @@ class TestRun:
         assert state["global_step"] == steps
         assert {tensor.dtype for tensor in weights(tmp_path / "run").values()} == {torch.float32, torch.int64}
 
-    def test_two_processes(self, data: Path, tmp_path: Path) -> None:
-        options = {"devices": 2, "strategy": "ddp_fork", "batch_size": 2, "epochs": 2, "ema": 0.9}
-        result = run(data, tmp_path / "run", **options)
-        assert result.scores.images == 4
-        assert result.scores.confusion.sum() == 4 * 46 * 64  # every image once, less two ignored lines each
+    def test_two_processes(self, tmp_path: Path) -> None:
+        data = write_dataset(tmp_path / "data", val=5)  # one has more to validate than the other
+        options = {"data": str(data), "devices": "2", "strategy": "ddp", "batch_size": 2, "epochs": 2, "ema": 0.9}
+        (tmp_path / "run.json").write_text(json.dumps(set_values(TINY, options)))
+        # in processes of their own: a fork of this one would wait for ever for threads that did not come along
+        launch = [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            "--standalone",
+            "--nproc-per-node=2",
+            "-m",
+            "bridgeseg",
+        ]
+        command = [*launch, "train", "--config", tmp_path / "run.json", "--out", tmp_path / "run", "--quiet"]
+        done = subprocess.run(
+            command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=300
+        )
+        assert done.returncode == 0, done.stderr
+        result = train(out=tmp_path / "run", resume=True, quiet=True)
+        assert result.scores.images == 5
+        assert result.scores.confusion.sum() == 5 * 46 * 64  # every image once, less two ignored lines each
         state = folder.read_state(tmp_path / "run")
         assert state is not None
         assert state["global_step"] == 2 * STEPS
         spec, kept = DataSpec.load(data), load_checkpoint(tmp_path / "run")
         scores = evaluate_split(TorchRuntime(kept.segmentor), spec.samples("val"), spec, progress=False)
         assert (scores.confusion == result.scores.confusion).all()
-        assert len(rows(tmp_path / "run")) == 2
+        # both processes validated the very network that was kept, statistics of batch norm included
+        loss, losses = SegmentationLoss(LossConfig(), 255), []
+        for image, mask, _ in SegmentationDataset(spec, "val"):
+            with torch.no_grad():
+                logits = kept.segmentor.logits(kept.segmentor.normalise(image[None]))
+            losses.append(loss(logits, mask[None]).item())
+        assert float(rows(tmp_path / "run")[result.epoch - 1]["val_loss"]) == pytest.approx(sum(losses) / 5, rel=1e-5)
 
 
 class TestResume:
@@ -580,6 +631,40 @@ class TestTrouble:
         with pytest.raises(InputError, match=message):
             run(data, tmp_path / "run", **changes)
 
+    @pytest.mark.parametrize(
+        ("error", "message"),
+        [
+            (torch.OutOfMemoryError("CUDA out of memory."), "memory is too small.*\n.*--batch-size"),
+            (RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."), r"killed.*\n.*--workers"),
+            (RuntimeError("It looks like ... parameters that were not used in"), "no gradient.*\n.*unused_parameters"),
+            (OSError(28, "No space left on device"), r"No space left on device.*\n.*--resume"),
+        ],
+    )
+    def test_trouble_of_the_machine(
+        self, data: Path, tmp_path: Path, when: Any, error: Exception, message: str
+    ) -> None:
+        def fail(_: pl.Trainer) -> None:
+            raise error
+
+        when(0, 1, fail)
+        with pytest.raises(InputError, match=message):
+            run(data, tmp_path / "run")
+
+    def test_sigterm_that_reaches_the_loading_processes_first(self, data: Path, tmp_path: Path, when: Any) -> None:
+        def fail(_: pl.Trainer) -> None:
+            os.kill(os.getpid(), signal.SIGTERM)
+            raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Terminated.")
+
+        when(0, 1, fail)
+        with pytest.raises(InputError, match="stopped in epoch 1"):
+            run(data, tmp_path / "run")
+
+    def test_a_mistake_of_ours_stays_what_it_is(self, data: Path, tmp_path: Path, when: Any) -> None:
+        for kind in (RuntimeError, ValueError, KeyError):
+            when(0, 0, lambda _, kind=kind: (_ for _ in ()).throw(kind("a bug")))
+            with pytest.raises(kind, match="a bug"):
+                run(data, tmp_path / kind.__name__)
+
     def test_the_default_text_encoder_without_network(
         self, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -614,3 +699,20 @@ class TestTrouble:
 def test_the_architecture_of_the_tiny_runs_is_tiny() -> None:
     network = build(ModelConfig.model_validate(TINY["model"]), 3, embeddings(3))
     assert sum(parameter.numel() for parameter in network.parameters()) < 120_000
+
+
+def test_the_page_about_training_has_every_setting() -> None:
+    page = Path(__file__).parents[1] / "docs" / "training.md"
+    if not page.is_file():
+        pytest.skip("the documentation is not here")
+    listed = {
+        cells[1].strip(" `"): cells[2].strip(" `") for cells in map(split_row, page.read_text().splitlines()) if cells
+    }
+    defaults = flatten(TrainConfig(data="").model_dump(mode="json"))
+    assert defaults.keys() <= listed.keys()
+    for key, value in defaults.items():
+        assert listed[key] == ("" if value in ("", None) else json.dumps(value).replace('"', "")), key
+
+
+def split_row(line: str) -> list[str]:
+    return line.split("|") if line.startswith("| `") else []

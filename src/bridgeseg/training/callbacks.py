@@ -62,6 +62,7 @@ class KeepBest(pl.Callback):
                 fix="choose another --set val_split=..., correct `label_map`, or use --set val_split=none",
             )
         pl_module.log("val_miou", scores.miou, rank_zero_only=True)
+        pl_module.log("val_loss", pl_module.gather_loss(), rank_zero_only=True)
         self.latest, self._validated = scores, epoch
         if self.best is None or scores.miou > self.best.miou:
             self.best, self.best_epoch = scores, epoch

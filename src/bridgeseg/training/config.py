@@ -14,6 +14,9 @@ from bridgeseg.models.registry import DECODERS, METHODS, ModelConfig
 from bridgeseg.training.losses import LossConfig
 from bridgeseg.training.settings import explain, load_values
 
+CROP = (256, 320)
+"""Height and width of training crops unless others are chosen."""
+
 
 class TrainConfig(BaseModel):
     """A training run.
@@ -66,7 +69,7 @@ class TrainConfig(BaseModel):
     power: float = Field(0.9, gt=0)
     clip: float = Field(1.0, ge=0)
     loss: LossConfig = LossConfig()
-    augment: AugmentConfig = AugmentConfig(crop_size=(256, 320))
+    augment: AugmentConfig = AugmentConfig(crop_size=CROP)
     ema: float = Field(0.99, ge=0, lt=1)
     val_every: int = Field(1, ge=1)
     fraction: float = Field(1.0, gt=0, le=1)
@@ -88,6 +91,12 @@ class TrainConfig(BaseModel):
     @classmethod
     def _listed(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+    @field_validator("augment", mode="before")
+    @classmethod
+    def _crop(cls, value: Any) -> Any:
+        """Keep this class's crop where another augmentation setting is changed."""
+        return {"crop_size": CROP, **value} if isinstance(value, Mapping) else value
 
     @field_validator("devices", mode="before")
     @classmethod

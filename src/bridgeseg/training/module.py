@@ -29,7 +29,7 @@ class TrainModule(pl.LightningModule):
     def __init__(self, segmentor: Segmentor, config: TrainConfig, loss: SegmentationLoss, names: list[str]) -> None:
         super().__init__()
         self.segmentor, self.config, self.loss, self.names = segmentor, config, loss, names
-        self.confusion = torch.zeros(0)
+        self.confusion, self.val_loss = torch.zeros(0), torch.zeros(())
 
     def on_train_epoch_start(self) -> None:
         """Tie all random numbers of an epoch to (seed, epoch), so that a resumed run equals an uninterrupted one."""
@@ -53,19 +53,17 @@ class TrainModule(pl.LightningModule):
         return loss
 
     def on_validation_epoch_start(self) -> None:
-        """Start an empty confusion matrix; all processes take the first one's batch-norm statistics."""
-        if self.trainer.world_size > 1:
-            for buffer in self.segmentor.buffers():
-                torch.distributed.broadcast(buffer, src=0)
+        """Start an empty confusion matrix and an empty sum of losses."""
         count = len(self.names)
         self.confusion = torch.zeros(count, count, dtype=torch.int64, device=self.device)
+        self.val_loss = torch.zeros((), device=self.device)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Count one image, (1, 3, H, W), at its native size."""
         images, masks, _ = batch
         normalised = self.segmentor.normalise(images).contiguous(memory_format=torch.channels_last)
         logits = self.segmentor.logits(normalised)
-        self.log("val_loss", self.loss.cross_entropy(logits, masks), batch_size=len(images), sync_dist=True)
+        self.val_loss += self.loss.cross_entropy(logits, masks)
         known = masks != self.loss.ignore_index
         count = len(self.names)
         pairs = masks[known] * count + logits.argmax(dim=1)[known]
@@ -73,12 +71,20 @@ class TrainModule(pl.LightningModule):
 
     def gather_scores(self) -> Scores:
         """Sum the confusion matrices of all processes: exact, whatever the shards."""
-        matrix = self.confusion
-        if self.trainer.world_size > 1:
-            gathered = self.all_gather(matrix)
-            matrix = gathered.sum(dim=0) if isinstance(gathered, Tensor) else matrix
+        matrix = self._over_processes(self.confusion)
+        return Scores.from_confusion(matrix.cpu().numpy(), self.names, images=self._val_images())
+
+    def gather_loss(self) -> float:
+        """Return the mean loss of the validation images (Lightning's own mean is wrong where shards differ in size)."""
+        return float(self._over_processes(self.val_loss)) / self._val_images()
+
+    def _over_processes(self, value: Tensor) -> Tensor:
+        gathered = self.all_gather(value) if self.trainer.world_size > 1 else value[None]
+        return gathered.sum(dim=0) if isinstance(gathered, Tensor) else value
+
+    def _val_images(self) -> int:
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
-        return Scores.from_confusion(matrix.cpu().numpy(), self.names, images=len(data.val))
+        return len(data.val)
 
     def configure_optimizers(self) -> Any:
         """AdamW with two rates and a poly schedule after linear warm-up, per step."""

@@ -18,7 +18,6 @@ from bridgeseg.errors import ConfigError, InputError
 @contextmanager
 def stoppable(trainer: pl.Trainer, out: Path) -> Iterator[None]:
     """Turn what can end a training early into errors that say how to go on."""
-    go_on = f"continue with: bridgeseg train --out {out} --resume"
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="lightning")
@@ -26,7 +25,7 @@ def stoppable(trainer: pl.Trainer, out: Path) -> Iterator[None]:
     except (SystemExit, KeyboardInterrupt) as stop:  # Lightning turns Ctrl-C and SIGTERM into SystemExit
         if isinstance(stop, SystemExit) and not trainer.interrupted:
             raise
-        raise InputError(f"stopped in epoch {trainer.current_epoch + 1}", where=out, fix=go_on) from None
+        raise _stopped(trainer, out) from None
     except InputError as error:
         plain = from_worker(error)
         if plain is error:
@@ -40,7 +39,7 @@ def stoppable(trainer: pl.Trainer, out: Path) -> Iterator[None]:
     except MisconfigurationException as error:
         raise refused(error) from error
     except OSError as error:
-        raise InputError(f"the run folder cannot be used ({error})", where=out, fix=go_on) from error
+        raise InputError(f"the run folder cannot be used ({error})", where=out, fix=_go_on(out)) from error
     except ValueError as error:
         if "more than 1 value per channel" not in str(error):
             raise
@@ -49,12 +48,27 @@ def stoppable(trainer: pl.Trainer, out: Path) -> Iterator[None]:
             fix="use a larger --crop or --batch-size",
         ) from error
     except RuntimeError as error:
+        if "parameters that were not used" in str(error):
+            raise ConfigError(
+                "with these settings a part of the network gets no gradient, which this strategy does not expect",
+                fix="--strategy ddp_find_unused_parameters_true",
+            ) from error
         if "DataLoader worker" not in str(error):
             raise
+        if trainer.received_sigterm:  # sent to the loading processes as well
+            raise _stopped(trainer, out) from error
         raise InputError(
             "a process that loads data was killed, for want of memory most often",
             fix="use --workers 0 or fewer of them, or --set cache=false",
         ) from error
+
+
+def _stopped(trainer: pl.Trainer, out: Path) -> InputError:
+    return InputError(f"stopped in epoch {trainer.current_epoch + 1}", where=out, fix=_go_on(out))
+
+
+def _go_on(out: Path) -> str:
+    return f"continue with: bridgeseg train --out {out} --resume"
 
 
 def refused(error: Exception) -> ConfigError:
