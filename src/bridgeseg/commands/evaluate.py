@@ -1,0 +1,50 @@
+"""`bridgeseg evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bridgeseg import arguments
+from bridgeseg.commands.options import Debug, Json, ModelOption, Quiet, Threads
+
+
+def evaluate(
+    data: Annotated[str, typer.Option(metavar="YAML", help="The dataset's data.yaml.", show_default=False)],
+    model: ModelOption = None,
+    split: Annotated[str, typer.Option(help="train, val or test.")] = "val",
+    mode: Annotated[str, typer.Option(help="whole, slide or multiscale.")] = "whole",
+    window: Annotated[
+        str | None, typer.Option(metavar="HxW", help="Sliding windows; the training crop's size by default.")
+    ] = None,
+    scales: Annotated[str, typer.Option(metavar="S,S,...", help="Factors by which pictures are resized.")] = "1",
+    flip: Annotated[bool, typer.Option("--flip", help="Average with the mirrored picture.")] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="DIR", help="Folder for scores and pictures of them.")
+    ] = None,
+    threads: Threads = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Score a model on a split of a dataset at native resolution: mIoU, IoU of each class, accuracies."""
+    from bridgeseg import api, console
+
+    scores = api.evaluate(
+        model=model,
+        data=data,
+        split=split,
+        mode=mode,
+        window=None if window is None else arguments.size(window, "--window"),
+        scales=arguments.numbers(scales, "--scales"),
+        flip=flip,
+        out=out,
+        threads=threads,
+        quiet=quiet or as_json,
+    )
+    if as_json:
+        console.print_json(scores.to_dict())
+    elif not quiet:
+        console.print_scores(scores)

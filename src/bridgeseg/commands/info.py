@@ -1,0 +1,13 @@
+"""`bridgeseg info`."""
+
+from __future__ import annotations
+
+from bridgeseg.commands.options import Debug, Json, ModelOption
+
+
+def info(model: ModelOption = None, as_json: Json = False, debug: Debug = False) -> None:
+    """Say what a model is: classes, colours, where it comes from, scores, inputs and outputs, size."""
+    from bridgeseg import api, console
+
+    facts = api.load(model).describe()
+    console.print_json(facts) if as_json else console.print_info(facts)
