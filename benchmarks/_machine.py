@@ -1,24 +1,14 @@
-"""What every benchmark prints besides its numbers: the machine, the versions, a table, a JSON file."""
+"""What every script here needs: machine, spreads, tables and JSON from the package, and how a script ends."""
 
 from __future__ import annotations
 
-import json
-import os
-import platform
 import sys
-from collections.abc import Callable, Sequence
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-from statistics import median, quantiles
-from typing import Any
+from collections.abc import Callable
 
-from rich.console import Console
-from rich.table import Table
-
+from bridgeseg.benchmark.machine import describe, show, spread, take_turns, write_json
 from bridgeseg.errors import InputError
 
-WIDTH = 120
-"""Columns of a table that is not printed to a terminal."""
+__all__ = ["describe", "run", "show", "spread", "take_turns", "write_json"]
 
 
 def run(main: Callable[[], None]) -> None:
@@ -28,85 +18,3 @@ def run(main: Callable[[], None]) -> None:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-
-
-def describe(*packages: str) -> dict[str, Any]:
-    """Return processor, cores, memory, load and versions: what a reader compares by, nothing that names the machine.
-
-    Args:
-        packages: distributions whose versions matter for the numbers; those not installed are left out.
-    """
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    found = {name: number for name in ("bridgeseg", *packages) if (number := _version(name))}
-    return {
-        "cpu": _cpu(),
-        "cores": usable,
-        "memory_gb": _memory(),
-        "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
-        "system": f"{platform.system()} {platform.machine()}",
-        "versions": {"python": platform.python_version(), **found},
-    }
-
-
-def spread(values: Sequence[float]) -> dict[str, float]:
-    """Return median and quartiles of one or more numbers.
-
-    >>> spread([1.0, 2.0, 3.0, 4.0, 5.0])
-    {'median': 3.0, 'q1': 2.0, 'q3': 4.0}
-    """
-    if len(values) == 1:
-        return {"median": values[0], "q1": values[0], "q3": values[0]}
-    q1, _, q3 = quantiles(values, n=4, method="inclusive")
-    return {"median": median(values), "q1": q1, "q3": q3}
-
-
-def show(
-    title: str,
-    machine: dict[str, Any],
-    columns: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    notes: Sequence[str] = (),
-) -> None:
-    """Print a table: the first column on the left, numbers on the right, then notes and the machine."""
-    console = Console(width=None if Console().is_terminal else WIDTH, highlight=False)
-    table = Table(title=title, title_justify="left", title_style="bold")
-    for index, column in enumerate(columns):
-        table.add_column(column, justify="right" if index else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
-    for note in notes:
-        console.print(note, markup=False)
-    facts = [machine["cpu"], f"cores: {machine['cores']}", machine["system"]]
-    facts += [] if machine["memory_gb"] is None else [f"{machine['memory_gb']} GB"]
-    facts += [f"{name} {number}" for name, number in machine["versions"].items()]
-    console.print("machine: " + ", ".join(facts), markup=False)
-    if machine["load"] is not None and machine["load"] > 0.5:
-        console.print(f"load average before the start: {machine['load']} (other programs were running)", markup=False)
-
-
-def write_json(path: str | Path | None, **facts: Any) -> None:
-    """Write what was measured, if a file was asked for."""
-    if path is not None:
-        Path(path).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-
-
-def _version(distribution: str) -> str | None:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return None
-
-
-def _cpu() -> str:
-    """Return the processor's name; the kernel knows it better than Python's `platform`."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-def _memory() -> int | None:
-    if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
-        return None
-    return round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9)

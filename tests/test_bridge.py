@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -12,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bridgeseg.errors import ConfigError
+from bridgeseg.models.guidance.base import Guided
 from bridgeseg.models.guidance.bridge import (
-    BridgeOutput,
     PixelsToTokens,
     TokensToPixels,
     TokenTransformer,
@@ -36,13 +37,29 @@ def bridge() -> TwoWayBridge:
     """A settled bridge, shared: tests that change it copy it first."""
     torch.manual_seed(0)
     module = TwoWayBridge(CHANNELS, TEXT_DIM, DIM, depth=2, heads=HEADS)
-    settle(module, make_levels(8), embeddings(7, TEXT_DIM))
+    settle(module, [noise(1), noise(1), *make_levels(8)], embeddings(7, TEXT_DIM))
     return module
 
 
-def run(levels: list[Tensor], vectors: Tensor) -> BridgeOutput:
+class Output(NamedTuple):
+    pixels: Tensor
+    tokens: Tensor
+    score_map: Tensor
+
+
+def unpack(guided: Guided, dim: int = DIM) -> Output:
+    """What came of the two levels: the channels that joined the finer one, the tokens, the score map."""
+    return Output(guided.levels[2][:, -dim:], guided.tokens, guided.score_map)
+
+
+def call(module: TwoWayBridge, levels: list[Tensor], vectors: Tensor) -> Output:
+    """Run a bridge on the two coarse levels; it takes no notice of the fine ones."""
+    return unpack(module([noise(1), noise(1), *levels], vectors))
+
+
+def run(levels: list[Tensor], vectors: Tensor) -> Output:
     with torch.no_grad():
-        return bridge()(levels, vectors)
+        return call(bridge(), levels, vectors)
 
 
 def split_heads(tokens: Tensor) -> Tensor:
@@ -92,6 +109,18 @@ class TestFormulas:
         out = run(make_levels(), embeddings(7, TEXT_DIM))
         cosine = F.cosine_similarity(out.pixels[:, None], out.tokens[..., None, None], dim=2)
         torch.testing.assert_close(out.score_map, cosine / TAU, rtol=1e-4, atol=1e-4)
+
+    def test_what_all_classes_have_in_common_is_not_seen(self) -> None:
+        vectors = embeddings(7, TEXT_DIM)
+        shifted = run(make_levels(), vectors + 3 * embeddings(1, TEXT_DIM, seed=4))
+        torch.testing.assert_close(shifted.tokens, run(make_levels(), vectors).tokens, rtol=1e-4, atol=1e-4)
+
+    def test_the_level_it_sits_on_is_kept_and_widened(self) -> None:
+        levels = [noise(2, 3, 24, 32), noise(2, 5, 12, 16), *make_levels()]
+        with torch.no_grad():
+            out = bridge()(levels, embeddings(7, TEXT_DIM)).levels
+        assert [level.shape[1] for level in out] == [3, 5, CHANNELS[0] + DIM, CHANNELS[1]]
+        assert all(torch.equal(new[:, : old.shape[1]], old) for new, old in zip(out, levels, strict=True))
 
     def test_coarse_levels_are_upsampled_and_added(self) -> None:
         fine, coarse = make_levels()
@@ -161,7 +190,7 @@ class TestGradients:
     def test_they_reach_every_parameter(self) -> None:
         torch.manual_seed(1)
         module = TwoWayBridge(CHANNELS, TEXT_DIM, DIM, depth=2, heads=HEADS)
-        out = module(make_levels(), embeddings(7, TEXT_DIM))
+        out = call(module, make_levels(), embeddings(7, TEXT_DIM))
         labels = torch.arange(out.score_map[:, 0].numel()).view_as(out.score_map[:, 0]) % 7
         (F.cross_entropy(out.score_map, labels) + out.pixels.square().mean()).backward()
         silent = [
@@ -182,7 +211,7 @@ class TestGradients:
 
         def forward(fine: Tensor, coarse: Tensor, vectors: Tensor, *parameters: Tensor) -> tuple[Tensor, ...]:
             state = dict(zip(names, parameters, strict=True))
-            return torch.func.functional_call(module, state, ([fine, coarse], vectors))
+            return unpack(torch.func.functional_call(module, state, ([noise(1), noise(1), fine, coarse], vectors)), 4)
 
         assert torch.autograd.gradcheck(forward, leaves, atol=1e-6, rtol=1e-4, fast_mode=True)
 
@@ -197,7 +226,7 @@ class TestFold:
     def test_pixels_and_tokens_stay_and_the_text_side_goes(self, keep_tokens: bool) -> None:
         module, tokens = self.folded(keep_tokens)
         assert tokens.shape == (7, DIM)
-        out, before = module(make_levels(), tokens), run(make_levels(), embeddings(7, TEXT_DIM))
+        out, before = call(module, make_levels(), tokens), run(make_levels(), embeddings(7, TEXT_DIM))
         torch.testing.assert_close(out.pixels, before.pixels, rtol=1e-5, atol=1e-5)
         if keep_tokens:
             torch.testing.assert_close(out.tokens, before.tokens, rtol=1e-5, atol=1e-5)

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from bridgeseg.models.heads import LinearHead, PixelTextHead
-from tiny_networks import noise
+from bridgeseg.models.heads import LinearHead, LSegHead, PixelTextHead
+from tiny_networks import embeddings, noise
 
 WIDTH, TOKEN_DIM = 12, 20
 
@@ -72,10 +72,45 @@ class TestPixelTextHead:
         last = pixels.contiguous(memory_format=torch.channels_last)
         torch.testing.assert_close(head(last, tokens), head(pixels, tokens), rtol=0, atol=1e-5)
 
-    @pytest.mark.parametrize("learn", [True, False])
-    def test_temperature_starts_at_the_sources_and_is_trained_if_wanted(self, learn: bool) -> None:
-        head = pixel_text(learn_scale=learn)
+    def test_temperature_starts_at_the_sources_and_is_trained(self) -> None:
+        head = pixel_text()
         assert head.log_scale.item() == pytest.approx(math.log(1 / 0.07))
         head(noise(1, WIDTH, 2, 2), noise(1, 3, TOKEN_DIM)).square().sum().backward()
-        assert (head.log_scale.grad is not None) == learn
+        assert head.log_scale.grad is not None
         assert list(head.state_dict()) == ["log_scale", "project.weight", "project.bias"]
+
+
+class TestLSegHead:
+    def head(self, seed: int = 0, **options: object) -> LSegHead:
+        torch.manual_seed(seed)
+        return LSegHead(WIDTH, TOKEN_DIM, **options).eval()  # type: ignore[arg-type]
+
+    def test_is_the_cosine_with_the_text_over_a_fixed_temperature(self) -> None:
+        head, pixels, text = self.head(), noise(2, WIDTH, 4, 5), embeddings(7, TOKEN_DIM)
+        expected = F.cosine_similarity(head.project(pixels)[:, None], text[None, :, :, None, None], dim=2) / 0.07
+        torch.testing.assert_close(head(pixels, text), expected, rtol=1e-4, atol=1e-4)
+        assert {name for name, _ in head.named_parameters()} == {"project.weight", "project.bias"}
+
+    @pytest.mark.parametrize(("width", "text_dim"), [(12, 20), (12, 13), (20, 12)])
+    def test_fold_keeps_lengths_and_angles_in_fewer_dimensions(self, width: int, text_dim: int) -> None:
+        torch.manual_seed(0)
+        head, pixels, text = LSegHead(width, text_dim), noise(2, width, 4, 5), embeddings(7, text_dim)
+        expected = head(pixels, text)
+        folded = head.fold(text)
+        assert folded.shape == (7, min(text_dim, width + 1))
+        torch.testing.assert_close(head(pixels, folded), expected, rtol=1e-4, atol=1e-4)
+        assert torch.equal(head.fold(folded), folded)
+
+    @pytest.mark.parametrize("blocks", [1, 2, 3])
+    @pytest.mark.parametrize("kind", ["depthwise", "bottleneck"])
+    def test_blocks_smooth_every_class_alike_and_the_last_has_no_activation(self, kind: str, blocks: int) -> None:
+        head, pixels, text = self.head(blocks=blocks, kind=kind), noise(2, WIDTH, 4, 5), embeddings(7, TOKEN_DIM)
+        expected = self.head()(pixels, text)
+        assert head.regularise is not None
+        for index in range(blocks):
+            largest = expected.max(dim=1, keepdim=True).values
+            expected = torch.cat([head.regularise(expected[:, k : k + 1]) for k in range(7)], dim=1)
+            expected = expected + (largest if kind == "bottleneck" else 0)
+            if index + 1 < blocks:
+                expected = F.leaky_relu(expected)
+        torch.testing.assert_close(head(pixels, text), expected, rtol=1e-4, atol=1e-4)

@@ -11,9 +11,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.nn import functional as F
 
 from bridgeseg.errors import ConfigError
-from bridgeseg.training.losses import LossConfig, SegmentationLoss, dice_loss, lovasz_softmax
+from bridgeseg.training.losses import LossConfig, SegmentationLoss, cell_cross_entropy, dice_loss, lovasz_softmax
 
 IGNORE = 255
 CONFIGS: dict[str, dict[str, Any]] = {
@@ -180,3 +181,40 @@ def test_region_losses_lie_in_0_to_1(seed: int, count: int) -> None:
     probabilities, labels = (torch.from_numpy(array) for array in pixels(logits, masks))
     for function in (dice_loss, lovasz_softmax):
         assert -1e-9 <= function(probabilities, labels).item() <= 1 + 1e-9
+
+
+class TestAuxiliary:
+    """The loss of a score map of cells of 4 x 4 pixels, of which the mask does not fill the last ones."""
+
+    scores, masks = example(count=4, size=(2, 3, 4))[0], example(size=(2, 10, 15))[1]
+
+    @pytest.mark.parametrize("weighted", [False, True])
+    def test_in_cells_every_pixel_has_the_scores_of_its_cell(self, weighted: bool) -> None:
+        weights = torch.tensor([0.5, 1.0, 2.0, 0.25]) if weighted else None
+        spread = self.scores.repeat_interleave(4, dim=2).repeat_interleave(4, dim=3)[..., :10, :15]
+        expected = F.cross_entropy(spread, self.masks, weight=weights, ignore_index=IGNORE)
+        torch.testing.assert_close(cell_cross_entropy(self.scores, self.masks, 4, IGNORE, weights), expected)
+
+    def test_pixels_are_those_of_the_upsampled_map(self) -> None:
+        full = F.interpolate(self.scores, scale_factor=4.0, mode="bilinear")[..., :10, :15]
+        expected = F.cross_entropy(full, self.masks, ignore_index=IGNORE)
+        torch.testing.assert_close(make({"aux_at": "pixels"}).auxiliary(self.scores, self.masks, 4), expected)
+
+    @pytest.mark.parametrize(
+        ("at", "method", "cells"),
+        [
+            ("auto", "bridge", True),
+            ("auto", "denseclip", False),
+            ("cells", "denseclip", True),
+            ("pixels", "bridge", False),
+        ],
+    )
+    def test_auto_goes_by_the_method(self, at: str, method: str, cells: bool) -> None:
+        loss = SegmentationLoss(LossConfig.model_validate({"aux_at": at}), IGNORE, method=method)
+        in_cells = cell_cross_entropy(self.scores, self.masks, 4, IGNORE)
+        assert torch.equal(loss.auxiliary(self.scores, self.masks, 4), in_cells) == cells
+
+    @pytest.mark.parametrize("at", ["cells", "pixels"])
+    def test_nothing_labelled_is_zero(self, at: str) -> None:
+        nothing = torch.full_like(self.masks, IGNORE)
+        assert make({"aux_at": at}).auxiliary(self.scores, nothing, 4).item() == 0

@@ -44,10 +44,14 @@ class ModelContract:
     Class attributes:
         method: a key of `METHODS`.
         variants: name -> further settings of `ModelConfig`, each tested.
+        works_at_text_width: whether inference needs the embeddings as wide as the text encoder gave them.
+        fixed_classes: whether weights belong to the number of classes they were made for.
     """
 
     method: ClassVar[str]
     variants: ClassVar[Mapping[str, Variant]]
+    works_at_text_width: ClassVar[bool] = False
+    fixed_classes: ClassVar[bool] = False
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         if "variant" in metafunc.fixturenames:
@@ -152,8 +156,9 @@ class ModelContract:
         assert folded(images).score_map is None
         found.square().sum().backward()
         self.check_all_speak(folded)
-        sizes = {size for value in folded.state_dict().values() for size in value.shape}
-        assert TEXT_DIM not in sizes, "something of the width of the text is left"
+        if not self.works_at_text_width:
+            sizes = {size for value in folded.state_dict().values() for size in value.shape}
+            assert TEXT_DIM not in sizes, "something of the width of the text is left"
 
     def test_folding_twice_is_folding_once(self, variant: str) -> None:
         images, folded = noise(1, 3, 32, 32), copy.deepcopy(shared(variant)).fold()
@@ -163,18 +168,25 @@ class ModelContract:
 
 
 class GuidedContract(ModelContract):
-    """True of every method that class embeddings guide."""
+    """True of every method that class embeddings guide.
 
-    def outputs(self, variant: str, vectors: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
+    Class attributes:
+        has_score_map: whether it trains an auxiliary score map.
+    """
+
+    has_score_map: ClassVar[bool] = True
+
+    def outputs(self, variant: str, vectors: Tensor, images: Tensor) -> tuple[Tensor, Tensor | None]:
         network = copy.copy(shared(variant))
         network._buffers = {**network._buffers, "class_embeddings": vectors}
         with torch.no_grad():
             out = network(images)
-        assert out.score_map is not None
+        assert (out.score_map is not None) == self.has_score_map
         return out.logits, out.score_map
 
     def pixel_text(self, variant: str) -> bool:
-        return ModelConfig.model_validate_json(variant).head != "linear"
+        config = ModelConfig.model_validate_json(variant)
+        return config.head == "pixel-text" or (config.head == "auto" and config.method in ("lseg", "bridge"))
 
     @few
     @given(order=st.permutations(range(CLASSES)), seed=st.integers(0, 99))
@@ -183,7 +195,10 @@ class GuidedContract(ModelContract):
         logits, score_map = self.outputs(variant, vectors, images)
         permuted_logits, permuted_map = self.outputs(variant, vectors[order], images)
         # cosines over a temperature of 0.07: 1e-5 of the range of the logits
-        torch.testing.assert_close(permuted_map, score_map[:, order], rtol=0, atol=1e-5 / 0.07)
+        if score_map is not None and permuted_map is not None:
+            torch.testing.assert_close(permuted_map, score_map[:, order], rtol=0, atol=1e-5 / 0.07)
+        if self.fixed_classes:
+            return  # its decoder reads the score map, channel by channel
         # the classes of a linear head are its own, so the order of the embeddings leaves it as it is
         expected = logits[:, order] if self.pixel_text(variant) else logits
         torch.testing.assert_close(permuted_logits, expected, rtol=0, atol=1e-5 / 0.07)
@@ -191,25 +206,36 @@ class GuidedContract(ModelContract):
     @few
     @given(classes=st.integers(1, 300))
     @example(classes=300)
-    def test_any_number_of_classes_with_the_same_weights(self, variant: str, classes: int) -> None:
-        logits, score_map = self.outputs(variant, embeddings(classes), noise(1, 3, 32, 32))
-        assert score_map.shape[1] == classes
-        assert logits.shape[1] == (classes if self.pixel_text(variant) else CLASSES)
+    def test_any_number_of_classes(self, variant: str, classes: int) -> None:
+        if self.fixed_classes:
+            network = build(ModelConfig.model_validate_json(variant), classes, embeddings(classes)).eval()
+            with torch.no_grad():
+                out = network(noise(1, 3, 32, 32))
+            logits, score_map = out.logits, out.score_map
+        else:
+            logits, score_map = self.outputs(variant, embeddings(classes), noise(1, 3, 32, 32))
+        assert logits.shape[1] == (classes if self.pixel_text(variant) or self.fixed_classes else CLASSES)
         assert logits.isfinite().all()
-        assert score_map.isfinite().all()
+        if score_map is not None:
+            assert score_map.shape[1] == classes
+            assert score_map.isfinite().all()
 
     def test_weights_of_eleven_classes_load_into_a_network_of_three_hundred(self, variant: str) -> None:
         config = ModelConfig.model_validate_json(variant)
         eleven, many = (build(config, count, embeddings(count)) for count in (11, 300))
-        own = [key for key, value in eleven.state_dict().items() if value.shape != many.state_dict()[key].shape]
-        assert own == ["class_embeddings"] + (
-            [] if self.pixel_text(variant) else ["head.conv.weight", "head.conv.bias"]
-        )
+        own = {key for key, value in eleven.state_dict().items() if value.shape != many.state_dict()[key].shape}
+        linear = set() if self.pixel_text(variant) else {"head.conv.weight", "head.conv.bias"}
+        # a score map among the features fixes the number of classes in the first layer that reads it
+        read = {key for key in own if key.startswith("decoder.lateral.")} if self.fixed_classes else set()
+        assert len(read) == self.fixed_classes
+        assert own == {"class_embeddings"} | linear | read
         weights = {key: value for key, value in eleven.state_dict().items() if key not in own}
-        assert many.load_state_dict(weights, strict=False).missing_keys == own
+        assert set(many.load_state_dict(weights, strict=False).missing_keys) == own
 
     def test_score_map_is_bounded_by_its_temperature(self, variant: str) -> None:
         _, score_map = self.outputs(variant, embeddings(CLASSES), noise(2, 3, 64, 96))
+        if score_map is None:
+            return
         assert 0.1 / 0.07 < score_map.abs().max() <= 1.00001 / 0.07
         height, width = score_map.shape[-2:]
         assert (64 / height) == (96 / width)
@@ -219,7 +245,8 @@ class GuidedContract(ModelContract):
         logits, score_map = self.outputs(variant, embeddings(CLASSES), images)
         other_logits, other_map = self.outputs(variant, embeddings(CLASSES, seed=9), images)
         assert (other_logits - logits).abs().max() > 0.01
-        assert (other_map - score_map).abs().max() > 0.01
+        if score_map is not None and other_map is not None:
+            assert (other_map - score_map).abs().max() > 0.01
 
     @pytest.mark.parametrize(("count", "found"), [(None, "found None"), (CLASSES - 1, f"found {CLASSES - 1}")])
     def test_wrong_class_embeddings_are_refused(self, count: int | None, found: str) -> None:
@@ -257,6 +284,7 @@ class TestBridge(GuidedContract):
     def test_sits_at_its_stride(self, variant: str) -> None:
         stride = ModelConfig.model_validate_json(variant).bridge.stride
         _, score_map = self.outputs(variant, embeddings(CLASSES), noise(1, 3, 64, 96))
+        assert score_map is not None
         assert score_map.shape == (1, CLASSES, 64 // stride, 96 // stride)
 
     def test_fold_drops_what_only_the_text_and_the_training_need(self, variant: str) -> None:
@@ -272,6 +300,42 @@ class TestBridge(GuidedContract):
         config = ModelConfig(backbone=BACKBONE, bridge=BridgeConfig(dim=30, heads=4))
         with pytest.raises(ConfigError, match="use dim 28"):
             build(config, CLASSES, embeddings(CLASSES))
+
+
+class TestLSeg(GuidedContract):
+    method = "lseg"
+    has_score_map = False
+    variants: ClassVar = {
+        "light": {},
+        "fpn": {"decoder": "fpn"},
+        "depthwise-blocks": {"lseg": {"blocks": 2, "kind": "depthwise"}},
+        "bottleneck-block": {"lseg": {"blocks": 1, "kind": "bottleneck"}},
+    }
+
+    def test_another_head_is_refused(self) -> None:
+        with pytest.raises(ConfigError, match="leave the head at `auto`"):
+            build(ModelConfig(method="lseg", backbone=BACKBONE, head="linear"), CLASSES, embeddings(CLASSES))
+
+
+class TestDenseCLIP(GuidedContract):
+    method = "denseclip"
+    works_at_text_width = True
+    fixed_classes = True
+    variants: ClassVar = {
+        "light": {},
+        "fpn": {"decoder": "fpn"},
+        "pixel-text": {"head": "pixel-text"},
+    }
+
+    def test_the_score_map_joins_the_last_level_without_temperature(self, variant: str) -> None:
+        network, images = shared(variant), noise(2, 3, 64, 96)
+        seen: list[list[Tensor]] = []
+        hook = network.decoder.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+        with torch.no_grad():
+            score_map = network(images).score_map
+        hook.remove()
+        assert score_map is not None
+        torch.testing.assert_close(seen[0][3][:, -CLASSES:], score_map * 0.07)
 
 
 def test_every_method_has_its_contract_test() -> None:

@@ -23,6 +23,11 @@ _HOME = {
     "train": "bridgeseg.api",
     "evaluate": "bridgeseg.api",
     "export": "bridgeseg.api",
+    "quantize": "bridgeseg.api",
+    "benchmark": "bridgeseg.api",
+    "check": "bridgeseg.api",
+    "compare": "bridgeseg.api",
+    "prepare": "bridgeseg.catalog",
     "Model": "bridgeseg.inference.model",
     "Result": "bridgeseg.inference.result",
     "Record": "bridgeseg.inference.writer",
@@ -41,15 +46,20 @@ __all__ = [
     "Record",
     "Result",
     "__version__",
+    "benchmark",
+    "check",
+    "compare",
     "evaluate",
     "export",
     "load",
     "predict",
+    "prepare",
+    "quantize",
     "train",
 ]
 
 if TYPE_CHECKING:
-    from bridgeseg.api import evaluate, export, load, predict, train
+    from bridgeseg.api import benchmark, evaluate, export, load, predict, quantize, train
     from bridgeseg.classes import ClassSet
     from bridgeseg.errors import BridgeSegError, InputError
     from bridgeseg.inference.model import Model
@@ -68,19 +78,19 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
-class _ExportRoom(ModuleType):
-    """The subpackage `bridgeseg.export`, which can be called as the function of that name."""
+class _CallableRoom(ModuleType):
+    """A subpackage such as `bridgeseg.export`, which can be called as the function of that name."""
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
-        return import_module("bridgeseg.api").export(*arguments, **options)
+        return getattr(import_module("bridgeseg.api"), self.__name__.rpartition(".")[2])(*arguments, **options)
 
 
 class _Package(ModuleType):
     """This package. Importing `bridgeseg.export.onnx` puts the subpackage in the place of the function `export`."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name == "export" and isinstance(value, ModuleType):
-            value.__class__ = _ExportRoom
+        if name in ("benchmark", "export") and isinstance(value, ModuleType):
+            value.__class__ = _CallableRoom
         super().__setattr__(name, value)
 
 

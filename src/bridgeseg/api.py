@@ -1,41 +1,61 @@
-"""What `import bridgeseg` offers: load, predict, train, evaluate, export."""
+"""What `import bridgeseg` offers: load, predict, check, train, evaluate, export, compare."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, overload
 
-from bridgeseg.errors import MissingDependencyError
+from bridgeseg.errors import ConfigError, MissingDependencyError
 
 if TYPE_CHECKING:
-    from bridgeseg.inference.model import Model, Picture
+    from bridgeseg.doctor.report import Report
+    from bridgeseg.inference.model import Model
     from bridgeseg.inference.result import Result
     from bridgeseg.inference.sources import Failure
+    from bridgeseg.inference.streaming import Picture
+    from bridgeseg.inference.video_writer import VideoRecord
     from bridgeseg.inference.writer import Record
 
 
-def load(path: str | Path | None = None, *, threads: int | None = None) -> Model:
+def load(
+    path: str | Path | None = None,
+    *,
+    threads: int | None = None,
+    runtime: str | None = None,
+    compile: bool = False,
+) -> Model:
     """Load a model.
 
     Args:
         path: an .onnx file written by `bridgeseg export`, or a checkpoint or run folder (which needs the train extra);
             None for the bundled street-scene model.
         threads: number of CPU threads; None for one per core.
+        runtime: what runs it: `onnxruntime` (the default) or `openvino` for a file, `torch` for a folder.
+        compile: of a folder, let `torch.compile` translate the network at the first picture.
 
     Raises:
         ModelFileError: there is no such file, or it cannot be used.
-        MissingDependencyError: a folder was given and PyTorch is not installed.
+        MissingDependencyError: a folder was given and PyTorch is not installed, or the runtime is not.
+        ConfigError: a runtime that does not exist or does not go with what was given.
     """
-    if path is not None and Path(path).is_dir():
+    folder = path is not None and Path(path).is_dir()
+    if folder and runtime not in (None, "torch"):
+        message = f"a folder runs in PyTorch, not in {runtime!r}"
+        raise ConfigError(message, where="runtime", fix="export it: bridgeseg export --model FOLDER --out FILE.onnx")
+    if compile and not folder:
+        fix = "give the run folder, or leave --compile out"
+        raise ConfigError("only a folder, which runs in PyTorch, can be compiled", where="compile", fix=fix)
+    if path is not None and folder:
         if threads is not None:
             import_module_of_train_extra("torch").set_num_threads(threads)
-        model: Model = import_module_of_train_extra("bridgeseg.deploy").load_model(path)
+        model: Model = import_module_of_train_extra("bridgeseg.deploy").load_model(path, compile)
         return model
     from bridgeseg.inference.model import Model
 
-    return Model.load(path, threads)
+    return Model.load(path, threads, runtime)
 
 
 @overload
@@ -45,11 +65,11 @@ def predict(
 @overload
 def predict(
     sources: Picture | Iterable[Picture], model: str | Path | Model | None, out: str | Path, **options: Any
-) -> list[Record | Failure]: ...
+) -> list[Record | VideoRecord | Failure]: ...
 @overload
 def predict(
     sources: Picture | Iterable[Picture], model: str | Path | Model | None = ..., *, out: str | Path, **options: Any
-) -> list[Record | Failure]: ...
+) -> list[Record | VideoRecord | Failure]: ...
 def predict(
     sources: Picture | Iterable[Picture],
     model: str | Path | Model | None = None,
@@ -57,33 +77,41 @@ def predict(
     *,
     recursive: bool = False,
     overlay: bool = True,
+    masks: bool = False,
+    codec: str = "libx264",
     threads: int | None = None,
     **options: Any,
-) -> list[Result | Failure] | list[Record | Failure]:
-    """Segment pictures.
+) -> list[Result | Failure] | list[Record | VideoRecord | Failure]:
+    """Segment pictures and videos.
 
     Args:
-        sources: one or many files, folders, globs, Pillow images, uint8 RGB arrays (H, W, 3).
+        sources: one or many files, folders, globs, videos, Pillow images, uint8 RGB arrays (H, W, 3).
         model: a model, or what `load` takes.
         out: write masks and overlays into this folder.
         recursive: search the subfolders of folders.
         overlay: with `out`, write overlays too.
+        masks: with `out`, write the masks of the frames of videos too.
+        codec: with `out`, FFmpeg's name of an encoder, for overlays of videos.
         threads: as in `load`.
-        options: `max_size` and `max_pixels`, as in `Model.stream`.
+        options: `max_size`, `max_pixels`, `memory`, `every` and `max_fps`, as in `Model.stream`.
 
     Returns:
-        With `out`, for each picture a Record of what was written; without, its Result (all of them in memory: for very
-        many pictures use `load().stream(...)`). A picture that cannot be read is a Failure in the list.
+        With `out`, for each picture a Record of what was written, and for each video a VideoRecord; without, the Result
+        of each picture and frame (all of them in memory: for very many pictures or videos use `load().stream(...)`). A
+        picture that cannot be read is a Failure in the list.
 
     Raises:
         InputError: not one picture could be read, the model cannot be used, or the results cannot be written.
     """
     from bridgeseg.inference.batch import Batch
-    from bridgeseg.inference.model import Model, as_list
+    from bridgeseg.inference.model import Model
     from bridgeseg.inference.sources import Failure
+    from bridgeseg.inference.streaming import as_list
 
     pictures = as_list(sources)
-    batch = None if out is None else Batch(pictures, out, recursive=recursive, overlay=overlay)
+    batch = (
+        None if out is None else Batch(pictures, out, recursive=recursive, overlay=overlay, masks=masks, codec=codec)
+    )
     network = model if isinstance(model, Model) else load(model, threads=threads)
     done: list[Any] = list(
         network.stream(pictures, recursive=recursive, **options) if batch is None else batch.run(network, **options)
@@ -91,6 +119,18 @@ def predict(
     if done and all(isinstance(item, Failure) for item in done):
         raise done[0].error
     return done
+
+
+def check(data: str | Path, **options: Any) -> Report:
+    """Look for everything that is wrong with a dataset; options as in `bridgeseg.doctor.check.check`.
+
+    Raises:
+        InputError: a mistake in the options, or a result cannot be written. What is wrong with the dataset is
+            not raised but in the report.
+    """
+    from bridgeseg.doctor.check import check
+
+    return check(data, **options)
 
 
 def train(**options: Any) -> Any:
@@ -120,8 +160,74 @@ def export(**options: Any) -> Any:
     return import_module_of_train_extra("bridgeseg.export.onnx").export(**options)
 
 
-def import_module_of_train_extra(name: str) -> Any:
-    """Import a module that needs what the train extra installs.
+def quantize(model: str | Path, out: str | Path, calibrate: str | Path, **options: Any) -> Any:
+    """Write an exported file as an 8-bit file; options as in `bridgeseg.export.quantize.quantize`.
+
+    Raises:
+        MissingDependencyError: the package onnx (extra `int8`) is not installed.
+    """
+    room = import_module_of_train_extra("bridgeseg.export.quantize", "int8")
+    return room.quantize(model, out, calibrate, **options)
+
+
+def export_int8(
+    model: str | Path,
+    out: str | Path,
+    calibrate: str | Path,
+    *,
+    logits: bool = False,
+    data: str | Path | None = None,
+    split: str = "val",
+    threads: int | None = None,
+    quiet: bool = True,
+    report: bool = True,
+    **options: Any,
+) -> dict[str, Any]:
+    """Write a checkpoint folder or an exported file as an 8-bit file, and compare the two.
+
+    Args:
+        model: a checkpoint or run folder (which needs the train extra), or an .onnx file (which does not).
+        out, calibrate: as in `quantize`.
+        logits: of a folder, give the file the output `logits`.
+        data, split, threads, quiet: as in `bridgeseg.export.int8_report.compare`.
+        report: compare them; without, only `quantisation` is returned.
+        options: as in `quantize`.
+
+    Returns:
+        What `compare` returns, and `quantisation`: what the file's metadata says of it.
+
+    Raises:
+        MissingDependencyError: the package onnx (extra `int8`) is not installed, or, for a folder, the train extra.
+    """
+    compare = import_module_of_train_extra("bridgeseg.export.int8_report", "int8").compare
+    with TemporaryDirectory() as folder:
+        source = Path(model)
+        if source.is_dir():
+            source = Path(folder) / "float.onnx"
+            export(model=model, out=source, logits=logits)
+        done = quantize(source, out, calibrate, **options)
+        facts = compare(source, out, data=data, split=split, threads=threads, quiet=quiet) if report else {}
+    return {**facts, "quantisation": done.facts}
+
+
+def benchmark(model: str | Path | None = None, **options: Any) -> dict[str, Any]:
+    """Measure a file on this machine; options and result as in `bridgeseg.benchmark.measure.benchmark`."""
+    from bridgeseg.benchmark.measure import benchmark
+
+    return benchmark(model, **options)
+
+
+def compare(**options: Any) -> Any:
+    """Train a grid of variants and report on it; options as in `bridgeseg.comparison.compare.compare`.
+
+    Raises:
+        MissingDependencyError: the train extra is not installed.
+    """
+    return import_module_of_train_extra("bridgeseg.comparison.compare").compare(**options)
+
+
+def import_module_of_train_extra(name: str, extra: str = "train") -> Any:
+    """Import a module that needs what the train extra, or another one, installs.
 
     Raises:
         MissingDependencyError: a package of the extra is not installed.
@@ -133,5 +239,5 @@ def import_module_of_train_extra(name: str) -> Any:
         if missing in ("", "bridgeseg"):
             raise
         raise MissingDependencyError(
-            f"this needs the package {missing!r}, which is not installed", fix="pip install 'bridgeseg[train]'"
+            f"this needs the package {missing!r}, which is not installed", fix=f"pip install 'bridgeseg[{extra}]'"
         ) from error

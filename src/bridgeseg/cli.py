@@ -9,6 +9,10 @@ from typing import Annotated
 import typer
 
 from bridgeseg import __version__
+from bridgeseg.commands.benchmark import benchmark
+from bridgeseg.commands.check import CHECK_EXIT_CODES, check
+from bridgeseg.commands.compare import compare
+from bridgeseg.commands.data import app as data
 from bridgeseg.commands.evaluate import evaluate
 from bridgeseg.commands.export import export
 from bridgeseg.commands.info import info
@@ -43,8 +47,10 @@ def _common(
 
 
 app.command(epilog=EXIT_CODES)(predict)
-for _command in (info, train, evaluate, export):
+app.command(epilog=CHECK_EXIT_CODES)(check)
+for _command in (info, train, evaluate, export, compare, benchmark):
     app.command()(_command)
+app.add_typer(data, name="data")
 
 
 def main(words: list[str] | None = None) -> int:

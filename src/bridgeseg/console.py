@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -18,10 +18,30 @@ from bridgeseg.inference.sources import Failure
 
 if TYPE_CHECKING:
     from bridgeseg.classes import ClassSet
+    from bridgeseg.inference.video_writer import VideoRecord
     from bridgeseg.inference.writer import Record
 
 NAMED = 4
 """Classes named on the line of one picture among many."""
+
+
+class Counts(NamedTuple):
+    """How many sources were done, and how many failed."""
+
+    done: int
+    failed: int
+
+
+class _FramesColumn(ProgressColumn):
+    """The number of frames done so far, once there are any."""
+
+    def __init__(self, frames: Callable[[], int]) -> None:
+        super().__init__()
+        self._frames = frames
+
+    def render(self, task: Task) -> Text:
+        count = self._frames()
+        return Text(f"{count} frames" if count else "")
 
 
 def printable(value: object) -> str:
@@ -36,27 +56,41 @@ def print_json(value: Any) -> None:
 
 
 def report(
-    items: Iterable[Record | Failure],
-    total: int,
+    items: Iterable[Record | VideoRecord | Failure],
+    total: int | None,
     classes: ClassSet,
     folder: Path,
     *,
+    frames: Callable[[], int] | None = None,
     as_json: bool = False,
     quiet: bool = False,
-) -> int:
+) -> Counts:
     """Print what was done for each picture as it happens, with a progress bar if there are many, and where it went.
 
-    Returns:
-        How many failed.
+    Args:
+        items: what was written, and what failed.
+        total: how many sources there are, None if that is not known.
+        classes: names and colours.
+        folder: where results go.
+        frames: how many frames of videos have been done, asked for while the bar moves; None if there are no videos.
+        as_json: print JSON, one object a line.
+        quiet: print failures only.
     """
     done = failed = 0
+    many = total is None or total > 1
     console = Console(stderr=True)
-    moving = total > 1 and not quiet and console.is_terminal
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    moving = not quiet and console.is_terminal
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        _FramesColumn(frames or int),
+    )
     with Progress(
         *columns, console=console, transient=True, disable=not moving, redirect_stdout=False, redirect_stderr=False
     ) as bar:
-        task = bar.add_task("pictures", total=total)
+        task = bar.add_task("pictures", total=total, visible=many or frames is not None)
         # Above a moving bar only its own console may write to the screen.
         shared = console if moving and sys.stdout.isatty() else None
         for item in items:
@@ -65,13 +99,19 @@ def report(
                 _print_failure(item, console, as_json)
             else:
                 done += 1
-                _print_record(item, classes, shared, many=total > 1, as_json=as_json, quiet=quiet)
+                _print_record(item, classes, shared, many=many, as_json=as_json, quiet=quiet)
             bar.advance(task)
-    if done and total > 1 and not quiet and not as_json:
+    if done and many and not quiet and not as_json:
         console.print(f"results: {printable(folder)}", markup=False, highlight=False, soft_wrap=True)
-    if failed and total > 1:
-        console.print(f"{failed} of {total} failed, {done} done", highlight=False, soft_wrap=True)
-    return failed
+    if failed and many:
+        console.print(f"{failed} of {total or done + failed} failed, {done} done", highlight=False, soft_wrap=True)
+    return Counts(done, failed)
+
+
+def print_stopped(done: int, *, quiet: bool = False) -> None:
+    """Say that a run was ended early."""
+    if not quiet:
+        print(f"stopped, {done} done; what was written is whole", file=sys.stderr)
 
 
 def print_info(facts: dict[str, Any]) -> None:
@@ -117,7 +157,7 @@ def _print_failure(failure: Failure, console: Console, as_json: bool) -> None:
 
 
 def _print_record(
-    record: Record, classes: ClassSet, shared: Console | None, *, many: bool, as_json: bool, quiet: bool
+    record: Record | VideoRecord, classes: ClassSet, shared: Console | None, *, many: bool, as_json: bool, quiet: bool
 ) -> None:
     if as_json:
         print_json(record.to_dict())
@@ -126,7 +166,8 @@ def _print_record(
     elif many:
         shown = [f"{printable(name)} {percent(share)}" for name, share in list(record.areas.items())[:NAMED]]
         more = len(record.areas) - NAMED
-        line = f"{printable(record.source)}: {', '.join(shown)}{f', and {more} more' if more > 0 else ''}"
+        frames = f"{count} frames, " if (count := getattr(record, "frames", 0)) else ""
+        line = f"{printable(record.source)}: {frames}{', '.join(shown)}{f', and {more} more' if more > 0 else ''}"
         if shared is None:
             print(line, flush=True)
         else:
@@ -135,16 +176,18 @@ def _print_record(
         _print_table(record, classes)
 
 
-def _print_table(record: Record, classes: ClassSet) -> None:
+def _print_table(record: Record | VideoRecord, classes: ClassSet) -> None:
     colours = dict(zip(classes.names, classes.palette, strict=True))
     table = Table.grid(padding=(0, 2))
     for name, share in record.areas.items():
         table.add_row(_swatch(colours[name]), Text(printable(name)), Text(percent(share), justify="right"))
     console = Console()
-    console.print(f"{printable(record.source)} ({record.width} x {record.height})", markup=False, highlight=False)
+    frames = f", {count} frames" if (count := getattr(record, "frames", 0)) else ""
+    size = f"{record.width} x {record.height}{frames}"
+    console.print(f"{printable(record.source)} ({size})", markup=False, highlight=False, soft_wrap=True)
     console.print(table)
-    for kind, path in (("mask", record.mask), ("overlay", record.overlay)):
-        if path is not None:
+    for kind in ("mask", "masks", "overlay"):
+        if (path := getattr(record, kind, None)) is not None:
             console.print(f"{kind}: {printable(path)}", markup=False, highlight=False, soft_wrap=True)
 
 

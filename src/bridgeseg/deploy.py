@@ -40,11 +40,21 @@ class DeployNetwork(nn.Module):
 
 
 class TorchRuntime:
-    """Runs a network in PyTorch behind the interface of the other runtimes."""
+    """Runs a network in PyTorch behind the interface of the other runtimes.
 
-    def __init__(self, segmentor: Segmentor, device: str | torch.device = "cpu") -> None:
+    Args:
+        segmentor: the network.
+        device: where it runs.
+        compile: let `torch.compile` translate it, anew for every size of picture, which takes tens of seconds each and
+            needs a C++ compiler; it pays for many pictures of few sizes. (One translation for all sizes fails in
+            PyTorch 2.15: its inductor cannot do the remainder by 32 that the padding needs.)
+    """
+
+    def __init__(self, segmentor: Segmentor, device: str | torch.device = "cpu", compile: bool = False) -> None:
         self.device = torch.device(device)
         self.network = DeployNetwork(segmentor).to(self.device)
+        if compile:
+            self.network.compile(dynamic=False)
 
     @torch.inference_mode()
     def classes(self, images: NDArray[np.uint8]) -> NDArray[np.uint8] | NDArray[np.uint16]:
@@ -61,7 +71,9 @@ class TorchRuntime:
         return result
 
 
-def load_model(folder: str | Path) -> Model:
-    """Load a checkpoint or run folder as a `Model` that runs in PyTorch."""
+def load_model(folder: str | Path, compile: bool = False) -> Model:
+    """Load a checkpoint or run folder as a `Model` that runs in PyTorch; `compile` as in `TorchRuntime`."""
     checkpoint: Checkpoint = load_checkpoint(folder)
-    return Model(TorchRuntime(checkpoint.segmentor), checkpoint.classes, checkpoint.provenance, checkpoint.path)
+    return Model(
+        TorchRuntime(checkpoint.segmentor, compile=compile), checkpoint.classes, checkpoint.provenance, checkpoint.path
+    )

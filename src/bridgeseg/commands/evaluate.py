@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from bridgeseg import arguments
-from bridgeseg.commands.options import Debug, Json, ModelOption, Quiet, Threads
+from bridgeseg.commands.options import Compile, Debug, Json, ModelOption, Quiet, RuntimeOption, Threads
 
 
 def evaluate(
@@ -25,6 +25,8 @@ def evaluate(
         Path | None, typer.Option("--out", "-o", metavar="DIR", help="Folder for scores and pictures of them.")
     ] = None,
     threads: Threads = None,
+    runtime: RuntimeOption = None,
+    compile: Compile = False,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
@@ -32,8 +34,9 @@ def evaluate(
     """Score a model on a split of a dataset at native resolution: mIoU, IoU of each class, accuracies."""
     from bridgeseg import api, console
 
+    chosen = runtime is not None or compile
     scores = api.evaluate(
-        model=model,
+        model=api.load(model, threads=threads, runtime=runtime, compile=compile) if chosen else model,
         data=data,
         split=split,
         mode=mode,

@@ -31,3 +31,12 @@ ModelOption = Annotated[
         "--model", "-m", metavar="FILE|FOLDER", help="An .onnx file or a run folder; the bundled model by default."
     ),
 ]
+RuntimeOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="onnxruntime (the default) or openvino for a file, torch for a run folder.",
+        show_default=False,
+    ),
+]
+Compile = Annotated[bool, typer.Option("--compile", help="Of a run folder: translate it with torch.compile first.")]

@@ -68,6 +68,7 @@ class SegmentationDataset(Dataset[tuple[Tensor, Tensor, int]]):
         transform: called as `transform(image, mask, generator)`; None keeps the native size.
         fraction: part of the split to use (see `spec.subset`).
         seed: seeds the subset and the augmentation.
+        repeat: how many times every sample comes in an epoch, each time augmented anew.
         cache: decode at construction as many samples as fit `cache_bytes` and keep them. Worker processes that are
             forked share this memory; it is worth its room when decoding takes longer than a training step.
         cache_bytes: room for the cache.
@@ -83,13 +84,14 @@ class SegmentationDataset(Dataset[tuple[Tensor, Tensor, int]]):
         transform: Transform | None = None,
         fraction: float = 1.0,
         seed: int = 0,
+        repeat: int = 1,
         cache: bool = False,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         samples = spec.samples(split) if isinstance(split, str) else list(split)
         if not samples:
             raise DataError("no samples", where=spec.path, fix="name a split that has images")
-        self.spec, self.transform, self.seed = spec, transform, seed
+        self.spec, self.transform, self.seed, self.repeat = spec, transform, seed, repeat
         self.samples = subset(samples, fraction, seed)
         # Shared memory: workers that outlive an epoch see the next epoch's number too.
         self._epoch = torch.zeros((), dtype=torch.int64)
@@ -97,7 +99,7 @@ class SegmentationDataset(Dataset[tuple[Tensor, Tensor, int]]):
         self._cache = _decode_ahead(self.samples, spec, cache_bytes) if cache else []
 
     def __len__(self) -> int:
-        return len(self.samples)
+        return len(self.samples) * self.repeat
 
     @property
     def epoch(self) -> int:
@@ -112,7 +114,8 @@ class SegmentationDataset(Dataset[tuple[Tensor, Tensor, int]]):
         if not -len(self) <= index < len(self):
             raise IndexError(index)
         index %= len(self)
-        pixels, ids = self._cache[index] if index < len(self._cache) else read_sample(self.samples[index], self.spec)
+        place = index % len(self.samples)
+        pixels, ids = self._cache[place] if place < len(self._cache) else read_sample(self.samples[place], self.spec)
         image = torch.from_numpy(pixels).permute(2, 0, 1)
         mask = torch.from_numpy(ids if ids.dtype == np.uint8 else ids.astype(np.int32))
         if self.transform is not None:

@@ -64,7 +64,7 @@ def images(root: Path, places: Sequence[str], where: str) -> list[Path]:
     """
     found: list[Path] = []
     for place in places:
-        path = _inside(root, root / place, where)
+        path = inside_root(root, root / place, where)
         if path.is_dir():
             found += _from_folder(path, where)
         elif path.suffix.lower() == ".txt" and path.is_file():
@@ -92,9 +92,9 @@ def pair(root: Path, images: Sequence[Path], masks_dir: str, where: str) -> list
     owners: dict[Path, Path] = {}
     missing: list[str] = []
     for image in images:
-        folder = _mask_folder(root, image.relative_to(root), masks_dir, where)
+        folder = mask_folder(root, image.relative_to(root), masks_dir, where)
         if folder not in stems:
-            stems[folder] = _stems(_inside(root, folder, where), where)
+            stems[folder] = mask_stems(inside_root(root, folder, where), where)
         names = stems[folder].get(image.stem, [])
         if len(names) > 1:
             message = f"{_name(root, image)} has {len(names)} masks: {_first(names)}"
@@ -156,7 +156,7 @@ def _from_list(root: Path, path: Path, where: str) -> list[Path]:
         if not text:
             continue
         text_path(text, path.name, path)
-        image = _inside(root, (path.parent if text.startswith("./") else root) / text, str(path))
+        image = inside_root(root, (path.parent if text.startswith("./") else root) / text, str(path))
         if image.suffix.lower() not in IMAGE_SUFFIXES:
             raise DataError(f"{shown(text)} is no image", where=path, fix=f"images are {', '.join(IMAGE_SUFFIXES)}")
         found.append(image)
@@ -173,7 +173,8 @@ def _from_list(root: Path, path: Path, where: str) -> list[Path]:
     return found
 
 
-def _mask_folder(root: Path, image: Path, masks_dir: str, where: str) -> Path:
+def mask_folder(root: Path, image: Path, masks_dir: str, where: str) -> Path:
+    """Return the folder of the mask of an image: `images` in its path becomes `masks_dir`."""
     parts = list(image.parts[:-1])
     if "images" not in parts:
         raise DataError(
@@ -185,7 +186,7 @@ def _mask_folder(root: Path, image: Path, masks_dir: str, where: str) -> Path:
     return root.joinpath(*parts[:last], masks_dir, *parts[last + 1 :])
 
 
-def _stems(folder: Path, where: str) -> dict[str, list[str]]:
+def mask_stems(folder: Path, where: str) -> dict[str, list[str]]:
     """Return stem -> mask files of a folder (none if it does not exist)."""
     result: dict[str, list[str]] = {}
     try:
@@ -198,7 +199,7 @@ def _stems(folder: Path, where: str) -> dict[str, list[str]]:
     return result
 
 
-def _inside(root: Path, path: Path, where: str) -> Path:
+def inside_root(root: Path, path: Path, where: str) -> Path:
     """Return `path` without `..`; refused if it, or the folder that it really is in, lies outside the root.
 
     The last part of a file's path may be a link: datasets made of linked files are common, and such a link is made by

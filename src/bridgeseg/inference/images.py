@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,14 +28,23 @@ SUFFIXES = frozenset(
 )
 """What a file in a folder must end with to be taken for a picture (files given by name are always tried)."""
 
+STRIPE = 4_000_000
+"""Pixels that are converted at a time."""
 _PILLOW_LIMIT = threading.Lock()
 
 
-def read_image(path: str | Path, max_pixels: int = DEFAULT_MAX_PIXELS) -> Pixels:
+def read_image(
+    path: str | Path, max_pixels: int = DEFAULT_MAX_PIXELS, admit: Callable[[int], None] | None = None
+) -> Pixels:
     """Read a picture file as uint8 RGB (H, W, 3).
 
     The EXIF orientation is applied, transparent parts are shown on white, 16-bit greyscale is scaled to 8 bits, and of
     a file with several pictures the first is taken.
+
+    Args:
+        path: the file.
+        max_pixels: refuse files with more.
+        admit: called with the number of pixels before any is decoded; may wait until there is room for them.
 
     Raises:
         InputError: there is no such file.
@@ -43,9 +53,11 @@ def read_image(path: str | Path, max_pixels: int = DEFAULT_MAX_PIXELS) -> Pixels
     path = Path(path)
     try:
         _check_file(path)
-        with _open(path, max_pixels) as image:
+        with open_picture(path, max_pixels) as image:
+            if admit is not None:
+                admit(image.width * image.height)
             image.load()
-            return np.array(_to_rgb(_turned(image)))
+            return _to_pixels(_turned(image))
     except InputError as error:
         if error.where is not None:
             raise
@@ -67,7 +79,7 @@ def as_pixels(picture: Image.Image | NDArray[Any]) -> Pixels:
         DataError: an array that is not uint8 of shape (H, W, 3) or (H, W), or has no pixels.
     """
     if isinstance(picture, Image.Image):
-        return np.array(_to_rgb(_turned(picture.copy())))
+        return _to_pixels(_turned(picture.copy()))
     if picture.ndim == 2:
         picture = np.repeat(picture[:, :, None], 3, axis=2)
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or picture.size == 0:
@@ -88,8 +100,11 @@ def _check_file(path: Path) -> None:
         raise DataError("not a regular file", where=path, fix="save the picture to a file first")
 
 
-def _open(path: Path, max_pixels: int) -> Image.Image:
-    """Read the header, with `max_pixels` in the place of Pillow's own limit (which is lower and a global)."""
+def open_picture(path: Path | BinaryIO, max_pixels: int) -> Image.Image:
+    """Read the header of a file or of its bytes, with `max_pixels` in the place of Pillow's own limit.
+
+    Pillow's is lower, and a global. Errors are Pillow's own, but for a `DataError` on more pixels than that.
+    """
     with _PILLOW_LIMIT:
         theirs, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
@@ -103,7 +118,7 @@ def _open(path: Path, max_pixels: int) -> Image.Image:
         image.close()
         raise DataError(
             f"{width}x{height} is {width * height:,} pixels, more than the limit of {max_pixels:,}",
-            where=path,
+            where=path if isinstance(path, Path) else None,
             fix=f"if you trust the file, raise the limit: --max-pixels {width * height}",
         )
     return image
@@ -116,6 +131,16 @@ def _turned(image: Image.Image) -> Image.Image:
     except Exception:  # the pixels are loaded already, so only the EXIF block can be at fault, in many ways
         return image
     return image
+
+
+def _to_pixels(image: Image.Image) -> Pixels:
+    """Convert in stripes, because every step of it makes a copy."""
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    rows = max(1, STRIPE // image.width)
+    for top in range(0, image.height, rows):
+        bottom = min(top + rows, image.height)
+        pixels[top:bottom] = np.asarray(_to_rgb(image.crop((0, top, image.width, bottom))))
+    return pixels
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:

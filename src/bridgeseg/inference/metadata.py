@@ -7,13 +7,13 @@ from typing import Any
 
 from bridgeseg.classes import ClassSet
 from bridgeseg.errors import DataError, ModelFileError
-from bridgeseg.inference.runtimes import OnnxRuntime
+from bridgeseg.inference.runtimes import FileRuntime
 
 FORMAT = "1"
 """Value of the metadata key `bridgeseg.format`."""
 
 
-def read_metadata(runtime: OnnxRuntime) -> tuple[ClassSet, dict[str, Any]]:
+def read_metadata(runtime: FileRuntime) -> tuple[ClassSet, dict[str, Any]]:
     """Return the classes and the provenance of a file.
 
     Raises:
@@ -42,13 +42,13 @@ def read_metadata(runtime: OnnxRuntime) -> tuple[ClassSet, dict[str, Any]]:
 _EXPORT = "give a file written by `bridgeseg export`"
 
 
-def _description(runtime: OnnxRuntime) -> str:
+def _description(runtime: FileRuntime) -> str:
     inputs = ", ".join(f"{name} {kind}{shape}" for name, (kind, shape) in runtime.inputs.items())
     outputs = ", ".join(f"{name} {kind}{shape}" for name, (kind, shape) in runtime.outputs.items())
     return f"no `bridgeseg.format` in its metadata (producer {runtime.producer!r}, inputs {inputs}, outputs {outputs})"
 
 
-def _json(runtime: OnnxRuntime, key: str) -> dict[str, Any]:
+def _json(runtime: FileRuntime, key: str) -> dict[str, Any]:
     try:
         value = json.loads(runtime.metadata[key])
     except KeyError as error:
@@ -63,7 +63,7 @@ def _json(runtime: OnnxRuntime, key: str) -> dict[str, Any]:
     return value
 
 
-def _check_input(runtime: OnnxRuntime) -> None:
+def _check_input(runtime: FileRuntime) -> None:
     kind, shape = runtime.inputs.get("image", ("", []))
     free = len(shape) == 4 and not any(isinstance(side, int) for side in shape[:3])
     if list(runtime.inputs) != ["image"] or kind != "uint8" or not free or shape[3] != 3:
@@ -75,7 +75,7 @@ def _check_input(runtime: OnnxRuntime) -> None:
         )
 
 
-def _check_outputs(runtime: OnnxRuntime, count: int) -> None:
+def _check_outputs(runtime: FileRuntime, count: int) -> None:
     expected = "uint8" if count <= 256 else "uint16"
     found = ", ".join(f"`{name}`, {kind} {shape}" for name, (kind, shape) in runtime.outputs.items())
     kind, shape = runtime.outputs.get("classes", ("", []))

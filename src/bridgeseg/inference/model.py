@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +12,18 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bridgeseg.classes import ClassSet
-from bridgeseg.errors import ConfigError, InputError, ModelFileError
+from bridgeseg.errors import ModelFileError
 from bridgeseg.inference.images import DEFAULT_MAX_PIXELS, Pixels, as_pixels, read_image
 from bridgeseg.inference.metadata import read_metadata
+from bridgeseg.inference.pipeline import Pipeline
 from bridgeseg.inference.result import Result
-from bridgeseg.inference.runtimes import Ids, OnnxRuntime, Runtime
-from bridgeseg.inference.sources import Failure, Source, find
+from bridgeseg.inference.runtimes import RUNTIMES, FileRuntime, Ids, Runtime, open_runtime
+from bridgeseg.inference.sources import Failure, Source
+from bridgeseg.inference.streaming import Options, Picture, check_size, expand, results
+from bridgeseg.inference.tiling import DEFAULT_MEMORY, plan, segment
 
 BUNDLED = Path(__file__).parents[1] / "weights" / "street.onnx"
 """The street-scene model that comes with the package."""
-
-Picture = str | Path | Source | Image.Image | NDArray[Any]
 
 
 class Model:
@@ -45,20 +47,33 @@ class Model:
         self.path = None if path is None else Path(path)
 
     @classmethod
-    def load(cls, path: str | Path | None = None, threads: int | None = None) -> Model:
+    def load(cls, path: str | Path | None = None, threads: int | None = None, runtime: str | None = None) -> Model:
         """Load an .onnx file written by `bridgeseg export`; None loads the bundled street-scene model.
+
+        Args:
+            path: the file.
+            threads: number of CPU threads; None for one per core.
+            runtime: what runs it, one of `runtimes.RUNTIMES`; None for the first.
 
         Raises:
             ModelFileError: there is no such file, or it is not a whole bridgeseg file.
+            MissingDependencyError: the runtime's package is not installed.
         """
         if path is None and not BUNDLED.is_file():
             fix = "reinstall bridgeseg, or name a model file: --model FILE.onnx"
             raise ModelFileError("the bundled model is missing from this installation", where=BUNDLED, fix=fix)
-        runtime = OnnxRuntime(BUNDLED if path is None else path, threads)
-        classes, provenance = read_metadata(runtime)
-        return cls(runtime, classes, provenance, runtime.path)
+        opened = open_runtime(BUNDLED if path is None else path, threads, runtime or RUNTIMES[0])
+        classes, provenance = read_metadata(opened)
+        return cls(opened, classes, provenance, opened.path)
 
-    def predict(self, source: Picture, *, max_size: int | None = None, max_pixels: int = DEFAULT_MAX_PIXELS) -> Result:
+    def predict(
+        self,
+        source: str | Path | Source | Image.Image | NDArray[Any],
+        *,
+        max_size: int | None = None,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+        memory: int = DEFAULT_MEMORY,
+    ) -> Result:
         """Segment one picture.
 
         Args:
@@ -66,20 +81,20 @@ class Model:
             max_size: pictures whose longest side is longer are scaled down to it for the network, which saves time and
                 memory; class ids come back at the picture's own size.
             max_pixels: files with more pixels are refused.
+            memory: MB that the network may use; a picture that needs more is done in overlapping tiles (see `tiling`).
 
         Raises:
             InputError: the picture cannot be read or used.
             ModelFileError: the network's answer does not fit its metadata.
         """
-        if max_size is not None and max_size < 1:
-            raise ConfigError(f"at least one pixel, found {max_size}", where="max_size", fix="max_size=1024")
+        check_size(max_size)
         if isinstance(source, Source):
             image, path, name = source.load(max_pixels), source.path, source.name
         elif isinstance(source, str | Path):
             image, path, name = read_image(source, max_pixels), Path(source), Path(Path(source).name)
         else:
-            return Result(image := as_pixels(source), self._mask(image, max_size), self.classes)
-        return Result(image, self._mask(image, max_size), self.classes, path, name)
+            return Result(image := as_pixels(source), self.mask(image, max_size, memory), self.classes)
+        return Result(image, self.mask(image, max_size, memory), self.classes, path, name)
 
     def stream(
         self,
@@ -88,31 +103,38 @@ class Model:
         recursive: bool = False,
         max_size: int | None = None,
         max_pixels: int = DEFAULT_MAX_PIXELS,
+        memory: int = DEFAULT_MEMORY,
+        every: int = 1,
+        max_fps: float | None = None,
+        stop: threading.Event | None = None,
     ) -> Iterator[Result | Failure]:
-        """Segment pictures one after the other; one that cannot be read does not stop the rest.
+        """Segment pictures and videos one after the other; one that cannot be read does not stop the rest.
+
+        A thread reads a few pictures ahead, another runs the network; both end with the iterator. So `sources` are
+        asked for in another thread, and a few further than results are.
 
         Args:
-            sources: one or many of: files, folders, globs (see `sources.find`), and what `predict` takes.
+            sources: one or many of: files, folders, globs (see `sources.find`), videos, `camera:0`, a `PathStream`,
+                and what `predict` takes.
             recursive: search the subfolders of folders.
             max_size: as in `predict`.
-            max_pixels: as in `predict`.
+            max_pixels: as in `predict`, of each frame too.
+            memory: as in `predict`.
+            every: of a video or a camera, take every Nth frame only.
+            max_fps: of a video or a camera, take at most so many frames a second.
+            stop: once set, no more is read; what the network has begun still comes.
 
         Yields:
-            A Result for each picture, or a Failure that says what is wrong with it.
+            A Result for each picture and frame, or a Failure that says what is wrong with it. A damaged video gives the
+            frames it has and then a Failure.
 
         Raises:
             ModelFileError: the network's answer does not fit its metadata.
+            ConfigError: an option has a value that cannot be.
         """
-        for item in expand(sources, recursive=recursive):
-            if isinstance(item, Failure):
-                yield item
-                continue
-            try:
-                yield self.predict(item, max_size=max_size, max_pixels=max_pixels)
-            except (ModelFileError, ConfigError):  # the same for every picture
-                raise
-            except InputError as error:
-                yield Failure(item.path if isinstance(item, Source) else None, error)
+        options = Options(recursive, max_size, max_pixels, memory, every, max_fps)
+        with Pipeline(stop) as pipeline:
+            yield from results(self, expand(sources, recursive=recursive), pipeline, options)
 
     def describe(self) -> dict[str, Any]:
         """Return what is known of the model as a JSON-ready dict: path, size, classes, provenance, inputs, outputs."""
@@ -127,27 +149,38 @@ class Model:
             ],
             "provenance": self.provenance,
         }
-        if isinstance(self.runtime, OnnxRuntime):
+        if isinstance(self.runtime, FileRuntime):
             for key in ("inputs", "outputs"):
                 nodes = getattr(self.runtime, key).items()
                 facts[key] = [{"name": name, "type": kind, "shape": shape} for name, (kind, shape) in nodes]
         return facts
 
-    def _mask(self, image: Pixels, max_size: int | None) -> Ids:
-        """uint8 RGB (H, W, 3) -> class ids (H, W)."""
+    def mask(
+        self,
+        image: Pixels,
+        max_size: int | None = None,
+        memory: int = DEFAULT_MEMORY,
+        check: Callable[[], None] | None = None,
+    ) -> Ids:
+        """uint8 RGB (H, W, 3) -> class ids (H, W); arguments as in `predict`, `check` is called between tiles."""
         height, width = image.shape[:2]
         shrink = 1.0 if max_size is None else min(1.0, max_size / max(height, width))
         if shrink == 1.0:
-            return self._forward(image)
+            return self._forward(image, memory, check)
         size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
-        small = self._forward(np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)))
+        smaller = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
+        small = self._forward(smaller, memory, check)
         rows = ((np.arange(height) + 0.5) * (size[1] / height)).astype(np.intp)
         columns = ((np.arange(width) + 0.5) * (size[0] / width)).astype(np.intp)
         enlarged: Ids = small[np.ix_(rows, columns)]
         return enlarged
 
-    def _forward(self, image: Pixels) -> Ids:
-        ids = self.runtime.classes(image[None])
+    def _forward(self, image: Pixels, memory: int, check: Callable[[], None] | None) -> Ids:
+        tiles = plan(image.shape[:2], len(self.classes), memory)
+        if tiles is None:
+            ids = self.runtime.classes(image[None])
+        else:
+            ids = segment(self.runtime, image, len(self.classes), tiles, check)[None]
         if ids.shape != (1, *image.shape[:2]):
             found, expected = list(ids.shape), [1, *image.shape[:2]]
             message = f"the network gave class ids of shape {found} for a picture of {expected}"
@@ -157,26 +190,3 @@ class Model:
             raise ModelFileError(message, where=self.path, fix="export the model again")
         mask: Ids = ids[0]
         return mask
-
-
-def expand(
-    sources: Picture | Iterable[Picture | Failure], *, recursive: bool = False, skip: str | Path | None = None
-) -> Iterator[Source | Failure | Image.Image | NDArray[Any]]:
-    """Replace names of files, folders and globs by the pictures they lead to; what is in memory passes as it is.
-
-    Raises:
-        InputError: something that is no picture and names none.
-    """
-    for item in as_list(sources):
-        if isinstance(item, str | Path):
-            yield from find([item], recursive, skip)
-        elif isinstance(item, Source | Failure | Image.Image | np.ndarray):
-            yield item
-        else:
-            kind = type(item).__name__
-            raise InputError(f"a picture is a file name, a Pillow image or an array, found {kind}", fix="convert it")
-
-
-def as_list(sources: Any) -> Iterable[Any]:
-    """Return one picture as a list of it, many as they are."""
-    return [sources] if isinstance(sources, str | Path | Source | Image.Image | np.ndarray) else sources

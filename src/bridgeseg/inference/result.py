@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from bridgeseg.inference import draw
 from bridgeseg.inference.images import Pixels
 
 if TYPE_CHECKING:
+    from bridgeseg.inference.video import Frame
     from bridgeseg.inference.writer import Record
 
 
@@ -28,6 +30,7 @@ class Result:
         classes: names and colours.
         source: the file it was read from; None for a picture in memory.
         name: what outputs are named after: the path below the folder that was searched, or the file's name.
+        frame: which frame of a video it is; None for a picture.
     """
 
     image: Pixels
@@ -35,13 +38,20 @@ class Result:
     classes: ClassSet
     source: Path | None = None
     name: Path = Path("picture")
+    frame: Frame | None = None
 
     def areas(self) -> dict[str, float]:
         """Return class name -> share of the picture (0..1), largest first, absent classes left out; they sum to 1."""
+        return dict(self._areas)
+
+    @cached_property
+    def _areas(self) -> dict[str, float]:
         return draw.area_shares(self.mask, self.classes)
 
     def overlay(self, **options: Any) -> Image.Image:
         """Return the picture under the colours of its classes, with a legend; options as in `draw.overlay`."""
+        if options.get("legend", True):
+            options.setdefault("areas", self._areas)
         return draw.overlay(self.image, self.mask, self.classes, **options)
 
     def save(self, folder: str | Path, *, overlay: bool = True) -> Record:

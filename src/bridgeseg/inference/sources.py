@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
+from typing import BinaryIO, TypeVar
 
 from bridgeseg.errors import InputError
 from bridgeseg.inference.images import DEFAULT_MAX_PIXELS, SUFFIXES, Pixels, read_image
+
+SORTED = 100_000
+"""Names of one folder that are held in memory and sorted at a time."""
+Name = TypeVar("Name", str, Path)
 
 
 @dataclass(frozen=True)
@@ -27,9 +32,34 @@ class Source:
     path: Path
     name: Path
 
-    def load(self, max_pixels: int = DEFAULT_MAX_PIXELS) -> Pixels:
+    def load(self, max_pixels: int = DEFAULT_MAX_PIXELS, admit: Callable[[int], None] | None = None) -> Pixels:
         """Read it, as `read_image` does."""
-        return read_image(self.path, max_pixels)
+        return read_image(self.path, max_pixels, admit)
+
+
+class PathStream:
+    """Names read from a file or pipe, as they come; how many there will be is not known.
+
+    Args:
+        stream: opened for bytes, such as `sys.stdin.buffer`.
+        null: names end with a NUL byte (`find -print0`) and not with a line break.
+    """
+
+    def __init__(self, stream: BinaryIO, null: bool = False) -> None:
+        self._stream, self._end = stream, b"\0" if null else b"\n"
+
+    def __iter__(self) -> Iterator[Path]:
+        rest = b""
+        # straight from the descriptor: a reader of Python's would wait for more, and hold a lock while it does
+        while block := os.read(self._stream.fileno(), 65_536):
+            *names, rest = (rest + block).split(self._end)
+            yield from filter(None, map(self._path, names))
+        yield from filter(None, [self._path(rest)])
+
+    def _path(self, name: bytes) -> Path | None:
+        """Return a name as a path; None for an empty line."""
+        name = name if self._end == b"\0" else name.removesuffix(b"\r")
+        return Path(os.fsdecode(name)) if name else None
 
 
 @dataclass(frozen=True)
@@ -53,8 +83,9 @@ def find(
     A file is taken whatever its ending. Of a folder, the files that end like a picture (`SUFFIXES`) are taken in
     alphabetical order, its subfolders too if `recursive`; hidden ones and links to folders are left out, so a loop of
     links cannot trap the search. A name with `*`, `?` or `[` that is no file is a glob; `**` stands for any number of
-    folders, and matches are taken if they end like a picture or as the glob does. At most one folder's names are in
-    memory at a time (of a glob: its matches).
+    folders, and matches are taken if they end like a picture or as the glob does. At most `SORTED` names are in memory
+    at a time: of a folder (or a glob) with more, so many at a time are sorted, in the order in which the file system
+    gives them.
 
     Args:
         sources: files, folders, globs.
@@ -89,12 +120,22 @@ def survey(found: Iterable[object], folder: str | Path) -> tuple[int, frozenset[
     inside: set[str] = set()
     for item in found:
         count += 1
-        if isinstance(item, Source):
-            places = [_real_folder(item.path.parent) / item.path.name]
-            if item.path.is_symlink():
-                places.append(Path(os.path.realpath(item.path)))
-            inside |= {str(place) for place in places if place.is_relative_to(target)}
+        path = getattr(item, "path", None)
+        if isinstance(path, Path):
+            inside |= {str(place) for place in _places(path) if place.is_relative_to(target)}
     return count, frozenset(inside)
+
+
+def is_below(path: Path, folder: str | Path) -> bool:
+    """Whether a file (or what it links to) lies in or below a folder."""
+    target = _real_folder(Path(folder))
+    return any(place.is_relative_to(target) for place in _places(path))
+
+
+def _places(path: Path) -> list[Path]:
+    """Return the real path of a file and, if it is a link, of what it leads to."""
+    places = [_real_folder(path.parent) / path.name]
+    return [*places, Path(os.path.realpath(path))] if path.is_symlink() else places
 
 
 @lru_cache(maxsize=256)
@@ -107,8 +148,11 @@ def _in_folder(root: Path, recursive: bool, skipped: str | None) -> Iterator[Sou
     waiting = [root]
     while waiting:
         folder = waiting.pop()
+        folders: list[str] = []
         try:
-            files, folders = _listing(folder)
+            for name in _sorted(_files(folder, folders)):
+                empty = False
+                yield Source(folder / name, (folder / name).relative_to(root))
         except OSError as error:
             empty = False
             yield Failure(
@@ -116,11 +160,8 @@ def _in_folder(root: Path, recursive: bool, skipped: str | None) -> Iterator[Sou
             )
             continue
         subfolders = subfolders or bool(folders)
-        for name in files:
-            empty = False
-            yield Source(folder / name, (folder / name).relative_to(root))
         if recursive:
-            below = (folder / name for name in reversed(folders))
+            below = (folder / name for name in sorted(folders, reverse=True))
             waiting += [path for path in below if skipped is None or os.path.realpath(path) != skipped]
     if empty:
         deeper = subfolders and not recursive
@@ -128,9 +169,15 @@ def _in_folder(root: Path, recursive: bool, skipped: str | None) -> Iterator[Sou
         yield Failure(root, InputError("there is no picture in this folder", where=root, fix=fix))
 
 
-def _listing(folder: Path) -> tuple[list[str], list[str]]:
-    """Return the names of the pictures in a folder and of its subfolders, both sorted."""
-    files, folders = [], []
+def _sorted(found: Iterable[Name]) -> Iterator[Name]:
+    """Sort what is found, so many at a time as there is memory for."""
+    waiting = iter(found)
+    while some := sorted(islice(waiting, SORTED)):
+        yield from some
+
+
+def _files(folder: Path, folders: list[str]) -> Iterator[str]:
+    """Yield the names of the pictures in a folder; the names of its subfolders are added to `folders`."""
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.startswith("."):
@@ -138,9 +185,12 @@ def _listing(folder: Path) -> tuple[list[str], list[str]]:
             if entry.is_dir(follow_symlinks=False):
                 folders.append(entry.name)
             # A broken link named like a picture is kept: reading it reports it, leaving it out would hide the loss.
-            elif Path(entry.name).suffix.lower() in SUFFIXES and not Path(entry.path).is_dir():
-                files.append(entry.name)
-    return sorted(files), sorted(folders)
+            elif _suffix(entry.name) in SUFFIXES and not (entry.is_symlink() and Path(entry.path).is_dir()):
+                yield entry.name
+
+
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower()  # noqa: PTH122 (a Path for each of a million names takes its time)
 
 
 def _in_glob(pattern: Path, recursive: bool, skipped: str | None) -> Iterator[Source | Failure]:
@@ -148,22 +198,21 @@ def _in_glob(pattern: Path, recursive: bool, skipped: str | None) -> Iterator[So
     fixed = next(index for index, part in enumerate(parts) if _is_glob(part))
     root, rest = Path(*parts[:fixed]), str(Path(*parts[fixed:], *(["*"] if parts[-1] == "**" else [])))
     wanted = SUFFIXES if _is_glob(pattern.suffix or "*") else SUFFIXES | {pattern.suffix.lower()}
+    empty = True
     try:
-        matches = sorted(path for path in root.glob(rest) if not path.name.startswith("."))
+        for path in _sorted(path for path in root.glob(rest) if not path.name.startswith(".")):
+            if not path.is_dir():
+                if path.suffix.lower() in wanted:
+                    empty = False
+                    yield Source(path, path.relative_to(root))
+            # With `**` the glob itself reaches into folders; opening them here too would do every picture twice.
+            elif "**" not in parts and (skipped is None or os.path.realpath(path) != skipped):
+                empty = False
+                yield from _in_folder(path, recursive, skipped)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         yield Failure(pattern, InputError(f"this glob cannot be searched: {reason}", where=pattern, fix="simplify it"))
         return
-    empty = True
-    for path in matches:
-        if not path.is_dir():
-            if path.suffix.lower() in wanted:
-                empty = False
-                yield Source(path, path.relative_to(root))
-        # With `**` the glob itself reaches into folders; opening them here too would do every picture twice.
-        elif "**" not in parts and (skipped is None or os.path.realpath(path) != skipped):
-            empty = False
-            yield from _in_folder(path, recursive, skipped)
     if empty:
         yield Failure(pattern, InputError("no picture matches this glob", where=pattern, fix=_suggestion(root / "*")))
 

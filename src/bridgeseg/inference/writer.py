@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
+import zlib
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,11 +13,15 @@ from typing import Any
 
 from PIL import Image
 
+from bridgeseg.classes import ClassSet
 from bridgeseg.errors import InputError
 from bridgeseg.inference.draw import palette_image
 from bridgeseg.inference.result import Result
+from bridgeseg.inference.video import Video
+from bridgeseg.inference.video_writer import DEFAULT_CODEC, VideoSink
 
 MASK, OVERLAY = "_mask.png", "_overlay.jpg"
+VIDEO, MASKS = "_overlay.mp4", "_masks"
 JPEG_SIDE = 65_535
 """JPEG cannot hold a longer side; such an overlay is written as PNG."""
 LONGEST_STEM = 180
@@ -74,19 +79,19 @@ class Writer:
     def __init__(self, folder: str | Path, *, overlay: bool = True, inputs: Iterable[str] = ()) -> None:
         self.folder, self.overlay = Path(folder), overlay
         self._inputs = frozenset(path.casefold() for path in inputs)
-        self._taken: set[str] = set()
+        self._taken: set[int] = set()  # of a million names the hashes; two of the same cost no more than a "-2"
         if self.folder.exists() and not self.folder.is_dir():
             raise InputError("results go into a folder, this is a file", where=self.folder, fix="name another folder")
 
     def write(self, result: Result) -> Record:
-        """Write the files of one result.
+        """Write the files of one picture.
 
         Raises:
             InputError: the disk is full, the folder cannot be written or the like; no partial file is left behind.
         """
         stem = self._stem(result.name)
         mask = self.folder / f"{stem}{MASK}"
-        _save(palette_image(result.mask, result.classes), mask, "PNG")
+        save_mask(palette_image(result.mask, result.classes), mask)
         overlay = None
         if self.overlay:
             picture = result.overlay()
@@ -99,23 +104,44 @@ class Writer:
         height, width = result.mask.shape
         return Record(result.source, mask, overlay, width, height, result.areas())
 
+    def video(self, video: Video, classes: ClassSet, *, masks: bool = False, codec: str = DEFAULT_CODEC) -> VideoSink:
+        """Choose the names for a video, `<name>_overlay.mp4` and the folder `<name>_masks`; nothing is written yet."""
+        stem = self._stem(video.name)
+        return VideoSink(
+            video,
+            classes,
+            self.folder / f"{stem}{VIDEO}" if self.overlay else None,
+            self.folder / f"{stem}{MASKS}" if masks else None,
+            codec,
+            save_mask,
+        )
+
     def _stem(self, name: Path) -> str:
         """Choose the path below the folder, without ending, that no other picture of this run has."""
         first = str(name.parent / os.fsdecode(os.fsencode(name.stem)[:LONGEST_STEM]))
         stem, number = first, 1
         # Upper and lower case count as the same: on some file systems they are.
-        while stem.casefold() in self._taken or self._is_input(stem):
+        while hash(stem.casefold()) in self._taken or self._is_input(stem):
             number += 1
             stem = f"{first}-{number}"
-        self._taken.add(stem.casefold())
+        self._taken.add(hash(stem.casefold()))
         return stem
 
     def _is_input(self, stem: str) -> bool:
         if not self._inputs:
             return False
         base = os.path.realpath(self.folder)
-        endings = (MASK, OVERLAY, str(Path(OVERLAY).with_suffix(".png")))
+        endings = (MASK, OVERLAY, str(Path(OVERLAY).with_suffix(".png")), VIDEO)
         return any(os.path.join(base, stem + ending).casefold() in self._inputs for ending in endings)  # noqa: PTH118
+
+
+def save_mask(image: Image.Image, path: Path) -> None:
+    """Write a picture of class ids as PNG, in the way that is fast and small for large areas of one value.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    _save(image, path, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
 
 
 def _save(image: Image.Image, path: Path, kind: str, **options: Any) -> None:

@@ -76,6 +76,10 @@ class Backbone(nn.Module):
         levels: list[Tensor] = self.body(images)
         return [level.permute(0, 3, 1, 2) for level in levels] if self._channels_last else list(levels)
 
+    def features(self, images: Tensor) -> tuple[list[Tensor], None]:
+        """Levels as `forward` gives them; networks of timm have no embedding in the space of a text encoder."""
+        return self(images), None
+
     @torch.no_grad()
     def _try_out(self, height: int = 64, width: int = 96) -> None:
         """Look at the levels of a small image: some networks are built for one image size or declare wrong levels."""

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 
-class LinearHead(nn.Module):
+class Head(nn.Module):
+    """Base of the heads. `reads_tokens` says whether `forward` looks at the class tokens."""
+
+    reads_tokens = True
+
+    def fold(self, tokens: Tensor, keep_tokens: bool = True) -> Tensor:
+        """Drop what only text needs; return the tokens that `forward` takes from now on."""
+        return tokens
+
+
+class LinearHead(Head):
     """One 1x1 convolution per class; knows the number and the order of the classes, and nothing of their names."""
+
+    reads_tokens = False
 
     def __init__(self, width: int, classes: int) -> None:
         super().__init__()
@@ -19,29 +34,94 @@ class LinearHead(nn.Module):
         return logits
 
 
-class PixelTextHead(nn.Module):
+class PixelTextHead(Head):
     """Cosine of every pixel with every class, over a temperature (LSeg, arXiv 2201.03546; CLIP, arXiv 2103.00020).
 
-    The tokens are brought to the width of the pixels, not the other way round: K vectors instead of h*w. The norm of a
-    pixel divides its K logits instead of its C features, which is the same and cheaper.
+    The tokens are brought to the width of the pixels, not the other way round: K vectors instead of h*w.
 
     Args:
         width: width C of the pixel features.
         token_dim: width d of the class tokens.
-        scale: 1 / temperature at the start (1/0.07 in the sources).
-        learn_scale: train the temperature; never beyond 100, as in CLIP.
+        scale: 1 / temperature at the start (1/0.07 in the sources); trained, and never beyond 100, as in CLIP.
     """
 
-    def __init__(self, width: int, token_dim: int, scale: float = 1 / 0.07, learn_scale: bool = True) -> None:
+    def __init__(self, width: int, token_dim: int, scale: float = 1 / 0.07) -> None:
         super().__init__()
         self.project = nn.Linear(token_dim, width)
-        self.log_scale = nn.Parameter(torch.tensor(scale).log(), requires_grad=learn_scale)
+        self.log_scale = nn.Parameter(torch.tensor(scale).log())
 
     def forward(self, pixels: Tensor, tokens: Tensor) -> Tensor:
         """pixels (B, C, h, w), tokens (B, K, d) -> logits (B, K, h, w) in [-scale, scale]."""
-        names = nn.functional.normalize(self.project(tokens), dim=-1) * self.log_scale.exp().clamp(max=100.0)
-        flat = pixels.flatten(2)
-        # a product with ones, because ONNX Runtime sums over channels six times slower than it multiplies matrices
-        squares = flat.new_ones(1, flat.shape[1]) @ (flat * flat)
-        logits: Tensor = (names @ flat) * squares.clamp(min=1e-12).rsqrt()
-        return logits.reshape(*logits.shape[:2], *pixels.shape[-2:])
+        names = F.normalize(self.project(tokens), dim=-1) * self.log_scale.exp().clamp(max=100.0)
+        return similarity(pixels, names)
+
+
+class LSegHead(Head):
+    """Every pixel embedding against the frozen class embeddings, over a fixed temperature (LSeg, arXiv 2201.03546).
+
+    Args:
+        width: width C of the pixel features.
+        text_dim: width D of the class embeddings, which the pixels are brought to.
+        blocks: spatial regularisation blocks behind the logits (section 3.3 of the source), sharing their weights.
+        kind: the source's "depthwise" or "bottleneck" block; the latter adds the maximum over the classes.
+        scale: 1 / temperature, fixed.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        text_dim: int,
+        blocks: int = 0,
+        kind: Literal["depthwise", "bottleneck"] = "bottleneck",
+        scale: float = 1 / 0.07,
+    ) -> None:
+        super().__init__()
+        self.project = nn.Conv2d(width, text_dim, 1)
+        self.blocks, self.kind, self.scale = blocks, kind, scale
+        self.regularise = nn.Conv2d(1, 1, 3, padding=1) if blocks else None
+
+    def forward(self, pixels: Tensor, tokens: Tensor) -> Tensor:
+        """pixels (B, C, h, w), class embeddings (K, D) of unit length -> logits (B, K, h, w)."""
+        logits = similarity(self.project(pixels), tokens * self.scale)
+        for index in range(self.blocks):
+            logits = self._block(logits)
+            if index + 1 < self.blocks:
+                logits = F.leaky_relu(logits)
+        return logits
+
+    def fold(self, tokens: Tensor, keep_tokens: bool = True) -> Tensor:
+        """Bring text and pixels to the few dimensions that the pixels can reach: (K, D) -> (K, min(D, C + 1)).
+
+        With the projection's weights and bias side by side as W (D, C + 1) = Q R, Q of orthonormal columns, a pixel x
+        has the embedding Q R x: its length is that of R x, and its product with a text t is that of R x with Q^T t.
+        """
+        with torch.no_grad():
+            joined = torch.cat([self.project.weight.flatten(1), self.project.get_parameter("bias")[:, None]], dim=1)
+            if joined.shape[0] <= joined.shape[1]:
+                return tokens
+            basis, triangle = torch.linalg.qr(joined.double())
+            self.project = nn.Conv2d(joined.shape[1] - 1, len(triangle), 1)
+            self.project.load_state_dict({"weight": triangle[:, :-1, None, None], "bias": triangle[:, -1]})
+            folded: Tensor = tokens @ basis.float()
+        return folded
+
+    def _block(self, logits: Tensor) -> Tensor:
+        if self.regularise is None:
+            return logits
+        convolved: Tensor = self.regularise(logits.flatten(0, 1)[:, None])
+        smooth = convolved.reshape(logits.shape)
+        if self.kind == "bottleneck":
+            smooth = smooth + logits.amax(dim=1, keepdim=True)
+        return smooth
+
+
+def similarity(pixels: Tensor, names: Tensor) -> Tensor:
+    """Products of unit pixels with names: pixels (B, C, h, w), names (B, K, C) or (K, C) -> (B, K, h, w).
+
+    The length of a pixel divides its K products instead of its C features, which is the same and cheaper.
+    """
+    flat = pixels.flatten(2)
+    # a product with ones, because ONNX Runtime sums over channels six times slower than it multiplies matrices
+    squares = flat.new_ones(1, flat.shape[1]) @ (flat * flat)
+    products: Tensor = (names @ flat) * squares.clamp(min=1e-12).rsqrt()
+    return products.reshape(len(pixels), names.shape[-2], *pixels.shape[-2:])

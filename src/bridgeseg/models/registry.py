@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from bridgeseg.errors import ConfigError, nearest
 from bridgeseg.models.backbone import Backbone
 from bridgeseg.models.decoder import LightDecoder, SemanticFPN
+from bridgeseg.models.guidance.base import Guidance
 from bridgeseg.models.guidance.bridge import TwoWayBridge
-from bridgeseg.models.heads import LinearHead, PixelTextHead
+from bridgeseg.models.guidance.denseclip import ContextAwarePrompting
+from bridgeseg.models.heads import Head, LinearHead, LSegHead, PixelTextHead
 from bridgeseg.models.segmentor import Segmentor
 
+if TYPE_CHECKING:
+    from bridgeseg.models.clip import CLIPBackbone
+
 METHODS = {
-    "none": "Semantic FPN, no language: the baseline",
+    "none": "no language: the baseline",
+    "lseg": "pixel embeddings against frozen class embeddings (LSeg)",
+    "denseclip": "context-aware prompting: the image adjusts the class embeddings, their score map joins (DenseCLIP)",
     "bridge": "two-way bridge between pixels and class embeddings (Jin & Yang)",
 }
 DECODERS: dict[str, type[LightDecoder] | type[SemanticFPN]] = {"light": LightDecoder, "fpn": SemanticFPN}
@@ -26,11 +33,20 @@ class BridgeConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    dim: int = Field(default=128, ge=8)
-    depth: int = Field(default=2, ge=1)
+    dim: int = Field(default=64, ge=8)
+    depth: int = Field(default=1, ge=1)
     heads: int = Field(default=4, ge=1)
     expand: int = Field(default=2, ge=1)
     stride: Literal[16, 32] = 16
+
+
+class LSegConfig(BaseModel):
+    """Spatial regularisation of LSeg's logits (see `LSegHead`)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    blocks: int = Field(default=0, ge=0)
+    kind: Literal["depthwise", "bottleneck"] = "bottleneck"
 
 
 class ModelConfig(BaseModel):
@@ -42,8 +58,10 @@ class ModelConfig(BaseModel):
         decoder: "light" (for CPUs) or "fpn" (Semantic FPN).
         width: channels of the decoder; None takes the decoder's default (64 for light, 128 for fpn).
         dropout: on the decoder's output, in training.
-        head: "pixel-text", "linear", or "auto": pixel-text for guided methods, linear for `none`.
+        head: "pixel-text", "linear", or "auto", the method's own: pixel-text for `bridge`, LSeg's for `lseg`, linear
+            for `none` and `denseclip`.
         bridge: size of the bridge, used by method `bridge`.
+        lseg: spatial regularisation, used by method `lseg`.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -55,6 +73,7 @@ class ModelConfig(BaseModel):
     dropout: float = Field(0.1, ge=0, lt=1)
     head: Literal["auto", "linear", "pixel-text"] = "auto"
     bridge: BridgeConfig = BridgeConfig()
+    lseg: LSegConfig = LSegConfig()
 
 
 def build(
@@ -75,24 +94,60 @@ def build(
         raise ConfigError(f"no method {config.method!r}; {nearest(config.method, METHODS)}")
     if config.decoder not in DECODERS:
         raise ConfigError(f"no decoder {config.decoder!r}; {nearest(config.decoder, DECODERS)}")
-    guided = config.method != "none"
-    if guided and (class_embeddings is None or class_embeddings.shape[0] != classes):
+    needs_text = config.method != "none"
+    if needs_text and (class_embeddings is None or class_embeddings.shape[0] != classes):
         found = None if class_embeddings is None else class_embeddings.shape[0]
         raise ConfigError(
             f"method {config.method!r} needs one class embedding for each of {classes} classes, found {found}"
         )
-    if not guided and config.head == "pixel-text":
+    if config.method == "none" and config.head == "pixel-text":
         raise ConfigError("a pixel-text head needs language", fix="use method `bridge`, or head `linear`")
-    backbone = Backbone(config.backbone, backbone_weights)
-    channels = list(backbone.channels)
-    guidance: TwoWayBridge | None = None
-    if guided and class_embeddings is not None:
-        size = config.bridge
-        read = channels[2:] if size.stride == 16 else channels[3:]
-        guidance = TwoWayBridge(read, class_embeddings.shape[1], size.dim, size.depth, size.heads, size.expand)
-        channels[2 if size.stride == 16 else 3] += size.dim
+    if config.method == "lseg" and config.head != "auto":
+        raise ConfigError(f"method `lseg` is its head, found head {config.head!r}", fix="leave the head at `auto`")
+    backbone = _backbone(config, backbone_weights)
+    text_dim = 0 if class_embeddings is None else class_embeddings.shape[1]
+    guidance = _guidance(config, backbone, classes, text_dim)
+    added = (0, 0, 0, 0) if guidance is None else guidance.added
+    channels = [width + more for width, more in zip(backbone.channels, added, strict=True)]
     options = {} if config.width is None else {"width": config.width}
     decoder = DECODERS[config.decoder](channels, dropout=config.dropout, **options)
-    linear = config.head == "linear" or guidance is None
-    head: nn.Module = LinearHead(decoder.width, classes) if linear else PixelTextHead(decoder.width, config.bridge.dim)
-    return Segmentor(backbone, guidance, decoder, head, class_embeddings if guided else None)
+    head = _head(config, guidance, decoder.width, classes, text_dim)
+    return Segmentor(backbone, guidance, decoder, head, class_embeddings if needs_text else None)
+
+
+def _backbone(config: ModelConfig, weights: str | None) -> Backbone | CLIPBackbone:
+    if not config.backbone.startswith("open_clip:"):
+        return Backbone(config.backbone, weights)
+    from bridgeseg.models.clip import CLIPBackbone  # open_clip takes seconds to import
+
+    backbone = CLIPBackbone(config.backbone, weights)
+    if config.method != "denseclip":
+        backbone.drop_pool()
+    return backbone
+
+
+def _guidance(config: ModelConfig, backbone: Backbone | CLIPBackbone, classes: int, text_dim: int) -> Guidance | None:
+    channels, size = backbone.channels, config.bridge
+    if config.method == "bridge":
+        read = channels[2:] if size.stride == 16 else channels[3:]
+        return TwoWayBridge(read, text_dim, size.dim, size.depth, size.heads, size.expand)
+    if config.method == "denseclip":
+        if isinstance(backbone, Backbone):
+            return ContextAwarePrompting(channels[3], text_dim, classes)
+        if backbone.embed_dim != text_dim:
+            raise ConfigError(
+                f"the image encoder {config.backbone!r} embeds in {backbone.embed_dim} dimensions, the text encoder in "
+                f"{text_dim}; method `denseclip` needs both in one space",
+                fix="take the text encoder of the same CLIP model, or a backbone of timm",
+            )
+        return ContextAwarePrompting(channels[3], text_dim, classes, backbone.level, own_pool=True)
+    return None
+
+
+def _head(config: ModelConfig, guidance: Guidance | None, width: int, classes: int, text_dim: int) -> Head:
+    if config.method == "lseg":
+        return LSegHead(width, text_dim, config.lseg.blocks, config.lseg.kind)
+    pixel_text = config.head == "pixel-text" or (config.head == "auto" and config.method == "bridge")
+    if pixel_text and guidance is not None:
+        return PixelTextHead(width, guidance.token_dim)
+    return LinearHead(width, classes)

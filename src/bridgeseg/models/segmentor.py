@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bridgeseg.models.backbone import STRIDES, Backbone
-from bridgeseg.models.guidance.bridge import TwoWayBridge
-from bridgeseg.models.heads import LinearHead
+from bridgeseg.models.guidance.base import Guidance
+from bridgeseg.models.heads import Head
+
+if TYPE_CHECKING:
+    from bridgeseg.models.clip import CLIPBackbone
 
 PAD = STRIDES[-1]
 STRIDE = STRIDES[0]
@@ -40,14 +43,15 @@ class Segmentor(nn.Module):
 
     def __init__(
         self,
-        backbone: Backbone,
-        guidance: TwoWayBridge | None,
+        backbone: Backbone | CLIPBackbone,
+        guidance: Guidance | None,
         decoder: nn.Module,
-        head: nn.Module,
+        head: Head,
         class_embeddings: Tensor | None,
     ) -> None:
         super().__init__()
         self.backbone, self.guidance, self.decoder, self.head = backbone, guidance, decoder, head
+        self._reads_visual = guidance is not None and guidance.reads_visual
         self.register_buffer("class_embeddings", class_embeddings)
         mean, std = torch.tensor(backbone.mean), torch.tensor(backbone.std)
         self.register_buffer("mean", mean.view(1, 3, 1, 1) * 255, persistent=False)
@@ -57,18 +61,20 @@ class Segmentor(nn.Module):
         """RGB of 0..255, (B, 3, H, W) of any dtype -> float32, zero mean and unit deviation as the backbone expects."""
         return (images.float() - self.mean) / self.std
 
-    def forward(self, images: Tensor) -> Prediction:
-        """Normalised images (B, 3, H, W) of any size -> logits at stride 4 of the size padded to multiples of 32."""
+    def forward(self, images: Tensor, class_embeddings: Tensor | None = None) -> Prediction:
+        """Normalised images (B, 3, H, W) of any size -> logits at stride 4 of the size padded to multiples of 32.
+
+        Class embeddings (K, D) take the place of its own for this call: learned prompts change them at every step.
+        """
+        text = self.class_embeddings if class_embeddings is None else class_embeddings
         height, width = images.shape[-2:]
         # zero is the mean colour; exact multiples keep every upsampling a plain factor of two
         padded = F.pad(images, (0, -width % PAD, 0, -height % PAD))
-        levels = self.backbone(padded)
-        if self.guidance is None:
-            return Prediction(self.head(self.decoder(levels), self._constant_tokens(images.shape[0])), None)
-        site = self.guidance.level
-        fused = self.guidance(levels[site:], self.class_embeddings)
-        levels[site] = torch.cat([levels[site], fused.pixels], dim=1)
-        return Prediction(self.head(self.decoder(levels), fused.tokens), fused.score_map)
+        levels, visual = self.backbone.features(padded) if self._reads_visual else (self.backbone(padded), None)
+        if self.guidance is None or text is None:
+            return Prediction(self.head(self.decoder(levels), text), None)
+        guided = self.guidance(levels, text, visual)
+        return Prediction(self.head(self.decoder(guided.levels), guided.tokens), guided.score_map)
 
     def logits(self, images: Tensor) -> Tensor:
         """Normalised images (B, 3, H, W) -> logits (B, K, H, W) at their own size."""
@@ -77,17 +83,13 @@ class Segmentor(nn.Module):
     def fold(self) -> Segmentor:
         """Drop, in place and for good, all that only text and training need; logits do not change.
 
-        The projected class embeddings stay as constants, the score map goes. Folding twice is folding once.
+        What the class embeddings become by themselves stays as a constant, the score map goes. Folding twice is folding
+        once.
         """
-        if self.guidance is not None and self.class_embeddings is not None:
-            head_reads_tokens = not isinstance(self.head, LinearHead)
-            self.class_embeddings = self.guidance.fold(self.class_embeddings, keep_tokens=head_reads_tokens)
+        if self.class_embeddings is not None:
+            part = self.head if self.guidance is None else self.guidance
+            self.class_embeddings = part.fold(self.class_embeddings, keep_tokens=self.head.reads_tokens)
         return self
-
-    def _constant_tokens(self, batch: int) -> Tensor | None:
-        if self.class_embeddings is None:
-            return None
-        return self.class_embeddings.expand(batch, -1, -1)
 
 
 def upsample(logits: Tensor, stride: int) -> Tensor:

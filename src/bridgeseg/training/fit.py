@@ -22,13 +22,14 @@ from bridgeseg.evaluation.metrics import Scores
 from bridgeseg.models.registry import build
 from bridgeseg.models.segmentor import Segmentor
 from bridgeseg.text import embed
+from bridgeseg.text.learned import LearnedPrompts
 from bridgeseg.training import folder
 from bridgeseg.training.averaging import Averaging
 from bridgeseg.training.callbacks import KeepBest, StopOnNan
 from bridgeseg.training.config import TrainConfig
 from bridgeseg.training.datamodule import DataModule
 from bridgeseg.training.losses import SegmentationLoss
-from bridgeseg.training.module import TrainModule
+from bridgeseg.training.module import TrainModule, unit_length
 from bridgeseg.training.progress import RunProgress
 from bridgeseg.training.provenance import environment, provenance, source_commit
 from bridgeseg.training.report import write_pictures
@@ -103,7 +104,7 @@ def fit(config: TrainConfig, out: Path, *, resume: bool = False, quiet: bool = F
         folder.check_same_data(out, spec.digest)
     state = folder.read_state(out) if resume else None
     done = 0 if state is None else int(state["epoch"]) + 1
-    segmentor = _network(config, spec, state)
+    segmentor, prompts = _network(config, spec, state)
     commit = source_commit()
 
     def save(name: str, segmentor: Segmentor, scores: Scores | None, epoch: int) -> None:
@@ -116,7 +117,7 @@ def fit(config: TrainConfig, out: Path, *, resume: bool = False, quiet: bool = F
     if done < config.epochs:
         state = None  # room for the training
         data = DataModule(spec, config, epoch=done)
-        module = _module(config, spec, segmentor, data)
+        module = _module(config, spec, segmentor, data, prompts)
         trainer = _trainer(config, out, keep_best, quiet, validates=data.val is not None)
         if first and not resume:
             folder.describe(out, config, environment(spec, commit))
@@ -131,31 +132,47 @@ def fit(config: TrainConfig, out: Path, *, resume: bool = False, quiet: bool = F
     if state is None:
         raise InputError("the training ended without a finished epoch", where=out)
     _load(segmentor, state, out)
+    if prompts is not None:
+        prompts.cpu().load_state_dict({"contexts": state["state_dict"]["contexts"]})
+        segmentor.class_embeddings = prompts.frozen(normalize=unit_length(config))
     keep_best.load_state_dict(state["callbacks"].get(keep_best.state_key, {}))
     save("last", segmentor, keep_best.latest, config.epochs)
     write_pictures(out, spec, config.val_split or config.train_splits[0], keep_best.best)
     return TrainResult(out, keep_best.best, keep_best.best_epoch or config.epochs)
 
 
-def _network(config: TrainConfig, spec: DataSpec, state: dict[str, Any] | None) -> Segmentor:
-    """Build the network; a resumed run has its class embeddings and weights in its state and needs no encoder."""
+def _network(
+    config: TrainConfig, spec: DataSpec, state: dict[str, Any] | None
+) -> tuple[Segmentor, LearnedPrompts | None]:
+    """Build the network, and the prompts if they are learned.
+
+    A resumed run has its class embeddings and weights in its state and needs no encoder, unless to learn through it.
+    """
     names, weights = spec.classes.names, config.backbone_weights
-    vectors = None
+    vectors, prompts = None, None
+    if config.prompt == "learned":
+        torch.manual_seed(config.seed)
+        phrases = [own[0] for own in spec.classes.prompts]
+        prompts = LearnedPrompts.load(config.text_encoder, phrases, **config.learned.model_dump())
     if state is not None:
         vectors, weights = state["state_dict"].get("segmentor.class_embeddings"), None
+    elif prompts is not None:
+        vectors = prompts.frozen(normalize=unit_length(config))
     elif config.model.method != "none":
         vectors = embed(spec.classes, config.text_encoder, templates=config.templates).vectors
     # Here and not earlier: a text encoder that is not in the cache uses random numbers up.
     pl.seed_everything(config.seed, workers=False, verbose=False)
-    return build(config.model, len(names), vectors, weights)
+    return build(config.model, len(names), vectors, weights), prompts
 
 
-def _module(config: TrainConfig, spec: DataSpec, segmentor: Segmentor, data: DataModule) -> TrainModule:
+def _module(
+    config: TrainConfig, spec: DataSpec, segmentor: Segmentor, data: DataModule, prompts: LearnedPrompts | None
+) -> TrainModule:
     shares = None
     if data.statistics is not None:
         shares = (data.statistics.pixels / max(1, data.statistics.pixels.sum())).tolist()
-    loss = SegmentationLoss(config.loss, spec.classes.ignore_index, shares)
-    module = TrainModule(segmentor, config, loss, list(spec.classes.names))
+    loss = SegmentationLoss(config.loss, spec.classes.ignore_index, shares, config.model.method)
+    module = TrainModule(segmentor, config, loss, list(spec.classes.names), prompts)
     return module.to(memory_format=torch.channels_last)
 
 

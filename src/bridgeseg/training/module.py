@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from bridgeseg.evaluation.metrics import Scores
 from bridgeseg.models.segmentor import STRIDE, Segmentor, to_size
+from bridgeseg.text.learned import LearnedPrompts
 from bridgeseg.training.config import TrainConfig
 from bridgeseg.training.losses import SegmentationLoss
 
@@ -24,12 +25,38 @@ class TrainModule(pl.LightningModule):
         config: rates, schedule, losses.
         loss: losses on logits and score map.
         names: K class names, for scores.
+        prompts: gives the class embeddings of every step, if prompts are learned.
+
+    Attributes:
+        contexts: the parameter of the learned prompts. Their text encoder is no part of this module: it is neither
+            averaged nor stored.
     """
 
-    def __init__(self, segmentor: Segmentor, config: TrainConfig, loss: SegmentationLoss, names: list[str]) -> None:
+    contexts: nn.Parameter | None
+
+    def __init__(
+        self,
+        segmentor: Segmentor,
+        config: TrainConfig,
+        loss: SegmentationLoss,
+        names: list[str],
+        prompts: LearnedPrompts | None = None,
+    ) -> None:
         super().__init__()
         self.segmentor, self.config, self.loss, self.names = segmentor, config, loss, names
+        self._prompts = (prompts,)  # in a tuple, where PyTorch does not look for modules
+        self.contexts = None if prompts is None else prompts.contexts
         self.confusion, self.val_loss = torch.zeros(0), torch.zeros(())
+
+    def class_embeddings(self) -> Tensor | None:
+        """Class embeddings (K, D) of the learned prompts as they are now; None where the segmentor's own are used."""
+        prompts = self._prompts[0]
+        return None if prompts is None else prompts(normalize=unit_length(self.config))
+
+    def on_fit_start(self) -> None:
+        """Bring the text encoder of learned prompts to the device."""
+        if self._prompts[0] is not None:
+            self._prompts[0].to(self.device)
 
     def on_train_epoch_start(self) -> None:
         """Tie all random numbers of an epoch to (seed, epoch), so that a resumed run equals an uninterrupted one."""
@@ -42,18 +69,21 @@ class TrainModule(pl.LightningModule):
         """One step on (images uint8 (B, 3, h, w), masks int64 (B, h, w), indices)."""
         images, masks, _ = batch
         normalised = self.segmentor.normalise(images).contiguous(memory_format=torch.channels_last)
-        output = self.segmentor(normalised)
+        output = self.segmentor(normalised, self.class_embeddings())
         loss: Tensor = self.loss(to_size(output.logits, STRIDE, images), masks)
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(images), sync_dist=True)
         if output.score_map is not None and self.config.loss.aux:
             stride = STRIDE * output.logits.shape[-1] // output.score_map.shape[-1]
-            auxiliary = self.loss.cross_entropy(to_size(output.score_map, stride, images), masks)
+            auxiliary = self.loss.auxiliary(output.score_map, masks, stride)
             self.log("train_aux_loss", auxiliary, on_step=False, on_epoch=True, batch_size=len(images), sync_dist=True)
             loss = loss + self.config.loss.aux * auxiliary
         return loss
 
     def on_validation_epoch_start(self) -> None:
-        """Start an empty confusion matrix and an empty sum of losses."""
+        """Start an empty confusion matrix and an empty sum of losses; freeze what the prompts have learned so far."""
+        learned = self.class_embeddings()
+        if learned is not None and self.segmentor.class_embeddings is not None:
+            self.segmentor.class_embeddings.copy_(learned)
         count = len(self.names)
         self.confusion = torch.zeros(count, count, dtype=torch.int64, device=self.device)
         self.val_loss = torch.zeros((), device=self.device)
@@ -91,12 +121,20 @@ class TrainModule(pl.LightningModule):
         config = self.config
         # Lightning cannot clip the gradients of a fused optimiser in mixed precision
         fused = config.precision == "32-true"
-        optimiser = torch.optim.AdamW(parameter_groups(self.segmentor, config), lr=config.lr, fused=fused)
+        groups = parameter_groups(self.segmentor, config)
+        if self.contexts is not None:
+            groups.append({"params": [self.contexts], "lr": config.lr, "weight_decay": 0.0})
+        optimiser = torch.optim.AdamW(groups, lr=config.lr, fused=fused)
         total = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.LambdaLR(
             optimiser, lambda step: rate_factor(step, total, config.warmup, config.power)
         )
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def unit_length(config: TrainConfig) -> bool:
+    """Say whether learned class embeddings are brought to unit length: all but DenseCLIP's are."""
+    return config.model.method != "denseclip"
 
 
 def rate_factor(step: int, total: int, warmup: float, power: float) -> float:

@@ -1,0 +1,67 @@
+"""`bridgeseg data list` and `bridgeseg data prepare`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bridgeseg.commands.options import Debug, Json, Quiet
+
+app = typer.Typer(help="Public datasets: what is known of them, and a data.yaml of a download.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_datasets(as_json: Json = False, debug: Debug = False) -> None:
+    """Show the public datasets whose downloads can be used."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from bridgeseg import catalog, console
+
+    entries = [catalog.entry(name) for name in catalog.names()]
+    if as_json:
+        for entry in entries:
+            console.print_json(entry.to_dict())
+        return
+    table = Table()
+    table.add_column("name", no_wrap=True)
+    table.add_column("classes", justify="right")
+    table.add_column("images")
+    table.add_column("home page", overflow="fold")
+    for entry in entries:
+        sizes = "\n".join(f"{split} {'/'.join(map(str, counts))}" for split, counts in entry.sizes.items())
+        table.add_row(entry.name, str(len(entry.classes)), sizes, entry.home)
+    Console().print(table)
+
+
+@app.command()
+def prepare(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name of `bridgeseg data list`.", show_default=False)],
+    root: Annotated[
+        Path, typer.Option(metavar="DIR", help="The unpacked download; it is only read.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="The folder to make.", show_default=False)],
+    copy: Annotated[bool, typer.Option("--copy", help="Copy files instead of linking them.")] = False,
+    workers: Annotated[int | None, typer.Option(min=1, help="Threads; one per core by default, at most 8.")] = None,
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Make a data.yaml of a downloaded public dataset: links to its files, colour masks converted to class ids."""
+    import sys
+
+    from bridgeseg import catalog, console
+
+    done = catalog.prepare(name, root, out, copy=copy, workers=workers, quiet=quiet or as_json)
+    if as_json:
+        console.print_json(done.to_dict())
+        return
+    if not quiet:
+        for note in done.notes:
+            print(f"note: {console.printable(note)}", file=sys.stderr)
+        counts = ", ".join(f"{split} {count:,}" for split, count in done.counts.items())
+        files = ", ".join(f"{count:,} {way}" for way, count in done.files.items())
+        print(f"{console.printable(done.data)}: {counts} ({files})")
+        print(f"terms of use: {catalog.entry(name).licence}; {catalog.entry(name).home}")

@@ -1,0 +1,1 @@
+"""The dataset doctor: everything that is wrong with a dataset, in one report."""
