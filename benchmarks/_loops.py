@@ -57,7 +57,7 @@ class Bare:
         loss = self.loss(to_size(output.logits, STRIDE, images), masks)
         if output.score_map is not None and self.config.loss.aux:
             stride = STRIDE * output.logits.shape[-1] // output.score_map.shape[-1]
-            auxiliary = self.loss.cross_entropy(to_size(output.score_map, stride, images), masks)
+            auxiliary = self.loss.auxiliary(output.score_map, masks, stride)
             loss = loss + self.config.loss.aux * auxiliary
         self.optimiser.zero_grad()
         loss.backward()

@@ -32,12 +32,13 @@ from bridgeseg.comparison.page import make_page
 from bridgeseg.comparison.plots import save_plots
 from bridgeseg.comparison.results import Done, in_order, make_cells
 from bridgeseg.comparison.runner import run_all, time_left
-from bridgeseg.comparison.state import FINISHED, LOCK, NEW, UNFINISHED, lock, read_json, status
+from bridgeseg.comparison.state import FINISHED, NEW, UNFINISHED, read_json, status
 from bridgeseg.comparison.statistics import Spread, paired, spread
 from bridgeseg.comparison.tables import main_table, markdown_table
 from bridgeseg.deploy import DeployNetwork
 from bridgeseg.errors import ConfigError, InputError, ModelFileError
 from bridgeseg.training import fit
+from bridgeseg.training.lock import LOCK, lock
 from conftest import write_onnx
 from tiny_data import TINY, write_dataset
 
@@ -491,6 +492,6 @@ class TestProcesses:
         assert signal.getsignal(signal.SIGTERM) == before
         assert status(tmp_path, run, "test") == UNFINISHED
         log = next((tmp_path / "logs").iterdir()).read_text()
-        assert re.search(r"error: .*: stopped in epoch \d+\n  fix: continue with", log)
+        assert re.search(r"error: .*: stopped in epoch \d+; .*\n  fix: continue with", log)
         with lock(place):  # its process is gone
             pass

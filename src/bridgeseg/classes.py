@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,9 @@ from bridgeseg.errors import DataError, nearest
 
 IGNORE_INDEX = 255
 """Mask value that is never trained on nor scored (masks of more than 255 classes use 65535)."""
+
+MOST = 65535
+"""Classes of a mask of 16 bits, which needs a value to ignore."""
 
 Colour = tuple[int, int, int]
 
@@ -59,9 +63,12 @@ class ClassSet:
         names = tuple(str(name).strip() for name in names)
         if not names:
             raise DataError("no class names given", fix="list at least one name under `names`")
+        if len(names) > MOST:
+            raise DataError(f"{len(names)} classes; a mask can tell {MOST} apart", fix="merge classes")
         if "" in names or len(set(names)) != len(names):
-            twice = sorted({name for name in names if names.count(name) > 1 or not name})
-            raise DataError(f"class names must be distinct and not empty, found {twice}", fix="rename them")
+            twice = sorted(name for name, count in Counter(names).items() if count > 1 or not name)
+            listed = ", ".join(repr(name[:80]) for name in twice[:8]) + (", ..." if len(twice) > 8 else "")
+            raise DataError(f"class names must be distinct and not empty, found {listed}", fix="rename them")
         phrases: dict[str, tuple[str, ...]] = {name: (name,) for name in names}
         for name, given in (prompts or {}).items():
             if name not in phrases:
@@ -72,10 +79,11 @@ class ClassSet:
             phrases[name] = listed
         colours = list(default_palette(len(names)))
         if isinstance(palette, Mapping):
+            places = {name: index for index, name in enumerate(names)}
             for name, colour in palette.items():
                 if name not in phrases:
                     raise DataError(f"`palette` names {name!r}, which is no class; {nearest(str(name), names)}")
-                colours[names.index(name)] = _colour(colour)
+                colours[places[name]] = _colour(colour)
         elif palette is not None:
             if len(palette) != len(names):
                 raise DataError(

@@ -25,7 +25,6 @@ from bridgeseg.comparison.state import (
     RUNS,
     check_unchanged,
     finished,
-    lock,
     read_json,
     status,
     write_json,
@@ -34,6 +33,7 @@ from bridgeseg.comparison.tables import NOTE, main_table, markdown_table
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import ConfigError, InputError
 from bridgeseg.evaluation.figure import require_matplotlib, write_file
+from bridgeseg.training.lock import lock
 from bridgeseg.training.settings import flatten
 
 MEMORY, LATENCY, RESULTS, TABLE, PAGE = "compare.json", "latency.json", "results.json", "results.md", "report.html"

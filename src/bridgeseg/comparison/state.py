@@ -1,25 +1,21 @@
-"""The folder of a comparison: where things are, what is finished, what can go on, and who may work in it."""
+"""The folder of a comparison: where things are, what is finished, and what can go on."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from bridgeseg.comparison.grid import Run
-from bridgeseg.errors import ConfigError, InputError
+from bridgeseg.errors import ConfigError
 from bridgeseg.evaluation.figure import write_file
 from bridgeseg.training import folder
 from bridgeseg.training.config import TrainConfig
 from bridgeseg.training.settings import differences
 
-RUNS, LOGS, CONFIGS, SCORES, CLOCK, LOCK = "runs", "logs", "configs", "scores.json", "clock.json", ".lock"
-MACHINE = {"workers", "cache", "accelerator", "devices", "num_nodes", "strategy"}
+RUNS, LOGS, CONFIGS, SCORES, CLOCK = "runs", "logs", "configs", "scores.json", "clock.json"
+MACHINE = {"check", "workers", "cache", "accelerator", "devices", "num_nodes", "strategy"}
 """Settings that say where a run is made and not what comes out."""
 TEXT = {"text_encoder", "templates"}
 """Settings that a network without language does not use."""
@@ -107,49 +103,3 @@ def finished(out: Path, split: str) -> tuple[list[Path], list[Path]]:
     places = sorted(path.parent for path in (out / RUNS).glob(f"*/*/f*/s*/{folder.SETTINGS}"))
     done = [place for place in places if scores_of(place, split) is not None]
     return done, [place for place in places if place not in done]
-
-
-@contextmanager
-def lock(place: Path, wait: float = 0.0) -> Iterator[None]:
-    """Hold a folder for this process alone; the file `.lock` in it names the holder.
-
-    The system drops the hold when its process ends, however it ends: a file that is left over holds nobody up.
-
-    Args:
-        place: the folder; made if needed.
-        wait: seconds to wait for another process to go.
-
-    Raises:
-        InputError: another process holds it, or the folder cannot be written.
-    """
-    import fcntl
-
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-        file = (place / LOCK).open("a+", encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot be written ({error.strerror})", where=place, fix="choose another --out") from error
-    with file:
-        end = time.monotonic() + wait
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= end:
-                    file.seek(0)
-                    raise InputError(
-                        f"another process works in it (process {file.read().strip() or 'unknown'})",
-                        where=place,
-                        fix="wait until it has finished, stop it, or choose another --out",
-                    ) from None
-                time.sleep(0.1)
-        file.seek(0)
-        file.truncate()
-        file.write(f"{os.getpid()}\n")
-        file.flush()
-        try:
-            yield
-        finally:
-            file.seek(0)
-            file.truncate()

@@ -13,7 +13,7 @@ import torch
 
 from bridgeseg.checkpoint import load_checkpoint
 from bridgeseg.comparison.starter import end_with_starter
-from bridgeseg.comparison.state import CLOCK, SCORES, clear, lock, read_json, write_json
+from bridgeseg.comparison.state import CLOCK, SCORES, clear, read_json, write_json
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.deploy import TorchRuntime
 from bridgeseg.errors import BridgeSegError, InputError
@@ -21,6 +21,7 @@ from bridgeseg.evaluation.evaluate import evaluate_split
 from bridgeseg.training import folder
 from bridgeseg.training.config import TrainConfig
 from bridgeseg.training.fit import train
+from bridgeseg.training.lock import lock
 
 PATIENCE = 60.0
 """Seconds to wait for the process of a killed comparison to leave the run's folder."""

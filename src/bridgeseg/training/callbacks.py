@@ -19,6 +19,8 @@ from bridgeseg.training.module import TrainModule
 
 Save = Callable[[str, Segmentor, Scores | None, int], None]
 
+EXPLODED = 1e5
+"""A loss above this never comes back; that of a network which knows nothing is the logarithm of the number of classes."""
 LOOK_EVERY = 16
 """Steps between two looks at the losses on a device other than the CPU: every look waits for the device."""
 
@@ -112,24 +114,23 @@ class StopOnNan(pl.Callback):
         if trainer.is_last_batch:
             norm = torch.nn.utils.get_total_norm([parameter.detach() for parameter in pl_module.parameters()])
             if not bool(torch.isfinite(norm)):
-                raise _diverged(f"the weights are no longer finite at step {trainer.global_step}")
+                raise _diverged(f"the weights are no longer finite at step {trainer.global_step}", trainer)
 
     def _look(self, trainer: pl.Trainer) -> None:
         recent, self._recent = self._recent, []
         losses = torch.stack([loss for _, loss, _ in recent]).tolist()
         for (step, _, indices), loss in zip(recent, losses, strict=True):
-            if not math.isfinite(loss):
+            if not abs(loss) <= EXPLODED:
                 dataset = trainer.train_dataloader.dataset  # type: ignore[union-attr]
                 files = [str(dataset.samples[index % len(dataset.samples)].image) for index in indices.tolist()]
                 listed = ", ".join(files[:8]) + (f", ... ({len(files) - 8} more)" if len(files) > 8 else "")
-                raise _diverged(f"the loss is {loss} at step {step}; images of the step: {listed}")
+                raise _diverged(f"the loss is {loss:g} at step {step}; images of the step: {listed}", trainer)
 
 
-def _diverged(message: str) -> InputError:
-    return InputError(
-        message,
-        fix="train anew with a lower --lr, or with --precision 32-true; checkpoints of earlier epochs are kept",
-    )
+def _diverged(message: str, trainer: pl.Trainer) -> InputError:
+    scored = [callback for callback in trainer.callbacks if isinstance(callback, KeepBest) and callback.best_epoch]  # type: ignore[attr-defined]
+    good = f"best/ holds the good network of epoch {scored[0].best_epoch}" if scored else "no epoch was scored before"
+    return InputError(message, fix=f"train anew with a lower --lr, or with --precision 32-true; {good}")
 
 
 def append_row(path: Path, row: dict[str, Any]) -> None:

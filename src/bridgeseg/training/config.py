@@ -65,6 +65,7 @@ class TrainConfig(BaseModel):
         repeat: times that every training image comes in an epoch; with round(1 / fraction) an epoch of a fraction is as
             long as one of all images.
         seed: fixes weights, order and augmentation.
+        check: look at the dataset first (see `quick_check`), and do not train on one with errors.
         workers: processes that load data; 0 loads in the training process.
         cache: keep decoded images in memory.
         precision: Lightning's: "32-true", "bf16-mixed", "16-mixed".
@@ -98,6 +99,7 @@ class TrainConfig(BaseModel):
     fraction: float = Field(1.0, gt=0, le=1)
     repeat: int = Field(1, ge=1)
     seed: int = Field(0, ge=0, lt=2**32)
+    check: bool = True
     workers: int = Field(1, ge=0)
     cache: bool = True
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"

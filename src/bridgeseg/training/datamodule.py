@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 import lightning.pytorch as pl
@@ -12,8 +13,22 @@ from bridgeseg.data.dataset import SegmentationDataset
 from bridgeseg.data.spec import DataSpec, Sample
 from bridgeseg.data.stats import ClassStatistics, class_statistics
 from bridgeseg.data.transforms import TrainTransform
+from bridgeseg.doctor.check import quick_check
 from bridgeseg.errors import ConfigError
 from bridgeseg.training.config import TrainConfig
+
+
+def check_data(spec: DataSpec, config: TrainConfig, *, quiet: bool = False) -> None:
+    """Look at headers and some masks of the splits that a run uses; print warnings to standard error unless `quiet`.
+
+    Raises:
+        DataError: training would stop at one of them, or learn what is wrong.
+    """
+    splits = [*config.train_splits, *([] if config.val_split is None else [config.val_split])]
+    report = quick_check(spec, {split: spec.samples(split) for split in splits})
+    report.raise_for_errors()
+    for finding in [] if quiet else report.of("warning"):
+        print(f"warning: {finding.message}\n  fix: {finding.fix}", file=sys.stderr)
 
 
 class ShardSampler(Sampler[int]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,14 +28,14 @@ from bridgeseg.training import folder
 from bridgeseg.training.averaging import Averaging
 from bridgeseg.training.callbacks import KeepBest, StopOnNan
 from bridgeseg.training.config import TrainConfig
-from bridgeseg.training.datamodule import DataModule
+from bridgeseg.training.datamodule import DataModule, check_data
 from bridgeseg.training.losses import SegmentationLoss
 from bridgeseg.training.module import TrainModule, unit_length
 from bridgeseg.training.progress import RunProgress
 from bridgeseg.training.provenance import environment, provenance, source_commit
 from bridgeseg.training.report import write_pictures
 from bridgeseg.training.settings import differences, load_values, set_values
-from bridgeseg.training.stops import refused, stoppable
+from bridgeseg.training.stops import interruptible, refused, stoppable
 
 
 @dataclass(frozen=True)
@@ -97,13 +98,18 @@ def fit(config: TrainConfig, out: Path, *, resume: bool = False, quiet: bool = F
     """Train exactly what `config` says; see `train`."""
     # Processes that are started for further devices run this function too.
     first = getattr(rank_zero_only, "rank", 0) == 0
-    if first:
-        folder.claim(out, resume)
+    with folder.claim(out, resume) if first else nullcontext(), interruptible(out):
+        return _fit(config, out, first, resume=resume, quiet=quiet)
+
+
+def _fit(config: TrainConfig, out: Path, first: bool, *, resume: bool, quiet: bool) -> TrainResult:
     spec = DataSpec.load(config.data)
     if resume:
         folder.check_same_data(out, spec.digest)
     state = folder.read_state(out) if resume else None
     done = 0 if state is None else int(state["epoch"]) + 1
+    if first and config.check and done < config.epochs:
+        check_data(spec, config, quiet=quiet)
     segmentor, prompts = _network(config, spec, state)
     commit = source_commit()
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,30 +13,38 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from bridgeseg.errors import DataError, InputError, ModelFileError
 from bridgeseg.training.config import TrainConfig
+from bridgeseg.training.lock import lock
 
 RESUME, SETTINGS, ENVIRONMENT, TABLE = "resume.ckpt", "train.json", "environment.json", "metrics.csv"
+RUNNING = ".running"
+"""Held while a training writes into the folder."""
 OURS = (RESUME, SETTINGS, TABLE, "best", "last")
 
 
-def claim(out: Path, resume: bool) -> None:
-    """Make the run folder; refuse one that holds a run, unless it is to be resumed.
+@contextmanager
+def claim(out: Path, resume: bool) -> Iterator[None]:
+    """Make the run folder and hold it; refuse one that holds a run, unless it is to be resumed.
 
     Raises:
-        InputError: it is a file, cannot be written, holds a run, or holds none to resume.
+        InputError: it is a file, cannot be written, holds a run, holds none to resume, or is being trained in.
     """
     if out.exists() and not out.is_dir():
         raise InputError("is a file, not a run folder", where=out, fix="choose another --out")
     if resume and not (out / SETTINGS).exists():
         raise InputError("holds no run to resume", where=out, fix="start it without --resume, or correct --out")
-    if not resume and any((out / name).exists() for name in OURS):
-        raise InputError("holds a run already", where=out, fix="choose another --out, or continue it with --resume")
-    probe = out / f".probe.{os.getpid()}"
+    with lock(out, name=RUNNING):
+        if not resume and any((out / name).exists() for name in OURS):
+            raise InputError("holds a run already", where=out, fix="choose another --out, or continue it with --resume")
+        yield
+
+
+def epochs_saved(out: Path) -> int:
+    """Return how many epochs a run can go on after; 0 if there is nothing to go on from."""
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        probe.write_text("")
-        probe.unlink()
-    except OSError as error:
-        raise InputError(f"cannot be written ({error.strerror})", where=out, fix="choose another --out") from error
+        state = read_state(out)
+    except ModelFileError:
+        return 0
+    return 0 if state is None else int(state["epoch"]) + 1
 
 
 def describe(out: Path, config: TrainConfig, environment: dict[str, Any]) -> None:

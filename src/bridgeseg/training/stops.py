@@ -13,6 +13,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from bridgeseg.data.dataset import from_worker
 from bridgeseg.errors import ConfigError, InputError
+from bridgeseg.training import folder
 
 
 @contextmanager
@@ -63,8 +64,21 @@ def stoppable(trainer: pl.Trainer, out: Path) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def interruptible(out: Path) -> Iterator[None]:
+    """Say how to go on after a Ctrl-C before the first step or after the last."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not (out / folder.SETTINGS).is_file():
+            raise
+        raise InputError("stopped", where=out, fix=_go_on(out)) from None
+
+
 def _stopped(trainer: pl.Trainer, out: Path) -> InputError:
-    return InputError(f"stopped in epoch {trainer.current_epoch + 1}", where=out, fix=_go_on(out))
+    saved = folder.epochs_saved(out)
+    kept = f"saved up to the end of epoch {saved}" if saved else "nothing is saved before the end of the first epoch"
+    return InputError(f"stopped in epoch {trainer.current_epoch + 1}; {kept}", where=out, fix=_go_on(out))
 
 
 def _go_on(out: Path) -> str:

@@ -1,0 +1,75 @@
+"""Every method on backbones of every kind: two steps of training on all of them, and a file that ONNX Runtime runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from bridgeseg.deploy import DeployNetwork
+from bridgeseg.export.onnx import to_graph
+from bridgeseg.models.registry import METHODS, ModelConfig, build
+from bridgeseg.models.segmentor import STRIDE, to_size
+from bridgeseg.training.losses import LossConfig, SegmentationLoss
+from tiny_networks import embeddings
+
+CLASSES = 4
+BACKBONES = {
+    # light, convolutional
+    "efficientnet_lite0": 37,
+    "mobilenetv3_small_100": 37,
+    "mobilenetv4_conv_small": 37,
+    "resnet18": 37,
+    # light, hybrid
+    "efficientvit_b0": 37,
+    "mobilevitv2_050": 37,
+    # heavy
+    "resnet50": 37,
+    "swin_tiny_patch4_window7_224": 37,
+    # CLIP's own; their embeddings have a width of their own
+    "open_clip:RN50": 1024,
+    "open_clip:ViT-B-16": 512,
+}
+"""Backbone -> width of the class embeddings."""
+EXPORTED_WITH = dict(zip(BACKBONES, list(METHODS) * 3, strict=False))
+"""Every backbone with one method, every method with two backbones at least: an export takes longer than all steps."""
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_two_steps_and_an_export(backbone: str, tmp_path: Path) -> None:
+    images = torch.randint(0, 256, (2, 3, 64, 64), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+    masks = (images[:, 0] // 64).long()
+    for method in METHODS:
+        torch.manual_seed(0)
+        config = ModelConfig(method=method, backbone=backbone)
+        network = build(config, CLASSES, embeddings(CLASSES, BACKBONES[backbone])).train()
+        loss = SegmentationLoss(LossConfig(), 255, method=method)
+        optimiser = torch.optim.AdamW(network.parameters(), lr=1e-3)
+        losses = []
+        for _ in range(2):
+            out = network(network.normalise(images))
+            total = loss(to_size(out.logits, STRIDE, images), masks)
+            if out.score_map is not None:
+                total = total + 0.4 * loss.auxiliary(out.score_map, masks, images.shape[-1] // out.score_map.shape[-1])
+            optimiser.zero_grad()
+            total.backward()
+            assert [key for key, value in network.named_parameters() if value.grad is None] == []
+            optimiser.step()
+            losses.append(total.item())
+        assert np.isfinite(losses).all()
+        assert losses[0] != losses[1]
+        if EXPORTED_WITH[backbone] != method:
+            continue
+        deployed = DeployNetwork(network)
+        onnx.save(to_graph(deployed), tmp_path / "network.onnx")
+        session = onnxruntime.InferenceSession(tmp_path / "network.onnx")
+        for height, width in ((64, 96), (71, 50)):
+            pixels = np.random.default_rng(0).integers(0, 256, (1, height, width, 3), np.uint8)
+            with torch.no_grad():
+                expected = deployed(torch.from_numpy(pixels)).numpy()
+            # untrained networks have ties that the last bit decides
+            assert (session.run(None, {"image": pixels})[0] == expected).mean() > 0.97
