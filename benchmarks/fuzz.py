@@ -5,8 +5,8 @@
     python benchmarks/fuzz.py --only data.yaml --inputs 100000 --coverage     # guided by coverage, needs `atheris`
 
 Each input must be used, or refused with a `BridgeSegError` that says what to do. Anything else is a bug: another
-exception, a crash, more than 10 s of the processor, or more than 512 MB. A bug is made smaller, written into the folder `--out`, and
-named by its number, which `--first NUMBER --inputs 1` gives again.
+exception, a crash, more than 10 s of the processor, or more than 512 MB. A bug is made smaller, written into the folder
+`--out`, and named by its number, which `--first NUMBER --inputs 1` gives again.
 """
 
 from __future__ import annotations

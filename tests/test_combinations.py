@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from bridgeseg.deploy import DeployNetwork
+from bridgeseg.errors import ModelFileError
 from bridgeseg.export.onnx import to_graph
 from bridgeseg.models.registry import METHODS, ModelConfig, build
 from bridgeseg.models.segmentor import STRIDE, to_size
@@ -26,7 +27,6 @@ BACKBONES = {
     "resnet18": 37,
     # light, hybrid
     "efficientvit_b0": 37,
-    "mobilevitv2_050": 37,
     # heavy
     "resnet50": 37,
     "swin_tiny_patch4_window7_224": 37,
@@ -35,8 +35,10 @@ BACKBONES = {
     "open_clip:ViT-B-16": 512,
 }
 """Backbone -> width of the class embeddings."""
-EXPORTED_WITH = dict(zip(BACKBONES, list(METHODS) * 3, strict=False))
-"""Every backbone with one method, every method with two backbones at least: an export takes longer than all steps."""
+WINDOWED = {"swin_tiny_patch4_window7_224"}
+"""Backbones that cannot be exported."""
+EXPORTED_WITH = dict(zip([name for name in BACKBONES if name not in WINDOWED], list(METHODS) * 2, strict=True))
+"""Every backbone with one method, every method with two backbones: an export takes longer than all steps."""
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
@@ -62,7 +64,10 @@ def test_two_steps_and_an_export(backbone: str, tmp_path: Path) -> None:
             losses.append(total.item())
         assert np.isfinite(losses).all()
         assert losses[0] != losses[1]
-        if EXPORTED_WITH[backbone] != method:
+        if backbone in WINDOWED and method == "bridge":
+            with pytest.raises(ModelFileError, match="attends in windows"):
+                to_graph(DeployNetwork(network))
+        if EXPORTED_WITH.get(backbone) != method:
             continue
         deployed = DeployNetwork(network)
         onnx.save(to_graph(deployed), tmp_path / "network.onnx")

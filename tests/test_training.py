@@ -439,7 +439,10 @@ class TestResume:
     ) -> None:
         out, before = tmp_path / "run", signal.getsignal(signal.SIGINT)
         when(1, 1, lambda _: signal.raise_signal(signal.SIGINT))  # Ctrl-C in the middle of the second epoch
-        with pytest.raises(InputError, match=rf"stopped in epoch 2; saved up to the end of epoch 1\n.*bridgeseg train --out {out} --resume"):
+        with pytest.raises(
+            InputError,
+            match=rf"stopped in epoch 2; saved up to the end of epoch 1\n.*bridgeseg train --out {out} --resume",
+        ):
             run(data, out, epochs=3, ema=0.9, workers=workers)
         assert signal.getsignal(signal.SIGINT) == before
         assert load_checkpoint(out).provenance["epoch"] == 1  # usable at once

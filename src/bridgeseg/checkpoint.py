@@ -143,7 +143,16 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
             return _read(folder, description)
     except ConfigError as error:  # a backbone that this version of timm lacks
         raise ModelFileError(f"cannot be built: {error.message}", where=folder, fix=error.fix) from error
-    except (BridgeSegError, OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+    except (
+        BridgeSegError,
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        RuntimeError,
+        MemoryError,
+    ) as error:
         raise ModelFileError(f"is damaged ({_reason(error)})", where=folder, fix="train or copy it again") from error
     raise ModelFileError(f"has format {found!r}, this version reads {FORMAT}", where=folder, fix="update bridgeseg")
 
@@ -156,7 +165,12 @@ def _read(folder: Path, description: dict[str, Any]) -> Checkpoint:
         state = load_file(folder / WEIGHTS)
     except SafetensorError as error:
         raise ValueError(f"{WEIGHTS}: {error}") from error
-    embeddings = None if text_dim is None else torch.zeros(len(classes), int(text_dim))
+    embeddings = None if text_dim is None else torch.zeros_like(state["class_embeddings"], dtype=torch.float32)
+    if embeddings is not None and embeddings.shape != (len(classes), text_dim):
+        found = tuple(embeddings.shape)
+        raise ValueError(
+            f"class embeddings of shape {found}, but there are {len(classes)} classes of {text_dim} numbers"
+        )
     segmentor = build(config, len(classes), embeddings)
     segmentor.load_state_dict(state)
     return Checkpoint(segmentor.eval(), config, classes, provenance, folder)

@@ -67,8 +67,8 @@ class ClassSet:
             raise DataError(f"{len(names)} classes; a mask can tell {MOST} apart", fix="merge classes")
         if "" in names or len(set(names)) != len(names):
             twice = sorted(name for name, count in Counter(names).items() if count > 1 or not name)
-            listed = ", ".join(repr(name[:80]) for name in twice[:8]) + (", ..." if len(twice) > 8 else "")
-            raise DataError(f"class names must be distinct and not empty, found {listed}", fix="rename them")
+            text = ", ".join(repr(name[:80]) for name in twice[:8]) + (", ..." if len(twice) > 8 else "")
+            raise DataError(f"class names must be distinct and not empty, found {text}", fix="rename them")
         phrases: dict[str, tuple[str, ...]] = {name: (name,) for name in names}
         for name, given in (prompts or {}).items():
             if name not in phrases:
@@ -113,6 +113,8 @@ class ClassSet:
             DataError: a key is missing or of the wrong kind.
         """
         try:
+            if not isinstance(data["names"], list):
+                raise TypeError("`names` is no list")
             return cls.build(data["names"], data.get("prompts"), data.get("palette"))
         except (KeyError, TypeError, AttributeError) as error:
             raise DataError(f"not a description of classes: {error!r}") from error
@@ -121,8 +123,8 @@ class ClassSet:
 def _colour(value: Sequence[int]) -> Colour:
     try:
         red, green, blue = (int(channel) for channel in value)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"a colour is three numbers of 0..255, found {value!r}") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise DataError(f"a colour is three numbers of 0..255, found {str(value)[:100]}") from error
     if not all(0 <= channel <= 255 for channel in (red, green, blue)):
-        raise DataError(f"a colour is three numbers of 0..255, found {value!r}")
+        raise DataError(f"a colour is three numbers of 0..255, found {str(value)[:100]}")
     return red, green, blue

@@ -14,7 +14,23 @@ MAX_VALUES = 100_000
 
 
 def read_mapping(text: str, path: Path) -> dict[Any, Any]:
-    """Return the mapping that YAML text holds.
+    """Return the mapping that YAML text holds; see `read_value`.
+
+    Raises:
+        DataError: not YAML, a key given twice, aliases that explode or contain themselves, or no mapping.
+    """
+    value = read_value(text, path)
+    if not isinstance(value, dict):
+        raise DataError(
+            f"expected keys and values (path, train, val, names, ...), found {kind(value)}",
+            where=path,
+            fix="write at least `train: images/train` and `names: [...]`",
+        )
+    return value
+
+
+def read_value(text: str, path: Path) -> Any:
+    """Return what YAML text holds.
 
     Only YAML's plain types are built. Anchors are allowed as long as the document, with every alias written out, stays
     below `MAX_VALUES` values; this is checked on the parsed graph, before anything is built.
@@ -24,10 +40,10 @@ def read_mapping(text: str, path: Path) -> dict[Any, Any]:
         path: where it comes from, for messages.
 
     Raises:
-        DataError: not YAML, a key given twice, aliases that explode or contain themselves, or no mapping.
+        DataError: not YAML, a key given twice, or aliases that explode or contain themselves.
     """
     try:
-        value = _build(text, path)
+        return _build(text, path)
     except yaml.YAMLError as error:
         raise DataError(f"not valid YAML: {_problem(error)}", where=path, fix="correct that line") from error
     except RecursionError as error:
@@ -35,13 +51,6 @@ def read_mapping(text: str, path: Path) -> dict[Any, Any]:
     except (ValueError, OverflowError, TypeError, AttributeError, LookupError) as error:
         # What PyYAML's constructors of dates, numbers and tagged values let through.
         raise DataError(f"a YAML value cannot be read: {shown(error)}", where=path, fix="put it in quotes") from error
-    if not isinstance(value, dict):
-        raise DataError(
-            f"expected keys and values (path, train, val, names, ...), found {kind(value)}",
-            where=path,
-            fix="write at least `train: images/train` and `names: [...]`",
-        )
-    return value
 
 
 def read_text(path: Path, limit: int) -> str:

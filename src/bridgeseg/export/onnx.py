@@ -100,6 +100,13 @@ def to_graph(network: DeployNetwork) -> onnx.ModelProto:
     Raises:
         ModelFileError: PyTorch's exporter cannot translate the backbone.
     """
+    if any(type(module).__name__ == "WindowAttention" for module in network.modules()):
+        # Windows that do not divide a free height and width keep the exporter's algebra busy for hours.
+        name = network.segmentor.backbone.name
+        raise ModelFileError(
+            f"{name!r} attends in windows, which PyTorch cannot export with free height and width",
+            fix="train with another backbone, or run the checkpoint folder in PyTorch: predict --model FOLDER",
+        )
     example = torch.zeros(2, 96, 160, 3, dtype=torch.uint8)
     axes = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC}
     names = ["classes", "logits"] if network.with_logits else ["classes"]

@@ -53,7 +53,7 @@ def _json(runtime: FileRuntime, key: str) -> dict[str, Any]:
         value = json.loads(runtime.metadata[key])
     except KeyError as error:
         raise ModelFileError(f"no `{key}` in its metadata", where=runtime.path, fix=_EXPORT) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ModelFileError(f"`{key}` in its metadata is no JSON: {error}", where=runtime.path, fix=_EXPORT) from error
     if not isinstance(value, dict):
         kind = type(value).__name__

@@ -28,15 +28,19 @@ METHODS = {
 DECODERS: dict[str, type[LightDecoder] | type[SemanticFPN]] = {"light": LightDecoder, "fpn": SemanticFPN}
 
 
+MOST, MOST_BLOCKS = 2048, 64
+"""Channels and blocks that a setting may ask for: a checkpoint of a stranger must not take all memory."""
+
+
 class BridgeConfig(BaseModel):
     """Size of the two-way bridge (see `TwoWayBridge`)."""
 
     model_config = ConfigDict(extra="forbid")
 
-    dim: int = Field(default=64, ge=8)
-    depth: int = Field(default=1, ge=1)
-    heads: int = Field(default=4, ge=1)
-    expand: int = Field(default=2, ge=1)
+    dim: int = Field(default=64, ge=8, le=MOST)
+    depth: int = Field(default=1, ge=1, le=MOST_BLOCKS)
+    heads: int = Field(default=4, ge=1, le=MOST)
+    expand: int = Field(default=2, ge=1, le=MOST_BLOCKS)
     stride: Literal[16, 32] = 16
 
 
@@ -45,7 +49,7 @@ class LSegConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    blocks: int = Field(default=0, ge=0)
+    blocks: int = Field(default=0, ge=0, le=MOST_BLOCKS)
     kind: Literal["depthwise", "bottleneck"] = "bottleneck"
 
 
@@ -69,7 +73,7 @@ class ModelConfig(BaseModel):
     method: str = "bridge"
     backbone: str = "efficientnet_lite0"
     decoder: str = "light"
-    width: int | None = Field(None, ge=8)
+    width: int | None = Field(None, ge=8, le=MOST)
     dropout: float = Field(0.1, ge=0, lt=1)
     head: Literal["auto", "linear", "pixel-text"] = "auto"
     bridge: BridgeConfig = BridgeConfig()

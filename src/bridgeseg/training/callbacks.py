@@ -20,7 +20,7 @@ from bridgeseg.training.module import TrainModule
 Save = Callable[[str, Segmentor, Scores | None, int], None]
 
 EXPLODED = 1e5
-"""A loss above this never comes back; that of a network which knows nothing is the logarithm of the number of classes."""
+"""A loss above this never comes back; that of a network which knows nothing is the logarithm of the class count."""
 LOOK_EVERY = 16
 """Steps between two looks at the losses on a device other than the CPU: every look waits for the device."""
 

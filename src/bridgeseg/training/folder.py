@@ -101,7 +101,8 @@ def read_state(out: Path) -> dict[str, Any] | None:
         return None
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        if not {"epoch", "state_dict", "callbacks"} <= set(state):
+        kinds = {"epoch": int, "state_dict": dict, "callbacks": dict}
+        if not isinstance(state, dict) or not all(isinstance(state.get(key), kind) for key, kind in kinds.items()):
             raise ValueError("keys are missing")
     except Exception as error:  # pickle, zip and torch each have errors of their own
         raise ModelFileError(

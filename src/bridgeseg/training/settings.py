@@ -7,10 +7,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
-from bridgeseg.errors import ConfigError, nearest
+from bridgeseg.data.yamlfile import read_value, shown
+from bridgeseg.errors import ConfigError, DataError, nearest
 
 WORDS = {
     "missing": "must be given",
@@ -38,9 +38,10 @@ def load_values(path: str | Path) -> dict[str, Any]:
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
-        values = json.loads(text) if str(path).endswith(".json") else yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError, ValueError, yaml.YAMLError) as error:
-        reason = error.strerror if isinstance(error, OSError) else " ".join(str(error).split())
+        values = json.loads(text) if str(path).endswith(".json") else read_value(text, Path(path))
+    except (OSError, ValueError, RecursionError, DataError) as error:
+        reason = error.strerror if isinstance(error, OSError) else shown(error)
+        reason = error.message if isinstance(error, DataError) else reason
         raise ConfigError(
             f"cannot be read as a configuration: {reason}", where=path, fix="give a YAML or JSON file of settings"
         ) from error
@@ -96,16 +97,16 @@ def explain(error: ValidationError, model: type[BaseModel]) -> str:
 def _explain(item: dict[str, Any], model: type[BaseModel]) -> str:
     place, kind, found = ".".join(str(part) for part in item["loc"]), item["type"], item["input"]
     if kind == "extra_forbidden":
-        return f"unknown key {place!r}; {_suggest(item['loc'], model)}"
+        return f"unknown key {shown(place)}; {_suggest(item['loc'], model)}"
     if kind == "value_error":
         return f"{place}: {item['msg'].removeprefix('Value error, ')}"
     if kind in ("model_type", "model_attributes_type", "dict_type"):
         group = _group(model, item["loc"])
-        return f"{place} is a group of settings, such as {place}.{next(iter(group.model_fields))}, found {found!r}"
+        return f"{place} is a group of settings, such as {place}.{next(iter(group.model_fields))}, found {shown(found)}"
     words = WORDS.get(kind) or WORDS.get(kind.partition("_")[0]) or item["msg"]
     limits = {k: int(v) if isinstance(v, float) and v.is_integer() else v for k, v in item.get("ctx", {}).items()}
     text = f"{place} {words.format(**limits)}"
-    return text if kind == "missing" else f"{text}, found {found!r}"
+    return text if kind == "missing" else f"{text}, found {shown(found)}"
 
 
 def _suggest(location: tuple[Any, ...], model: type[BaseModel]) -> str:

@@ -36,10 +36,10 @@ class PixelsToTokens(nn.Module):
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, tokens: Tensor, pixels: Tensor) -> Tensor:
-        """tokens (B, K, d), pixels (B, d, h, w) -> tokens (B, K, d)."""
-        batch, count, dim = tokens.shape
+        """tokens (B, K, d) or, before they have seen an image, (1, K, d), pixels (B, d, h, w) -> tokens (B, K, d)."""
+        batch, (_, count, dim) = pixels.shape[0], tokens.shape
         flat = pixels.reshape(batch, self.heads, dim // self.heads, -1)  # (B, heads, d/heads, h*w)
-        query = self.query(tokens).reshape(batch, count, self.heads, -1).transpose(1, 2)
+        query = self.query(tokens).reshape(-1, count, self.heads, dim // self.heads).transpose(1, 2)
         attention = (query * self.scale @ flat).softmax(dim=-1)  # over the pixels
         seen = (attention @ flat.transpose(-1, -2)).transpose(1, 2).reshape(batch, count, dim)
         looked: Tensor = self.norm(tokens + self.out(seen))
@@ -200,7 +200,7 @@ class TwoWayBridge(Guidance):
         for project, level in zip(list(self.pixel_in)[1:], levels[1:], strict=True):
             factor = levels[0].shape[-1] // level.shape[-1]
             pixels = pixels + F.interpolate(project(level), scale_factor=float(factor), mode="nearest")
-        tokens = self.token_in(class_embeddings).expand(pixels.shape[0], -1, -1)
+        tokens = self.token_in(class_embeddings)[None]  # the same for all images until they have looked at one
         for block in self.blocks:
             pixels, tokens = block(pixels, tokens)
         if self.last_look is not None:
