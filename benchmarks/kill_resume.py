@@ -4,8 +4,8 @@
 
 The dataset and the network are tiny and made on the spot. Every run is killed at a moment drawn evenly from the length
 of the undisturbed run, goes on, and is killed again with a chance of a half, until it ends. Compared byte by byte: the
-weights and the description of `best/` and `last/`, and `metrics.csv`. Two parts of a run are left out, for time: Python's
-imports, which a server of processes makes once, and the pictures of the finished run.
+weights of `best/` and `last/`, what describes them, and `metrics.csv`. Two parts of a run are left out, for time:
+Python's imports, which a server of processes makes once, and the pictures of the finished run.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def length(settings: dict[str, object], out: Path) -> float:
     return time.monotonic() - began
 
 
-def place(out: Path) -> str:
+def place(out: Path, epochs: int) -> str:
     """Say what a killed run left behind."""
     if not (out / "train.json").is_file():
         return "before the first step"
@@ -49,7 +49,8 @@ def place(out: Path) -> str:
         return "while the results were written"
     lines = (out / "metrics.csv").read_text().count("\n") - 1 if (out / "metrics.csv").is_file() else 0
     halves = sorted(path.name for path in out.iterdir() if path.suffix in (".tmp", ".new", ".old"))
-    return f"in epoch {lines + 1}" + (f", writing ({', '.join(halves)})" if halves else "")
+    moment = f"in epoch {lines + 1}" if lines < epochs else "after the last epoch"
+    return moment + (f", writing ({', '.join(halves)})" if halves else "")
 
 
 def disturbed(settings: dict[str, object], out: Path, seconds: float, draw: random.Random) -> list[str]:
@@ -62,7 +63,7 @@ def disturbed(settings: dict[str, object], out: Path, seconds: float, draw: rand
         if process.exitcode is None:
             process.kill()
             process.join()
-            hits.append(place(out) if wanted < LIMIT else "hangs")
+            hits.append(place(out, int(str(settings["epochs"]))) if wanted < LIMIT else "hangs")
             if wanted == LIMIT:
                 return hits
         elif process.exitcode != 0:

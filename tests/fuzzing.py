@@ -256,17 +256,17 @@ class Masks(_Pictures):
 
         path = self.folder / "mask.png"
         path.write_bytes(content)
-        refused: BridgeSegError | None = None
+        refused: list[BridgeSegError] = []
         for spec in self.specs:
             try:
                 ids = read_mask(path, spec, (SIDE, SIDE))
             except BridgeSegError as error:
-                refused = error
+                refused.append(error)
                 continue
             assert ids.shape == (SIDE, SIDE)
             assert set(np.unique(ids)) <= {0, 1, 2, 255}
-        if refused is not None:
-            raise refused
+        if len(refused) == len(self.specs):
+            raise refused[0]
 
 
 class DataYaml(Target):
@@ -278,7 +278,7 @@ class DataYaml(Target):
         self.document = _write_dataset(self.folder)
         listed = self.document | {"names": ["sky", "road", "person"], "label_map": {"#000000": 0, "#804080": "road"}}
         self.documents = [self.document, listed, {"train": "images/train", "names": ["a"]}]
-        anchors = b"names: &n [a, b]\nx: &m {train: images/train}\n<<: *m\nprompts: {a: *n}\n"
+        anchors = b"names: &n [a, b]\n<<: {train: images/train}\nprompts: {a: *n}\n"
         return [yaml.safe_dump(document).encode() for document in self.documents] + [anchors]
 
     def draw(self, rng: random.Random) -> bytes:

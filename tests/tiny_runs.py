@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
@@ -30,13 +31,19 @@ def start(settings: dict[str, Any], out: Path, die_at: tuple[str, int] | None = 
 
 
 def differing(first: Path, second: Path) -> list[str]:
-    """Return the files in which two finished run folders differ, byte by byte."""
+    """Return the files in which two finished run folders differ: byte by byte, descriptions but for the commit."""
     names = [name for name in (*SAME, "metrics.csv") if (first / name).exists() or (second / name).exists()]
     return [name for name in names if _content(first / name) != _content(second / name)]
 
 
-def _content(path: Path) -> bytes | None:
-    return path.read_bytes() if path.is_file() else None
+def _content(path: Path) -> Any:
+    if not path.is_file():
+        return None
+    if path.suffix == ".json":
+        description = json.loads(path.read_text())
+        del description["provenance"]["commit"]  # of the sources, which may move on between two runs
+        return description
+    return path.read_bytes()
 
 
 def _train(settings: dict[str, Any], out: str, die_at: tuple[str, int] | None) -> None:
