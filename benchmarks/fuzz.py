@@ -71,8 +71,8 @@ def verdict(target: Target, content: bytes) -> str:
     return found if grown < BYTES else f"memory rose by {grown >> 20} MB"
 
 
-def work(name: str, folder: str, seed: int, first: int, end: float, last: int, shared: Any) -> None:
-    """Try inputs until `last` or the time `end`; `shared` holds the next number, ok, refused, and when it began."""
+def work(name: str, folder: str, seed: int, first: int, last: int, seconds: float, shared: Any) -> None:
+    """Try inputs; `shared` holds the next number, ok, refused, when the present one began, seconds of all so far."""
     space = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     target = TARGETS[name](Path(folder), seed)
@@ -84,25 +84,24 @@ def work(name: str, folder: str, seed: int, first: int, end: float, last: int, s
         signal.setitimer(signal.ITIMER_PROF, SECONDS)
         found = verdict(target, content)
         signal.setitimer(signal.ITIMER_PROF, 0)
-        shared[0] = index + 1
+        shared[0], shared[4] = index + 1, shared[4] + time.monotonic() - shared[3]
         if found == "ok":
             shared[1] += 1
         elif found == "refused":
             shared[2] += 1
         else:
             Path(folder, f"bug-{index}.txt").write_text(found)
-        if time.monotonic() > end:
+        if shared[4] > seconds:
             break
     os._exit(0)
 
 
 def supervise(name: str, folder: Path, seed: int, first: int, inputs: int, seconds: float) -> Count:
     """Run `work` in processes that may crash or hang."""
-    count, began = Count(), time.monotonic()
-    position = first
-    while position < first + inputs and time.monotonic() - began < seconds:
-        shared = multiprocessing.Array(ctypes.c_double, [position, 0, 0, time.monotonic()])
-        arguments = (name, str(folder), seed, position, began + seconds, first + inputs, shared)
+    count, position = Count(), first
+    while position < first + inputs and count.seconds < seconds:
+        shared = multiprocessing.Array(ctypes.c_double, [position, 0, 0, time.monotonic(), 0])
+        arguments = (name, str(folder), seed, position, first + inputs, seconds - count.seconds, shared)
         process = multiprocessing.get_context("fork").Process(target=work, args=arguments)
         process.start()
         while process.exitcode is None and time.monotonic() - shared[3] < PATIENCE:
@@ -113,12 +112,13 @@ def supervise(name: str, folder: Path, seed: int, first: int, inputs: int, secon
             process.join()
         position = int(shared[0])
         count.ok, count.refused = count.ok + int(shared[1]), count.refused + int(shared[2])
+        count.seconds += shared[4]
         if hangs or process.exitcode != 0:
             slow = hangs or process.exitcode == -signal.SIGPROF
             count.bugs[position] = "takes too long" if slow else f"died with {process.exitcode}"
             position += 1
     count.bugs |= {int(path.stem.partition("-")[2]): path.read_text() for path in folder.glob("bug-*.txt")}
-    count.inputs, count.seconds = position - first, time.monotonic() - began
+    count.inputs = position - first
     return count
 
 

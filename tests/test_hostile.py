@@ -87,6 +87,12 @@ class TestClasses:
     def test_colours_that_are_none(self, colour: Any) -> None:
         quick(lambda: ClassSet.build(["a"], palette=[colour]), DataError, "a colour is three numbers")
 
+    @pytest.mark.parametrize("options", [{"names": ["a\ud800"]}, {"names": ["a"], "prompts": {"a": ["b", "\udfff"]}}])
+    def test_halves_of_characters(self, options: dict[str, Any]) -> None:
+        with pytest.raises(DataError, match=r"holds half a character\n  fix"):
+            ClassSet.build(**options)
+        assert ClassSet.build(["größe", "人", "🚲"]).names[2] == "🚲"
+
     def test_names_that_are_a_text(self) -> None:
         with pytest.raises(DataError, match="`names` is no list"):
             ClassSet.from_dict({"names": "abc"})
@@ -198,6 +204,13 @@ class TestCheckpoints:
         for length in (0, 2**40, 2**64 - 1):
             content = text + b"\0" + struct.pack("<Q", length) + weights[8:]
             quick(lambda content=content: target.use(content), ModelFileError, "is damaged")
+
+
+@pytest.mark.parametrize("key", ["path", "train", "masks_dir"])
+def test_paths_of_halves_of_characters(tmp_path: Path, key: str) -> None:
+    target = TARGETS["data.yaml"](tmp_path)
+    document = {"path": ".", "train": "images/train", "names": ["a"], key: "images/\ud800"}
+    quick(lambda: target.use(yaml.safe_dump(document).encode()), DataError, f"`{key}` must be")
 
 
 def test_a_data_yaml_of_endless_names(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import colorsys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from bridgeseg.errors import DataError, nearest
@@ -77,6 +78,9 @@ class ClassSet:
             if not listed or "" in listed:
                 raise DataError(f"`prompts` of {name!r} is empty", fix="give a phrase or remove the entry")
             phrases[name] = listed
+        for phrase in chain(names, *phrases.values()):
+            if not is_unicode(phrase):
+                raise DataError(f"{phrase[:80]!r} holds half a character", fix="write names and `prompts` in UTF-8")
         colours = list(default_palette(len(names)))
         if isinstance(palette, Mapping):
             places = {name: index for index, name in enumerate(names)}
@@ -118,6 +122,11 @@ class ClassSet:
             return cls.build(data["names"], data.get("prompts"), data.get("palette"))
         except (KeyError, TypeError, AttributeError) as error:
             raise DataError(f"not a description of classes: {error!r}") from error
+
+
+def is_unicode(text: str) -> bool:
+    """Say whether a text can be written to a file: YAML and JSON can also name halves of characters (surrogates)."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _colour(value: Sequence[int]) -> Colour:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from bridgeseg.classes import ClassSet, Colour, default_palette
+from bridgeseg.classes import ClassSet, Colour, default_palette, is_unicode
 from bridgeseg.data.yamlfile import kind, shown
 from bridgeseg.errors import DataError, nearest
 
@@ -192,6 +192,6 @@ def masks_dir(data: Mapping[Any, Any], path: Path) -> str:
 
 def text_path(value: Any, key: str, path: Path) -> str:
     """Return a path written in a file; refuse other types, empty text and characters that no file system takes."""
-    if not isinstance(value, str) or not value.strip() or "\0" in value:
+    if not isinstance(value, str) or not value.strip() or "\0" in value or not is_unicode(value):
         raise DataError(f"`{key}` must be a path, found {shown(value)}", where=path, fix="write it in quotes")
     return value

@@ -69,7 +69,9 @@ class Segmentor(nn.Module):
         text = self.class_embeddings if class_embeddings is None else class_embeddings
         height, width = images.shape[-2:]
         # zero is the mean colour; exact multiples keep every upsampling a plain factor of two
-        padded = F.pad(images, (0, -width % PAD, 0, -height % PAD))
+        # written as multiples, so that the exporter can divide free sizes by two again and again
+        rows, columns = (height + PAD - 1) // PAD, (width + PAD - 1) // PAD
+        padded = F.pad(images, (0, columns * PAD - width, 0, rows * PAD - height))
         levels, visual = self.backbone.features(padded) if self._reads_visual else (self.backbone(padded), None)
         if self.guidance is None or text is None:
             return Prediction(self.head(self.decoder(levels), text), None)
