@@ -169,13 +169,11 @@ def table_row(row: dict[str, Any]) -> list[str]:
     return [
         row["name"],
         f"{ms['median']:.1f}",
-        f"{ms['q1']:.1f}-{ms['q3']:.1f}",
         f"{row['ratio']:.2f}",
         f"{row['fastest_ms']:.1f}",
         f"{row['fastest_ratio']:.2f}",
         "" if share is None else f"{share:.0%}",
         "" if count is None else f"{count / 1e6:.2f}",
-        f"{row['megabytes']:.1f}",
     ]
 
 
@@ -202,13 +200,11 @@ def main() -> None:
     columns = [
         "network",
         "median ms",
-        "quartiles",
         "ratio",
-        "fastest",
+        "fastest ms",
         "ratio",
         "after backbone",
         "params M",
-        "file MB",
     ]
     title = (
         f"uint8 pixels {height}x{width} -> class ids, ONNX Runtime, {options.threads} threads, {options.rounds} rounds"
