@@ -39,13 +39,13 @@ def lock(place: Path, wait: float = 0.0, name: str = LOCK) -> Iterator[None]:
     Raises:
         InputError: another process holds it, or the folder cannot be written.
     """
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-        file = (place / name).open("ab+", buffering=0)
-    except OSError as error:
-        raise InputError(f"cannot be written ({error.strerror})", where=place, fix="choose another --out") from error
-    with file:
+    file = _open(place, name)
+    _take(file, place, wait)
+    while not _is_at(file, place / name):  # its last holder removed it between our opening and our taking it
+        file.close()
+        file = _open(place, name)
         _take(file, place, wait)
+    with file:
         number = file.fileno()
         _held.add(number)
         try:
@@ -53,7 +53,23 @@ def lock(place: Path, wait: float = 0.0, name: str = LOCK) -> Iterator[None]:
             yield
         finally:
             _held.discard(number)
-            _write(file, b"")
+            with suppress(OSError):
+                (place / name).unlink()
+
+
+def _open(place: Path, name: str) -> BinaryIO:
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        return (place / name).open("ab+", buffering=0)
+    except OSError as error:
+        raise InputError(f"cannot be written ({error.strerror})", where=place, fix="choose another --out") from error
+
+
+def _is_at(file: BinaryIO, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _take(file: BinaryIO, place: Path, wait: float) -> None:
