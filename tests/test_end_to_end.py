@@ -169,7 +169,8 @@ def test_ctrl_c_and_resume(home: Path, tmp_path: Path, shell: Shell, monkeypatch
         patch.setattr(room, "_trainer", stopping)
         out, err = shell(*words, code=2)
     assert out == ""
-    assert f"error: {tmp_path / 'run'}: stopped in epoch 2; saved up to the end of epoch 1\n  fix: continue with: bridgeseg train --out " in err
+    stopped = f"error: {tmp_path / 'run'}: stopped in epoch 2; saved up to the end of epoch 1"
+    assert f"{stopped}\n  fix: continue with: bridgeseg train --out " in err
     assert "holds a run already" in shell(*words, code=2)[1]
     resume = ("train", "--out", tmp_path / "run", "--resume")
     assert "other settings: epochs: 2 -> 3" in shell(*resume, "--epochs", 3, code=2)[1]
