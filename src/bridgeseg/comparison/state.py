@@ -49,7 +49,12 @@ def status(out: Path, run: Run, split: str) -> str:
     place = out / RUNS / run.name
     if scores_of(place, split) is not None:
         return FINISHED
-    return UNFINISHED if all((place / name).is_file() for name in (folder.SETTINGS, folder.RESUME)) else NEW
+    return UNFINISHED if can_go_on(place) else NEW
+
+
+def can_go_on(run_folder: Path) -> bool:
+    """Say whether a run folder holds what a run is continued from."""
+    return all((run_folder / name).is_file() for name in (folder.SETTINGS, folder.RESUME))
 
 
 def changed_settings(out: Path, run: Run, digest: str) -> list[str]:

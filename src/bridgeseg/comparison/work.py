@@ -13,7 +13,7 @@ import torch
 
 from bridgeseg.checkpoint import load_checkpoint
 from bridgeseg.comparison.starter import end_with_starter
-from bridgeseg.comparison.state import CLOCK, SCORES, clear, read_json, write_json
+from bridgeseg.comparison.state import CLOCK, SCORES, can_go_on, clear, read_json, write_json
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.deploy import TorchRuntime
 from bridgeseg.errors import BridgeSegError, InputError
@@ -40,10 +40,10 @@ def work(settings: Path, place: Path, split: str) -> None:
     """
     config = TrainConfig.load(settings)
     with lock(place, PATIENCE):
-        resume = (place / folder.SETTINGS).is_file() and (place / folder.RESUME).is_file()
+        resume = can_go_on(place)
         if not resume:
             clear(place)
-        done = _epochs_done(place) if resume else 0
+        done = folder.epochs_saved(place)
         start = time.perf_counter()
         if resume:
             train(out=place, resume=True, quiet=True)
@@ -71,11 +71,6 @@ def score(place: Path, config: TrainConfig, split: str) -> dict[str, object]:
         runtime = TorchRuntime(checkpoint.segmentor, "cuda" if gpu else "cpu")
         result[split] = evaluate_split(runtime, spec.samples(split), spec, progress=False).to_dict()
     return result
-
-
-def _epochs_done(place: Path) -> int:
-    state = folder.read_state(place)
-    return 0 if state is None else int(state["epoch"]) + 1
 
 
 def main(words: list[str]) -> int:

@@ -55,7 +55,7 @@ def from_worker(error: InputError) -> InputError:
 
 
 class SegmentationDataset(Dataset[tuple[Tensor, Tensor, int]]):
-    """Items `(image uint8 (3, h, w), mask int64 (h, w), index)`.
+    """Items `(image uint8 (3, h, w), mask int64 (h, w), place in samples)`.
 
     Every sample is checked when it is read, and an unusable one raises `DataError` with the file's name; none is ever
     left out or replaced. The random numbers of an item depend on `(seed, epoch, index)` alone, so augmentation does not
@@ -120,7 +120,7 @@ class SegmentationDataset(Dataset[tuple[Tensor, Tensor, int]]):
         mask = torch.from_numpy(ids if ids.dtype == np.uint8 else ids.astype(np.int32))
         if self.transform is not None:
             image, mask = self.transform(image, mask, item_generator(self.seed, self.epoch, index))
-        return image.contiguous(), mask.to(torch.int64), index
+        return image.contiguous(), mask.to(torch.int64), place
 
 
 def _decode_ahead(

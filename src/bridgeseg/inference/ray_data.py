@@ -59,7 +59,7 @@ class RayPredictor:
         threads: int = 1,
         max_pixels: int = DEFAULT_MAX_PIXELS,
     ) -> None:
-        self.store: _Folder | _Bucket = _Bucket(out) if "://" in out else _Folder(Path(out))
+        self.store = _store(out)
         self.root, self.max_pixels = root, max_pixels
         self.model = Model.load(model, threads)
 
@@ -104,6 +104,20 @@ class RayPredictor:
         return row
 
 
+def _store(out: str) -> _Folder | _Bucket:
+    """Open a folder, or what pyarrow finds behind an address."""
+    if "://" not in out:
+        return _Folder(Path(out))
+    try:
+        from pyarrow import fs
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError("buckets need pyarrow", fix="pip install 'bridgeseg[ray]'") from error
+    system, base = fs.FileSystem.from_uri(out)
+    return (
+        _Folder(Path(base)) if isinstance(system, fs.LocalFileSystem) else _Bucket(system, base, fs.FileType.NotFound)
+    )
+
+
 class _Folder:
     """A folder that all workers see."""
 
@@ -123,14 +137,8 @@ class _Folder:
 class _Bucket:
     """A bucket; an object appears in it when all of it has arrived."""
 
-    def __init__(self, address: str) -> None:
-        try:
-            from pyarrow import fs
-        except ModuleNotFoundError as error:
-            raise MissingDependencyError("buckets need pyarrow", fix="pip install 'bridgeseg[ray]'") from error
-        self.missing = fs.FileType.NotFound
-        self.system, self.base = fs.FileSystem.from_uri(address)
-        self.local = isinstance(self.system, fs.LocalFileSystem)
+    def __init__(self, system: Any, base: str, missing: Any) -> None:
+        self.system, self.base, self.missing = system, base, missing
 
     def read(self, name: str) -> bytes | None:
         """Return an object that is there, else None."""
@@ -142,9 +150,6 @@ class _Bucket:
 
     def write(self, name: str, image: Image.Image) -> None:
         """Write a mask, whole or not at all."""
-        if self.local:
-            save_mask(image, Path(self.base) / name)
-            return
         data = io.BytesIO()
         image.save(data, "PNG")
         with self.system.open_output_stream(f"{self.base}/{name}") as stream:

@@ -164,8 +164,7 @@ def _meet(
     """Take from each tile what is nearer to its middle than to that of its neighbours."""
     for row in rows:
         for column in columns:
-            check()
-            part = np.ascontiguousarray(image[row.start : row.stop, column.start : column.stop])
+            part = _cut(image, row, column, check)
             ids = _of_size(runtime.classes(part[None]), part)
             (top, bottom), (left, right) = row.own, column.own
             mask[top:bottom, left:right] = ids[
@@ -221,10 +220,15 @@ def _fade(tile: Floats, span: Span, axis: int) -> None:
 
 def _logits(runtime: Runtime, image: Pixels, row: Span, column: Span, check: Callable[[], None]) -> Floats:
     """Return the logits (K, h, w) of what is used of one tile, an array of its own."""
-    check()
-    part = np.ascontiguousarray(image[row.start : row.stop, column.start : column.stop])
+    part = _cut(image, row, column, check)
     logits: Floats = np.array(_of_size(runtime.logits(part[None]), part)[:, row.used, column.used])
     return logits
+
+
+def _cut(image: Pixels, row: Span, column: Span, check: Callable[[], None]) -> Pixels:
+    """Return what the network sees of the picture in one tile, after the check that comes before each."""
+    check()
+    return np.ascontiguousarray(image[row.start : row.stop, column.start : column.stop])
 
 
 def _of_size(output: NDArray[np.generic], part: Pixels) -> NDArray[np.generic]:
