@@ -1,8 +1,9 @@
 """Give damaged and hostile inputs to everything that reads files, and count what becomes of them.
 
     python benchmarks/fuzz.py --inputs 1000
-    python benchmarks/fuzz.py --only data.yaml --inputs 100000 --seconds 600
-    python benchmarks/fuzz.py --only data.yaml --inputs 100000 --coverage     # guided by coverage, needs `atheris`
+    python benchmarks/fuzz.py --only data.yaml --inputs 100000 --processes 2
+    python benchmarks/fuzz.py --only images --first 4711 --inputs 1           # one input again
+    python benchmarks/fuzz.py --coverage --inputs 1000                        # guided by coverage: pip install atheris
 
 Each input must be used, or refused with a `BridgeSegError` that says what to do. Anything else is a bug: another
 exception, a crash, more than 10 s of the processor, or more than 512 MB. A bug is made smaller, written into the folder
@@ -13,15 +14,20 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import importlib
 import multiprocessing
 import os
 import resource
 import signal
+import subprocess
 import sys
 import tempfile
 import time
 import traceback
+import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +47,8 @@ BYTES = 512 << 20
 """By which one input may raise the process's memory."""
 SMALLER = 300
 """Attempts at making a bug smaller."""
+CHUNK = 10_000
+"""Inputs that one process tries before another takes its place."""
 
 
 @dataclass
@@ -52,6 +60,58 @@ class Count:
     refused: int = 0
     seconds: float = 0.0
     bugs: dict[int, str] = field(default_factory=dict)
+
+
+@dataclass
+class Job:
+    """Inputs of a target, from `position` to before `last`, that one process after the other tries until all are done.
+
+    `shared` holds the next number, ok, refused, when the present one began, and the seconds of all so far.
+    """
+
+    name: str
+    folder: Path
+    seed: int
+    position: int
+    last: int
+    limit: float
+    count: Count
+    process: BaseProcess | None = None
+    shared: Any = None
+
+    def start(self) -> None:
+        """Begin, or go on behind the input that ended the process before."""
+        self.shared = multiprocessing.Array(ctypes.c_double, [self.position, 0, 0, time.monotonic(), 0])
+        arguments = (self.name, str(self.folder), self.seed, self.position, self.last, self.limit, self.shared)
+        self.process = multiprocessing.get_context("fork").Process(target=work, args=arguments)
+        self.process.start()
+
+    def ended(self) -> bool:
+        """Say whether the process has ended, and count what it did."""
+        assert self.process is not None
+        hangs = self.process.exitcode is None and time.monotonic() - self.shared[3] > PATIENCE
+        if hangs:
+            self.process.kill()
+            self.process.join()
+        elif self.process.exitcode is None:
+            return False
+        reached = int(self.shared[0])
+        self.count.ok, self.count.refused = (
+            self.count.ok + int(self.shared[1]),
+            self.count.refused + int(self.shared[2]),
+        )
+        self.count.seconds += self.shared[4]
+        if hangs or self.process.exitcode != 0:
+            slow = hangs or self.process.exitcode == -signal.SIGPROF
+            self.count.bugs[reached] = "takes too long" if slow else f"died with {self.process.exitcode}"
+            reached += 1
+        self.count.inputs += reached - self.position
+        self.position = reached
+        return True
+
+    def goes_on(self) -> bool:
+        """Say whether there is more to do."""
+        return self.position < self.last and self.count.seconds < self.limit
 
 
 def peak() -> int:
@@ -71,16 +131,23 @@ def verdict(target: Target, content: bytes) -> str:
     return found if grown < BYTES else f"memory rose by {grown >> 20} MB"
 
 
+def hush() -> None:
+    """Leave out the warnings of decoders, of which every second input has one."""
+    warnings.simplefilter("ignore")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+
 def work(name: str, folder: str, seed: int, first: int, last: int, seconds: float, shared: Any) -> None:
-    """Try inputs; `shared` holds the next number, ok, refused, when the present one began, seconds of all so far."""
+    """Try inputs; `shared` is that of a `Job`."""
+    hush()
     space = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     target = TARGETS[name](Path(folder), seed)
     target.accepts(target.make(0))  # what is imported on first use does not count
     resource.setrlimit(resource.RLIMIT_AS, (max(space, 4 << 30) + 4 * BYTES,) * 2)
     for index in range(first, last):
-        content = target.make(index)
         shared[0], shared[3] = index, time.monotonic()
+        content = target.make(index)
         signal.setitimer(signal.ITIMER_PROF, SECONDS)
         found = verdict(target, content)
         signal.setitimer(signal.ITIMER_PROF, 0)
@@ -96,30 +163,19 @@ def work(name: str, folder: str, seed: int, first: int, last: int, seconds: floa
     os._exit(0)
 
 
-def supervise(name: str, folder: Path, seed: int, first: int, inputs: int, seconds: float) -> Count:
-    """Run `work` in processes that may crash or hang."""
-    count, position = Count(), first
-    while position < first + inputs and count.seconds < seconds:
-        shared = multiprocessing.Array(ctypes.c_double, [position, 0, 0, time.monotonic(), 0])
-        arguments = (name, str(folder), seed, position, first + inputs, seconds - count.seconds, shared)
-        process = multiprocessing.get_context("fork").Process(target=work, args=arguments)
-        process.start()
-        while process.exitcode is None and time.monotonic() - shared[3] < PATIENCE:
-            process.join(0.2)
-        hangs = process.exitcode is None
-        if hangs:
-            process.kill()
-            process.join()
-        position = int(shared[0])
-        count.ok, count.refused = count.ok + int(shared[1]), count.refused + int(shared[2])
-        count.seconds += shared[4]
-        if hangs or process.exitcode != 0:
-            slow = hangs or process.exitcode == -signal.SIGPROF
-            count.bugs[position] = "takes too long" if slow else f"died with {process.exitcode}"
-            position += 1
-    count.bugs |= {int(path.stem.partition("-")[2]): path.read_text() for path in folder.glob("bug-*.txt")}
-    count.inputs = position - first
-    return count
+def supervise(waiting: list[Job], processes: int) -> None:
+    """Do the jobs, some at a time, in processes that may crash or hang."""
+    running: list[Job] = []
+    while waiting or running:
+        while waiting and len(running) < processes:
+            job = waiting.pop(0)
+            if job.goes_on():
+                job.start()
+                running.append(job)
+        time.sleep(0.02)
+        ended = [job for job in running if job.ended()]
+        running = [job for job in running if job not in ended]
+        waiting[:0] = ended
 
 
 def smaller(target: Target, content: bytes, what: str) -> bytes:
@@ -154,57 +210,69 @@ def keep(name: str, folder: Path, seed: int, out: Path, bugs: dict[int, str]) ->
         (out / f"{name}-{index}{target.suffix}").write_bytes(content)
 
 
-def guided(name: str, folder: Path, seed: int, inputs: int, seconds: float) -> None:
-    """Let libFuzzer choose the inputs by the lines that they reach; ends the process."""
-    import atheris
+def try_all(names: Iterable[str], place: Path, options: argparse.Namespace) -> dict[str, Count]:
+    """Try the inputs of all targets."""
+    counts, jobs, end = {name: Count() for name in names}, [], options.first + options.inputs
+    step = min(CHUNK, -(-options.inputs // options.processes))
+    for name, count in counts.items():
+        for module in TARGETS[name].modules:  # once, before the processes part
+            importlib.import_module(module)
+        for first in range(options.first, end, step):
+            folder, last = place / name / str(first), min(first + step, end)
+            jobs.append(Job(name, folder, options.seed, first, last, options.seconds, count))
+    supervise(list(jobs), options.processes)
+    for job in jobs:
+        found = {int(path.stem.partition("-")[2]): path.read_text() for path in job.folder.glob("bug-*.txt")}
+        job.count.bugs |= found
+    return counts
 
-    with atheris.instrument_imports(include=["bridgeseg", "yaml", "PIL"]):
-        target = TARGETS[name](folder / "work", seed)
-        target.accepts(target.make(0))
-    corpus = folder / "corpus"
-    corpus.mkdir()
-    for index, content in enumerate(target.seeds):
-        (corpus / str(index)).write_bytes(content)
-    counts = [0, 0]
 
-    def one(content: bytes) -> None:
-        counts[target.accepts(content)] += 1
-        if sum(counts) % 1000 == 0:
-            print(f"{name}: {sum(counts)} inputs, {counts[1]} ok, {counts[0]} refused", flush=True)
+def guided(name: str, options: argparse.Namespace) -> int:
+    """Let atheris choose the inputs, in a process of its own; return its exit code."""
+    script = [
+        sys.executable,
+        str(Path(__file__).with_name("fuzz_guided.py")),
+        "--only",
+        name,
+        "--out",
+        str(options.out),
+    ]
+    limits = ["--inputs", str(options.inputs), "--seconds", str(options.seconds), "--seed", str(options.seed)]
+    with temporary() as place:
+        return subprocess.call([*script, *limits, "--folder", place])
 
-    limits = [f"-runs={inputs}", f"-max_total_time={int(min(seconds, 1e6))}", "-rss_limit_mb=2048", "-timeout=20"]
-    atheris.Setup([sys.argv[0], *limits, f"-seed={seed + 1}", "-max_len=4096", str(corpus)], one)
-    atheris.Fuzz()
+
+def temporary() -> tempfile.TemporaryDirectory[str]:
+    """Return a folder in memory, where there is one."""
+    return tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--inputs", type=int, default=1000, help="of each target")
-    parser.add_argument("--seconds", type=float, default=1e9, help="at most, for each target")
+    parser.add_argument("--processes", type=int, default=len(os.sched_getaffinity(0)), help="at work at a time")
+    parser.add_argument("--seconds", type=float, default=1e9, help="of work at most, for each target")
     parser.add_argument("--only", choices=list(TARGETS), action="append")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--first", type=int, default=0, help="number of the first input")
     parser.add_argument("--out", type=Path, default=Path("fuzz-bugs"), help="where bugs are written")
-    parser.add_argument("--coverage", action="store_true", help="let atheris choose the inputs; for one target")
+    parser.add_argument("--coverage", action="store_true", help="let atheris choose the inputs, see fuzz_guided.py")
     options = parser.parse_args()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     names = options.only or list(TARGETS)
-    table = Table("target", "inputs", "ok", "refused", "bugs", "inputs/s")
-    found = 0
-    with tempfile.TemporaryDirectory(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None) as place:
-        if options.coverage:
-            guided(names[0], Path(place), options.seed, options.inputs, options.seconds)
-        for name in names:
-            folder = Path(place) / name
-            folder.mkdir()
-            count = supervise(name, folder, options.seed, options.first, options.inputs, options.seconds)
-            keep(name, folder, options.seed, options.out, count.bugs)
-            rate = count.inputs / max(count.seconds, 1e-9)
+    if options.coverage:
+        sys.exit(max(guided(name, options) for name in names))
+    table, found, began = Table("target", "inputs", "ok", "refused", "bugs", "inputs/s"), 0, time.monotonic()
+    with temporary() as place:
+        for name, count in try_all(names, Path(place), options).items():
+            keep(name, Path(place), options.seed, options.out, count.bugs)
             numbers = (count.inputs, count.ok, count.refused, len(count.bugs))
-            print(f"{name}: {numbers}", flush=True)
-            table.add_row(name, *(f"{number:,}" for number in numbers), f"{rate:.0f}")
+            table.add_row(
+                name, *(f"{number:,}" for number in numbers), f"{count.inputs / max(count.seconds, 1e-9):.0f}"
+            )
             found += len(count.bugs)
     Console().print(table)
+    print(f"{time.monotonic() - began:.0f} s with {options.processes} processes")
     sys.exit(found > 0)
 
 

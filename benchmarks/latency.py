@@ -1,7 +1,8 @@
 """How long does the network take? ONNX Runtime on the CPU, raw pixels in, class ids out, with peers in the same run.
 
     python benchmarks/latency.py
-    python benchmarks/latency.py --threads 1 --size 384x480 --json latency.json
+    python benchmarks/latency.py --all --sizes 512x512,1024x512 --classes 11,150 --json latency.json
+    python benchmarks/latency.py --file int8=street-int8.onnx --file yolo26n-sem=yolo26n-sem-11.onnx
 
 Needs the train extra: pip install '.[train]'. Weights are random (time does not depend on them) and nothing is fetched.
 """
@@ -10,211 +11,161 @@ from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-import timm.data
 import torch
 from rich.progress import Progress, track
-from torch import Tensor, nn
-from torch.nn import functional as F
-from torchvision.models.segmentation import lraspp_mobilenet_v3_large
 
+from _files import Row, bundled, given
 from _machine import describe, run, show, spread, take_turns, write_json
-from bridgeseg.arguments import size
-from bridgeseg.deploy import DeployNetwork
+from _networks import PEER, candidates, has_smp
+from bridgeseg.arguments import numbers, size
 from bridgeseg.export.onnx import to_graph
 from bridgeseg.inference.runtimes import OnnxRuntime
-from bridgeseg.models.backbone import STRIDES, Backbone
-from bridgeseg.models.registry import ModelConfig, build
-
-CLASSES, TEXT_DIM = 11, 512
-PEER = "LR-ASPP, mobilenet_v3_large (torchvision)"
-BACKBONES = ("efficientnet_lite0", "mobilenetv4_conv_small")
+from bridgeseg.models.backbone import STRIDES
 
 
-class FromPixels(nn.Module):
-    """Puts a peer behind the interface of our own files.
-
-    Args:
-        network: takes normalised images (B, 3, H, W).
-        mean, std: of RGB in 0..1.
-        finish: what the network returns -> what the file returns.
-    """
-
-    with_logits = False
-
-    def __init__(
-        self,
-        network: nn.Module,
-        mean: tuple[float, ...],
-        std: tuple[float, ...],
-        finish: Callable[[Any], Tensor],
-    ) -> None:
-        super().__init__()
-        self.network, self.finish = network, finish
-        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1) * 255)
-        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1) * 255)
-
-    def forward(self, image: Tensor) -> Tensor:
-        """Normalise uint8 RGB (B, H, W, 3), run the network, finish."""
-        return self.finish(self.network((image.permute(0, 3, 1, 2).float() - self.mean) / self.std))
-
-
-def upsampled_ids(logits: Tensor) -> Tensor:
-    """Turn the peer's logits (B, K, H/8, W/8) into class ids (B, H, W) uint8, with our own upsampling and argmax."""
-    return F.interpolate(logits, scale_factor=8.0, mode="bilinear").argmax(dim=1).to(torch.uint8)
-
-
-def deepest(levels: list[Tensor]) -> Tensor:
-    """Reduce a backbone's levels to (B, H/32, W/32), which takes next to no time and needs all of them."""
-    return levels[-1].mean(dim=1)
-
-
-@dataclass
-class Row:
-    """One file in the run: its runtime, its size, and its times in seconds, one a round."""
-
-    name: str
-    backbone: str | None
-    runtime: OnnxRuntime
-    parameters: int | None
-    megabytes: float
-    times: list[float]
-
-
-def networks() -> Iterator[tuple[str, str | None, nn.Module]]:
-    """Yield (name, backbone or None, raw pixels -> ids), the peer first."""
-    mean, std = timm.data.IMAGENET_DEFAULT_MEAN, timm.data.IMAGENET_DEFAULT_STD
-    whole = lraspp_mobilenet_v3_large(weights=None, weights_backbone=None, num_classes=CLASSES)
-    peer = settle(nn.Sequential(whole.backbone, whole.classifier))  # all but its upsampling, which comes from us
-    yield PEER, None, FromPixels(peer, mean, std, upsampled_ids)
-    embeddings = nn.functional.normalize(torch.randn(CLASSES, TEXT_DIM), dim=1)
-    for name in BACKBONES:
-        backbone = settle(Backbone(name))
-        yield f"{name}, backbone alone", name, FromPixels(backbone, backbone.mean, backbone.std, deepest)
-        for method, decoder in (("none", "light"), ("bridge", "light"), ("none", "fpn")):
-            if decoder == "light" or name == BACKBONES[0]:
-                config = ModelConfig(method=method, backbone=name, decoder=decoder)
-                segmentor = build(config, CLASSES, None if method == "none" else embeddings)
-                yield f"{name}, {method}, {decoder}", name, DeployNetwork(settle(segmentor))
-
-
-def settle(network: nn.Module) -> Any:
-    """Set the batch norms from two random images.
-
-    Without it, activations of random weights shrink layer by layer, and a CPU slows down on numbers close to zero.
-    """
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.momentum = 1.0
-    with torch.no_grad():
-        network.train()(torch.randn(2, 3, 128, 128))
-    return network.eval()
-
-
-def prepare(folder: Path, threads: int, files: list[Path]) -> list[Row]:
-    """Export every network the same way and open the files as `bridgeseg predict` does."""
-    own = [Row(path.name, None, OnnxRuntime(path, threads), None, path.stat().st_size / 1e6, []) for path in files]
-    rows = []
-    for name, backbone, network in track(list(networks()), "exporting", transient=True):
+def export(folder: Path, classes: list[int], everything: bool, only: str) -> list[Row]:
+    """Build and export the peer, and every network whose name contains `only`, the same way."""
+    wanted = [one for one in candidates(classes, everything) if one.name == PEER or only in one.name]
+    rows: list[Row] = []
+    for candidate in track(wanted, "exporting", transient=True):
+        network = candidate.build()
         path = folder / f"{len(rows)}.onnx"
         onnx.save(to_graph(network), path)
         parameters = sum(parameter.numel() for parameter in network.parameters())
-        rows.append(Row(name, backbone, OnnxRuntime(path, threads), parameters, path.stat().st_size / 1e6, []))
-    return rows + own
+        rows.append(Row(candidate.name, candidate.family, candidate.classes, path, parameters, candidate.alone))
+    return rows
 
 
-def measure(rows: list[Row], image: np.ndarray, rounds: int, warmup: int) -> None:
-    """Time all files round by round, as `take_turns` does."""
-    calls = {row.name: partial(row.runtime.classes, image) for row in rows}
+def heats(rows: list[Row], everything: bool) -> list[list[Row]]:
+    """Group what is timed in turns: all together, or, of everything, by family, each with the peer.
+
+    Many files at a time would take more memory than the usual machine has.
+    """
+    if not everything:
+        return [rows]
+    peer = [row for row in rows if row.name == PEER]
+    families = dict.fromkeys(row.family for row in rows)
+    return [[*peer, *(row for row in rows if row.family == family and row not in peer)] for family in families]
+
+
+def measure(heat: list[Row], image: np.ndarray, options: argparse.Namespace) -> list[list[float]]:
+    """Time the files of a heat round by round, as `take_turns` does; return the seconds of each."""
+    opened = [OnnxRuntime(row.path, options.threads) for row in heat]
+    calls = {str(index): partial(runtime.classes, image) for index, runtime in enumerate(opened)}
     with Progress(transient=True) as progress:
-        task = progress.add_task("timing", total=warmup + rounds)
-        times = take_turns(calls, rounds, warmup, on_round=lambda: progress.advance(task))
-    for row in rows:
-        row.times.extend(times[row.name])
+        task = progress.add_task("timing", total=options.warmup + options.rounds)
+        times = take_turns(calls, options.rounds, options.warmup, on_round=lambda: progress.advance(task))
+    return [times[name] for name in calls]
 
 
-def report(rows: list[Row]) -> list[dict[str, Any]]:
+def report(heat: list[Row], times: list[list[float]], sides: tuple[int, int]) -> list[dict[str, Any]]:
     """Summarise the times; ratios are medians over the rounds, so that what slows a whole round cancels."""
-    alone = {row.backbone: row for row in rows if row.name.endswith("backbone alone")}
+    seconds = {(row.name, row.classes): own for row, own in zip(heat, times, strict=True)}
+    alone = {row.family: own for row, own in zip(heat, times, strict=True) if row.alone}
+    first = heat[0].classes  # the first row is the peer, with the first number of classes
     result = []
-    for row in rows:
-        half = alone.get(row.backbone) if row.name != PEER else None
-        share = None
-        if half is not None and half is not row:
-            share = spread([1 - b / t for b, t in zip(half.times, row.times, strict=True)])["median"]
+    for row, own in zip(heat, times, strict=True):
+        peer = seconds.get((PEER, row.classes), times[0])
+        fewer = seconds.get((row.name, first)) if row.classes not in (None, first) else None
+        half = alone.get(row.family) if not row.alone else None
         result.append(
             {
                 "name": row.name,
-                "ms": {key: value * 1e3 for key, value in spread(row.times).items()},
-                "ratio": spread([t / p for t, p in zip(row.times, rows[0].times, strict=True)])["median"],
-                "fastest_ms": min(row.times) * 1e3,
-                "fastest_ratio": min(row.times) / min(rows[0].times),
-                "after_backbone": share,
+                "size": list(sides),
+                "classes": row.classes,
+                "ms": {key: value * 1e3 for key, value in spread(own).items()},
+                "ratio": _ratio(own, peer),
+                "fastest_ms": min(own) * 1e3,
+                "fastest_ratio": min(own) / min(peer),
+                "over_first_classes": None if fewer is None else _ratio(own, fewer),
+                "after_backbone": None if half is None else 1 - _ratio(half, own),
                 "parameters": row.parameters,
-                "megabytes": row.megabytes,
+                "megabytes": row.path.stat().st_size / 1e6,
             }
         )
     return result
 
 
+def _ratio(times: list[float], others: list[float]) -> float:
+    return spread([one / other for one, other in zip(times, others, strict=True)])["median"]
+
+
 def table_row(row: dict[str, Any]) -> list[str]:
-    ms, share, count = row["ms"], row["after_backbone"], row["parameters"]
+    more, share, count = row["over_first_classes"], row["after_backbone"], row["parameters"]
     return [
         row["name"],
-        f"{ms['median']:.1f}",
+        "" if row["classes"] is None else str(row["classes"]),
+        f"{row['ms']['median']:.1f}",
         f"{row['ratio']:.2f}",
         f"{row['fastest_ms']:.1f}",
         f"{row['fastest_ratio']:.2f}",
+        "" if more is None else f"{more:.2f}",
         "" if share is None else f"{share:.0%}",
         "" if count is None else f"{count / 1e6:.2f}",
     ]
 
 
+def print_tables(rows: list[dict[str, Any]], classes: list[int], settings: str, machine: dict[str, Any]) -> None:
+    """Print a table for each size; the machine comes after the last."""
+    first = classes[0]
+    columns = ["network", "classes", "median ms", "ratio", "fastest ms", "ratio", f"to {first} cl."]
+    columns += ["after b.", "params M"]
+    notes = [
+        "ratio: time over LR-ASPP's with as many classes, median over the rounds; then the same of the fastest rounds",
+        f"to {first} cl.: time over the same network's with {first} classes; after b.: share of it after the backbone",
+    ]
+    sizes = list(dict.fromkeys(tuple(row["size"]) for row in rows))
+    for sides in sizes:
+        title = f"uint8 pixels {sides[0]}x{sides[1]} -> class ids, ONNX Runtime, {settings}"
+        cells = [table_row(row) for row in rows if tuple(row["size"]) == sides]
+        last = sides == sizes[-1]
+        show(title, machine if last else None, columns, cells, notes if last else ())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--all", action="store_true", help="every method, decoder and peer, with every --classes")
+    parser.add_argument("--sizes", default="512x512", help="HEIGHTxWIDTH, multiples of 32 (default: 512x512)")
+    parser.add_argument("--classes", default="11,150", help="numbers of classes (default: 11,150)")
+    parser.add_argument("--only", default="", metavar="TEXT", help="only networks whose name contains this")
+    parser.add_argument("--file", action="append", default=[], metavar="NAME=PATH", help="time this file as well")
     parser.add_argument("--threads", type=int, default=2, help="threads of ONNX Runtime (default: 2)")
-    parser.add_argument("--size", default="512x512", help="HEIGHTxWIDTH, multiples of 32 (default: 512x512)")
     parser.add_argument("--rounds", type=int, default=40, help="timed rounds (default: 40)")
     parser.add_argument("--warmup", type=int, default=3, help="untimed rounds before them (default: 3)")
-    parser.add_argument("--model", type=Path, action="append", default=[], help="an exported file to time as well")
     parser.add_argument("--json", metavar="FILE", help="write the numbers there too")
     options = parser.parse_args()
-    height, width = size(options.size, "--size")
-    if height % STRIDES[-1] or width % STRIDES[-1]:
-        parser.error(f"--size {options.size}: use multiples of {STRIDES[-1]}, so that no network has more pixels to do")
-    machine = describe("onnxruntime", "torch", "torchvision", "timm")
+    sizes = [size(text, "--sizes") for text in options.sizes.split(",")]
+    classes = [int(number) for number in numbers(options.classes, "--classes")]
+    if any(side % STRIDES[-1] for sides in sizes for side in sides):
+        parser.error(
+            f"--sizes {options.sizes}: use multiples of {STRIDES[-1]}, so that no network has more pixels to do"
+        )
+    if any(not 2 <= count <= 256 for count in classes):
+        parser.error(f"--classes {options.classes}: use 2 to 256, so that all files give ids of one byte")
+    if options.all and not has_smp():
+        print("networks of segmentation_models.pytorch are left out: it is not installed")
+    machine = describe("onnxruntime", "torch", "torchvision", "timm", "segmentation-models-pytorch")
     torch.manual_seed(0)
-    with tempfile.TemporaryDirectory() as folder:
-        rows = prepare(Path(folder), options.threads, options.model)
-        image = np.random.default_rng(0).integers(0, 256, (1, height, width, 3), dtype=np.uint8)
-        measure(rows, image, options.rounds, options.warmup)
-    numbers = report(rows)
-    settings = {"size": [height, width], "threads": options.threads, "rounds": options.rounds, "classes": CLASSES}
-    columns = [
-        "network",
-        "median ms",
-        "ratio",
-        "fastest ms",
-        "ratio",
-        "after backbone",
-        "params M",
-    ]
-    title = (
-        f"uint8 pixels {height}x{width} -> class ids, ONNX Runtime, {options.threads} threads, {options.rounds} rounds"
-    )
-    notes = [
-        "ratio: time over LR-ASPP's, median over the rounds; then the same of each file's fastest round",
-        f"weights are random, {CLASSES} classes throughout",
-    ]
-    show(title, machine, columns, [table_row(row) for row in numbers], notes)
-    write_json(options.json, benchmark="latency", machine=machine, settings=settings, rows=numbers)
+    result = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        files = [*bundled(), *given(options.file, folder)]
+        rows = [*export(folder, classes, options.all, options.only), *files]
+        for sides in sizes:
+            image = np.random.default_rng(0).integers(0, 256, (1, *sides, 3), dtype=np.uint8)
+            for number, heat in enumerate(heats(rows, options.all)):
+                part = report(heat, measure(heat, image, options), sides)
+                result += [row for row in part if row["name"] != PEER or not number]
+    print_tables(result, classes, f"{options.threads} threads, {options.rounds} rounds", machine)
+    settings = {"sizes": [list(sides) for sides in sizes], "classes": classes, "threads": options.threads}
+    settings |= {"rounds": options.rounds, "all": options.all}
+    write_json(options.json, benchmark="latency", machine=machine, settings=settings, rows=result)
 
 
 if __name__ == "__main__":

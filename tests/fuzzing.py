@@ -12,7 +12,6 @@ import random
 import struct
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,8 @@ from bridgeseg.errors import BridgeSegError
 
 SIDE = 24
 MAX_PIXELS = 1_000_000
+LARGEST = 1000
+"""Values of a document above which none of its lists is repeated any more."""
 ODD: tuple[Any, ...] = (
     None, True, False, -1, 0, 1, 2, 255, 256, 65535, 65536, 10**6, 2**31, 2**63, 10**30, 10**5000, -0.0, 0.5, 1e308,
     float("nan"), float("inf"), "", " ", "\x00", "nan", "no", "1e5", "../..", "/etc", "~", "-rf", "a" * 5000, "\ud800",
@@ -50,10 +51,12 @@ class Target(ABC):
     Attributes:
         name: what the table calls it.
         suffix: of a file that holds one input.
+        modules: what it takes long to import.
     """
 
     name: str
     suffix: str
+    modules: tuple[str, ...] = ()
 
     def __init__(self, folder: Path, seed: int = 0) -> None:
         self.folder, self.seed = folder, seed
@@ -76,7 +79,11 @@ class Target(ABC):
 
     def draw(self, rng: random.Random) -> bytes:
         """Make an input."""
-        return mutate_bytes(rng, rng.choice(self.seeds), self.seeds)
+        return self.mend(rng, mutate_bytes(rng, rng.choice(self.seeds), self.seeds))
+
+    def mend(self, rng: random.Random, content: bytes) -> bytes:
+        """Repair now and then what would stop a changed input at the door."""
+        return content
 
     def accepts(self, content: bytes) -> bool:
         """Say whether an input is used (True) or refused in words (False); any other end is a bug and is raised."""
@@ -132,7 +139,7 @@ def mutate_tree(rng: random.Random, tree: Any) -> Any:
             del parent[key]
         elif kind == 4 and isinstance(parent, dict):
             parent[rng.choice(NAMES)] = parent.pop(key)
-        elif isinstance(parent, list):
+        elif isinstance(parent, list) and len(places) < LARGEST:
             parent *= rng.choice((2, 50))
         else:
             parent[key] = [parent[key]]
@@ -143,6 +150,11 @@ def _collect(tree: Any, places: list[tuple[Any, Any]]) -> None:
     for key in list(tree) if isinstance(tree, dict) else range(len(tree)) if isinstance(tree, list) else ():
         places.append((tree, key))
         _collect(tree[key], places)
+
+
+def part_of(rng: random.Random, document: dict[str, Any], share: float, needed: tuple[str, ...]) -> dict[str, Any]:
+    """Leave out some keys, those needed seldom: small documents are quick, and a change of one counts for more."""
+    return {key: value for key, value in document.items() if rng.random() < (0.95 if key in needed else share)}
 
 
 def as_json(tree: Any) -> bytes:
@@ -175,9 +187,8 @@ def mend_png(content: bytes) -> bytes:
 
 
 class _Pictures(Target):
-    def draw(self, rng: random.Random) -> bytes:
-        changed = mutate_bytes(rng, rng.choice(self.seeds), self.seeds)
-        return mend_png(changed) if changed.startswith(b"\x89PNG") and rng.random() < 0.7 else changed
+    def mend(self, rng: random.Random, content: bytes) -> bytes:
+        return mend_png(content) if content.startswith(b"\x89PNG") and rng.random() < 0.7 else content
 
 
 class Images(_Pictures):
@@ -284,7 +295,7 @@ class DataYaml(Target):
     def draw(self, rng: random.Random) -> bytes:
         if rng.random() < 0.5:
             return super().draw(rng)
-        tree = mutate_tree(rng, rng.choice(self.documents))
+        tree = mutate_tree(rng, part_of(rng, rng.choice(self.documents), 0.6, ("train", "names")))
         try:
             text = yaml.safe_dump(tree, allow_unicode=True, default_flow_style=rng.choice((None, True, False)))
         except (ValueError, RecursionError):
@@ -308,31 +319,37 @@ class Settings(Target):
     """A file of training settings."""
 
     name, suffix = "settings", ".yaml"
+    modules = ("bridgeseg.training.config",)
 
     def valid(self) -> list[bytes]:
         from bridgeseg.training.config import TrainConfig
 
         self.document = TrainConfig(data="data.yaml").model_dump(mode="json")
-        return [yaml.safe_dump(self.document).encode(), b"data: d\nmodel.width: 32\nloss: {dice: 1}\n"]
+        groups = [{"data": "d", key: value} for key, value in self.document.items() if isinstance(value, dict)]
+        written = [yaml.safe_dump(document).encode() for document in (self.document, *groups)]
+        return [*written, b"data: d\nmodel.width: 32\nloss: {dice: 1}\n"]
 
     def draw(self, rng: random.Random) -> bytes:
         if rng.random() < 0.5:
             return super().draw(rng)
-        return as_json(mutate_tree(rng, self.document))
+        return as_json(mutate_tree(rng, part_of(rng, self.document, 0.2, ("data",))))
 
     def use(self, content: bytes) -> None:
         from bridgeseg.training.config import TrainConfig
         from bridgeseg.training.settings import load_values, set_values
 
-        path = self.folder / "settings.yaml"
+        # JSON is YAML as well, so that a file of either kind may hold it
+        json_too = content.startswith(b"{") and len(content) % 2
+        path = self.folder / ("settings.json" if json_too else "settings.yaml")
         path.write_bytes(content)
         TrainConfig.parse(set_values(load_values(path), {"epochs": 1}))
 
 
 class Metadata(Target):
-    """The metadata of .onnx files that are otherwise sound: {"key": "text"} as JSON."""
+    """The metadata of .onnx files that are otherwise sound: keys and texts in turn, with zero bytes between them."""
 
-    name, suffix = "metadata", ".json"
+    name, suffix = "metadata", ".bin"
+    modules = ("conftest", "onnx", "onnxruntime")
 
     def valid(self) -> list[bytes]:
         import onnx
@@ -342,10 +359,10 @@ class Metadata(Target):
         path = write_onnx(self.folder / "valid.onnx", provenance={"method": "none", "scores": {"miou": 0.5}})
         self.model = onnx.load(path)
         self.entries = {entry.key: entry.value for entry in self.model.metadata_props}
-        return [as_json(self.entries)]
+        return [_joined(self.entries)]
 
     def draw(self, rng: random.Random) -> bytes:
-        entries: dict[str, Any] = dict(self.entries)
+        entries = dict(self.entries)
         key = rng.choice([*entries, "bridgeseg.other"])
         try:
             value = json.loads(entries.get(key, "{}"))
@@ -359,7 +376,7 @@ class Metadata(Target):
             entries[key] = mutate_bytes(rng, old, [old]).decode("utf-8", "replace")
         else:
             entries[key] = as_json(mutate_tree(rng, value)).decode()
-        return as_json(entries)
+        return _joined(entries)
 
     def use(self, content: bytes) -> None:
         import onnx
@@ -367,7 +384,8 @@ class Metadata(Target):
         from bridgeseg.inference.model import Model
 
         del self.model.metadata_props[:]
-        onnx.helper.set_model_props(self.model, json.loads(content))
+        parts = content.decode("utf-8", "replace").split("\0")
+        onnx.helper.set_model_props(self.model, dict(zip(parts[::2], parts[1::2], strict=False)))
         path = self.folder / "model.onnx"
         path.write_bytes(self.model.SerializeToString())
         model = Model.load(path, threads=1)
@@ -376,10 +394,15 @@ class Metadata(Target):
         result.overlay()
 
 
+def _joined(entries: dict[str, str]) -> bytes:
+    return "\0".join(part for entry in entries.items() for part in entry).encode()
+
+
 class Checkpoints(Target):
     """Checkpoint folders: config.json, a zero byte, model.safetensors."""
 
     name, suffix = "checkpoints", ".bin"
+    modules = ("bridgeseg.checkpoint",)
 
     def valid(self) -> list[bytes]:
         import torch
@@ -435,6 +458,7 @@ class States(Target):
     """`resume.ckpt` of run folders."""
 
     name, suffix = "resume.ckpt", ".ckpt"
+    modules = ("bridgeseg.training.folder",)
 
     def valid(self) -> list[bytes]:
         import torch
@@ -460,6 +484,6 @@ def split(content: bytes) -> tuple[bytes, bytes]:
     return text, weights
 
 
-TARGETS: dict[str, Callable[..., Target]] = {
+TARGETS: dict[str, type[Target]] = {
     target.name: target for target in (DataYaml, Images, Masks, Checkpoints, States, Metadata, Settings)
 }

@@ -198,6 +198,15 @@ class TestCheckpoints:
         content = json.dumps(json.loads(text) | change).encode() + b"\0" + weights
         quick(lambda: target.use(content), ModelFileError, "is damaged")
 
+    @pytest.mark.parametrize("change", [{"decoder": "nan"}, {"decoder": " "}, {"method": "brige"}])
+    def test_names_that_mean_nothing(self, tmp_path: Path, change: dict[str, Any]) -> None:
+        target = Checkpoints(tmp_path)
+        text, weights = split(target.seeds[0])
+        description = json.loads(text)
+        description["model"] |= change
+        content = json.dumps(description).encode() + b"\0" + weights
+        quick(lambda: target.use(content), ModelFileError, r"cannot be built: no \w+ .*\n  fix: ")
+
     def test_a_header_that_claims_more_than_there_is(self, tmp_path: Path) -> None:
         target = Checkpoints(tmp_path)
         text, weights = split(target.seeds[0])

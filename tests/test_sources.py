@@ -255,6 +255,16 @@ class TestReadImage:
             read, where = np.zeros((1, 1, 3)), error.where
         assert (read.shape[2], where) == (3, path)
 
+    @pytest.mark.parametrize(("kind", "head"), [(b"zTXt", b"k\0\0"), (b"iTXt", b"k\0\1\0\0\0"), (b"iCCP", b"k\0\0")])
+    def test_bombs_beside_the_pixels(self, tmp_path: Path, kind: bytes, head: bytes) -> None:
+        Image.new("RGB", (4, 4)).save(tmp_path / "a.png")
+        content, packed = (tmp_path / "a.png").read_bytes(), zlib.compress(bytes(8 << 20), 9)
+        chunk = struct.pack(">I", len(head + packed)) + kind + head + packed
+        chunk += struct.pack(">I", zlib.crc32(kind + head + packed))
+        (tmp_path / "a.png").write_bytes(content[:33] + chunk + content[33:])
+        with pytest.raises(DataError, match="cannot be read as a picture: Decompressed data too large"):
+            read_image(tmp_path / "a.png")
+
     def test_bomb_is_refused_before_it_is_decoded(self, tmp_path: Path) -> None:
         content = b"\x89PNG\r\n\x1a\n"
         for chunk in (b"IHDR" + struct.pack(">IIBBBBB", 50_000, 50_000, 8, 2, 0, 0, 0), b"IDAT" + zlib.compress(b"")):

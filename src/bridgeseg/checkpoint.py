@@ -142,7 +142,8 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         if found == FORMAT:
             return _read(folder, description)
     except ConfigError as error:  # a backbone that this version of timm lacks
-        raise ModelFileError(f"cannot be built: {error.message}", where=folder, fix=error.fix) from error
+        fix = error.fix or "train or copy it again"
+        raise ModelFileError(f"cannot be built: {error.message}", where=folder, fix=fix) from error
     except (
         BridgeSegError,
         OSError,

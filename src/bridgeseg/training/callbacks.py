@@ -122,7 +122,9 @@ class StopOnNan(pl.Callback):
         for (step, _, indices), loss in zip(recent, losses, strict=True):
             if not abs(loss) <= EXPLODED:
                 dataset = trainer.train_dataloader.dataset  # type: ignore[union-attr]
-                files = [str(dataset.samples[index % len(dataset.samples)].image) for index in indices.tolist()]
+                # the loss is that of all processes, so all of them are here
+                together = trainer.strategy.all_gather(indices).flatten().tolist()
+                files = [str(dataset.samples[index].image) for index in together]
                 listed = ", ".join(files[:8]) + (f", ... ({len(files) - 8} more)" if len(files) > 8 else "")
                 raise _diverged(f"the loss is {loss:g} at step {step}; images of the step: {listed}", trainer)
 

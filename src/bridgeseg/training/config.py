@@ -70,6 +70,7 @@ class TrainConfig(BaseModel):
         cache: keep decoded images in memory.
         precision: Lightning's: "32-true", "bf16-mixed", "16-mixed".
         accelerator, devices, num_nodes, strategy: passed to Lightning's Trainer.
+        sync_batchnorm: take the statistics of batch norm over all devices; for GPUs.
     """
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -107,6 +108,7 @@ class TrainConfig(BaseModel):
     devices: str = "auto"
     num_nodes: int = Field(1, ge=1)
     strategy: str = "auto"
+    sync_batchnorm: bool = False
 
     @field_validator("backbone_weights", "val_split", mode="before")
     @classmethod

@@ -31,6 +31,7 @@ from bridgeseg.training.config import TrainConfig
 from bridgeseg.training.datamodule import DataModule, check_data
 from bridgeseg.training.losses import SegmentationLoss
 from bridgeseg.training.module import TrainModule, unit_length
+from bridgeseg.training.processes import SyncBatchNorm
 from bridgeseg.training.progress import RunProgress
 from bridgeseg.training.provenance import environment, provenance, source_commit
 from bridgeseg.training.report import write_pictures
@@ -223,7 +224,7 @@ def _trainer(config: TrainConfig, out: Path, keep_best: KeepBest, quiet: bool, v
             use_distributed_sampler=False,
             callbacks=callbacks,
             logger=TensorBoardLogger(out, name="", version="logs"),
-            plugins=[folder.SafeCheckpointIO()],
+            plugins=[folder.SafeCheckpointIO(), *([SyncBatchNorm()] if config.sync_batchnorm else [])],
             default_root_dir=out,
             enable_progress_bar=False,
             enable_model_summary=False,

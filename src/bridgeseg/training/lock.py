@@ -39,13 +39,7 @@ def lock(place: Path, wait: float = 0.0, name: str = LOCK) -> Iterator[None]:
     Raises:
         InputError: another process holds it, or the folder cannot be written.
     """
-    file = _open(place, name)
-    _take(file, place, wait)
-    while not _is_at(file, place / name):  # its last holder removed it between our opening and our taking it
-        file.close()
-        file = _open(place, name)
-        _take(file, place, wait)
-    with file:
+    with _taken(place, name, wait) as file:
         number = file.fileno()
         _held.add(number)
         try:
@@ -57,12 +51,23 @@ def lock(place: Path, wait: float = 0.0, name: str = LOCK) -> Iterator[None]:
                 (place / name).unlink()
 
 
-def _open(place: Path, name: str) -> BinaryIO:
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-        return (place / name).open("ab+", buffering=0)
-    except OSError as error:
-        raise InputError(f"cannot be written ({error.strerror})", where=place, fix="choose another --out") from error
+def _taken(place: Path, name: str, wait: float) -> BinaryIO:
+    """Open the file and take it; again, if its last holder removed it between the two."""
+    while True:
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+            file = (place / name).open("ab+", buffering=0)
+        except OSError as error:
+            fix = "choose another --out"
+            raise InputError(f"cannot be written ({error.strerror})", where=place, fix=fix) from error
+        try:
+            _take(file, place, wait)
+        except BaseException:
+            file.close()
+            raise
+        if _is_at(file, place / name):
+            return file
+        file.close()
 
 
 def _is_at(file: BinaryIO, path: Path) -> bool:

@@ -1,8 +1,15 @@
-"""Losses on logits at the size of the mask. The ignore index takes part in none of them."""
+"""Losses on logits at the size of the mask. The ignore index takes part in none of them.
+
+In training on several devices every process has a share of the batch, and some shares have more labelled pixels than
+others. Sums are therefore taken over all shares (`total`) before anything is divided: cross-entropy, with or without
+class weights, the auxiliary loss and Dice are those of the whole batch, the same number in every process. What sorts
+pixels does so on each device: hard examples are the hardest of a device's share, and Lovasz-softmax is the mean over
+the devices.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -11,6 +18,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bridgeseg.errors import ConfigError
+from bridgeseg.training.processes import own, total
+
+Total = Callable[[Tensor], Tensor]
 
 
 class LossConfig(BaseModel):
@@ -40,7 +50,7 @@ class LossConfig(BaseModel):
 
 
 class SegmentationLoss(nn.Module):
-    """Weighted sum of the losses of a `LossConfig`.
+    """Weighted sum of the losses of a `LossConfig`; in training mode that of all processes' images.
 
     Args:
         config: which losses.
@@ -75,6 +85,11 @@ class SegmentationLoss(nn.Module):
             weights = weights / weights.mean()
         self.register_buffer("weights", weights, persistent=False)
 
+    @property
+    def total(self) -> Total:
+        """How parts are summed: over the processes in training, alone in validation, where steps are not in common."""
+        return total if self.training else own
+
     def forward(self, logits: Tensor, masks: Tensor) -> Tensor:
         """logits (B, K, H, W), masks (B, H, W) int64 -> scalar; 0 where every pixel is ignored."""
         loss = self.cross_entropy(logits, masks)
@@ -84,15 +99,16 @@ class SegmentationLoss(nn.Module):
         probabilities = logits.float().softmax(dim=1).movedim(1, -1)[known]  # (P, K)
         labels = masks[known]
         if self.config.dice:
-            loss = loss + self.config.dice * dice_loss(probabilities, labels)
+            loss = loss + self.config.dice * dice_loss(probabilities, labels, self.total)
         if self.config.lovasz:
-            loss = loss + self.config.lovasz * lovasz_softmax(probabilities, labels)
+            found = lovasz_softmax(probabilities, labels)
+            loss = loss + self.config.lovasz * self.total(found) / self.total(torch.ones_like(found))
         return loss
 
     def auxiliary(self, score_map: Tensor, masks: Tensor, stride: int) -> Tensor:
         """Loss of a score map (B, K, h, w) whose cells are `stride` pixels of the masks (B, H, W) wide -> scalar."""
         if self.in_cells:
-            return cell_cross_entropy(score_map, masks, stride, self.ignore_index, self.weights)
+            return cell_cross_entropy(score_map, masks, stride, self.ignore_index, self.weights, self.total)
         full = F.interpolate(score_map, scale_factor=float(stride), mode="bilinear")
         return self.cross_entropy(full[..., : masks.shape[1], : masks.shape[2]], masks)
 
@@ -116,11 +132,16 @@ class SegmentationLoss(nn.Module):
             losses, weights = losses[known], weights[known]
             hardest = losses.topk(min(len(losses), max(1, int(len(losses) * self.config.ohem)))).indices
             losses, weights = losses[hardest], weights[hardest]
-        return losses.sum() / weights.sum().clamp(min=1e-6)
+        return self.total(losses.sum()) / self.total(weights.sum()).clamp(min=1e-6)
 
 
 def cell_cross_entropy(
-    scores: Tensor, masks: Tensor, stride: int, ignore_index: int, weights: Tensor | None = None
+    scores: Tensor,
+    masks: Tensor,
+    stride: int,
+    ignore_index: int,
+    weights: Tensor | None = None,
+    total: Total = own,
 ) -> Tensor:
     """Cross-entropy of coarse scores against the shares of the classes in their cells.
 
@@ -130,6 +151,7 @@ def cell_cross_entropy(
         stride: pixels of the mask along the side of a cell.
         ignore_index: mask value left out.
         weights: K class weights.
+        total: sums over shares of a batch.
 
     Returns:
         Scalar: the sum over labelled pixels of weight * loss over the sum of their weights, where the loss of a pixel
@@ -145,15 +167,18 @@ def cell_cross_entropy(
     if weights is not None:
         shares = shares * weights
     losses = -scores.float().log_softmax(dim=1).movedim(1, -1) * shares
-    return losses.sum() / shares.sum().clamp(min=1e-6)
+    return total(losses.sum()) / total(shares.sum()).clamp(min=1e-6)
 
 
-def dice_loss(probabilities: Tensor, labels: Tensor) -> Tensor:
-    """Soft Dice: 1 - 2 |P n T| / (|P| + |T|), mean over the classes present; probabilities (P, K), labels (P,)."""
+def dice_loss(probabilities: Tensor, labels: Tensor, total: Total = own) -> Tensor:
+    """Soft Dice: 1 - 2 |P n T| / (|P| + |T|), mean over the classes present; probabilities (P, K), labels (P,).
+
+    With `total`, the sums are those over all shares of a batch.
+    """
     truth = labels[:, None] == torch.arange(probabilities.shape[1], device=labels.device)
-    overlap, true = (probabilities * truth).sum(dim=0), truth.sum(dim=0)
+    overlap, true = total((probabilities * truth).sum(dim=0)), total(truth.sum(dim=0))
     present = true > 0
-    scores = 2 * overlap / (probabilities.sum(dim=0) + true).clamp(min=1e-6)
+    scores = 2 * overlap / (total(probabilities.sum(dim=0)) + true).clamp(min=1e-6)
     return ((1 - scores) * present).sum() / present.sum().clamp(min=1)
 
 

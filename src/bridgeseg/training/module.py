@@ -72,11 +72,15 @@ class TrainModule(pl.LightningModule):
         output = self.segmentor(normalised, self.class_embeddings())
         loss: Tensor = self.loss(to_size(output.logits, STRIDE, images), masks)
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(images), sync_dist=True)
-        if output.score_map is not None and self.config.loss.aux:
+        if output.score_map is None:
+            return loss
+        if self.config.loss.aux:
             stride = STRIDE * output.logits.shape[-1] // output.score_map.shape[-1]
             auxiliary = self.loss.auxiliary(output.score_map, masks, stride)
             self.log("train_aux_loss", auxiliary, on_step=False, on_epoch=True, batch_size=len(images), sync_dist=True)
             loss = loss + self.config.loss.aux * auxiliary
+        else:  # DDP wants a gradient, be it zero, for every parameter, also for those that only the score map needs
+            loss = loss + 0.0 * output.score_map.sum()
         return loss
 
     def on_validation_epoch_start(self) -> None:

@@ -42,6 +42,10 @@ def stoppable(trainer: pl.Trainer, out: Path) -> Iterator[None]:
     except OSError as error:
         raise InputError(f"the run folder cannot be used ({error})", where=out, fix=_go_on(out)) from error
     except ValueError as error:
+        if "SyncBatchNorm" in str(error):
+            raise ConfigError(
+                "batch norm cannot be synchronised on this kind of device", fix="leave sync_batchnorm out, or use GPUs"
+            ) from error
         if "more than 1 value per channel" not in str(error):
             raise
         raise ConfigError(

@@ -1,0 +1,41 @@
+"""What the processes of a training do together, so that a step is that of the whole batch, not of a device's share."""
+
+from __future__ import annotations
+
+from lightning.pytorch.plugins.layer_sync import LayerSync
+from timm.layers.norm_act import convert_sync_batchnorm
+from torch import Tensor, distributed, nn
+
+
+def own(part: Tensor) -> Tensor:
+    """Return a process's part as it is: what `total` is for a process that works alone."""
+    return part
+
+
+def total(part: Tensor) -> Tensor:
+    """Sum the parts of all processes; what is computed from it must be computed alike in all of them.
+
+    The gradient of the own part is multiplied by the number of processes, since DDP takes the mean of their gradients:
+    the mean is then the gradient of what was computed from the sum.
+    """
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return part
+    whole = part.detach().clone()
+    distributed.all_reduce(whole)
+    return whole + distributed.get_world_size() * (part - part.detach())
+
+
+class SyncBatchNorm(LayerSync):
+    """Takes the statistics of batch norm over all devices.
+
+    Lightning's own `sync_batchnorm` would lose the activations that are a part of timm's batch norms.
+    """
+
+    def apply(self, model: nn.Module) -> nn.Module:
+        """Replace batch norms, in place; names and values stay."""
+        converted: nn.Module = convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
+        return converted
+
+    def revert(self, model: nn.Module) -> nn.Module:
+        """Leave the layers: in evaluation they are plain ones."""
+        return model
