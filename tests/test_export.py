@@ -19,12 +19,12 @@ from torch.nn import functional as F
 import bridgeseg
 from bridgeseg.classes import ClassSet
 from bridgeseg.deploy import DeployNetwork, TorchRuntime
-from bridgeseg.errors import InputError, ModelFileError
+from bridgeseg.errors import ConfigError, InputError, ModelFileError
 from bridgeseg.export import onnx as room
 from bridgeseg.export.onnx import export, export_segmentor
 from bridgeseg.export.verify import verify
 from bridgeseg.inference.model import Model
-from bridgeseg.models.segmentor import PAD, STRIDE, Prediction, to_size
+from bridgeseg.models.segmentor import PAD, STRIDE, Prediction, to_size, upsample
 
 COUNT = 300
 """Classes, more than fit a byte."""
@@ -203,3 +203,24 @@ def test_a_network_that_cannot_be_exported(monkeypatch: pytest.MonkeyPatch, tmp_
     with pytest.raises(ModelFileError, match=r"cannot export this network to ONNX \(no such operator\)\n"):
         export_segmentor(network(), CLASSES, {}, tmp_path / "a.onnx")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("count", [11, COUNT])
+def test_approximate_ids_are_one_decision_for_four_pixels(tmp_path: Path, count: int) -> None:
+    names = ClassSet.build([f"class {index}" for index in range(count)])
+    file = tmp_path / "a.onnx"
+    export_segmentor(network(count=count), names, FACTS, file, approximate=True)
+    model = Model.load(file)
+    picture = np.random.default_rng(0).integers(0, 256, (45, 71, 3), dtype=np.uint8)
+    ids = model.predict(picture).mask
+    assert ids.shape == (45, 71)
+    assert np.array_equal(ids[0:44:2, 0:70:2], ids[1:45:2, 1:71:2])
+    images = torch.from_numpy(picture).permute(2, 0, 1)[None]
+    logits = upsample(network(count=count)(network().normalise(images)).logits, 2)
+    assert (ids[::2, ::2] == logits.argmax(dim=1)[0, :23, :36].numpy()).mean() > 0.999
+    assert model.provenance["approximate"] is True
+
+
+def test_approximate_ids_have_no_logits(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no logits at full size"):
+        export_segmentor(network(), CLASSES, FACTS, tmp_path / "a.onnx", logits=True, approximate=True)

@@ -176,6 +176,7 @@ def export_int8(
     calibrate: str | Path,
     *,
     logits: bool = False,
+    approximate: bool = False,
     data: str | Path | None = None,
     split: str = "val",
     threads: int | None = None,
@@ -188,7 +189,7 @@ def export_int8(
     Args:
         model: a checkpoint or run folder (which needs the train extra), or an .onnx file (which does not).
         out, calibrate: as in `quantize`.
-        logits: of a folder, give the file the output `logits`.
+        logits, approximate: of a folder, as in `bridgeseg.export.onnx.export`.
         data, split, threads, quiet: as in `bridgeseg.export.int8_report.compare`.
         report: compare them; without, only `quantisation` is returned.
         options: as in `quantize`.
@@ -204,7 +205,7 @@ def export_int8(
         source = Path(model)
         if source.is_dir():
             source = Path(folder) / "float.onnx"
-            export(model=model, out=source, logits=logits)
+            export(model=model, out=source, logits=logits, approximate=approximate)
         done = quantize(source, out, calibrate, **options)
         facts = compare(source, out, data=data, split=split, threads=threads, quiet=quiet) if report else {}
     return {**facts, "quantisation": done.facts}

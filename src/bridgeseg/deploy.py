@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bridgeseg.checkpoint import Checkpoint, load_checkpoint
+from bridgeseg.errors import ConfigError
 from bridgeseg.inference.model import Model
 from bridgeseg.models.segmentor import STRIDE, Segmentor, cut, upsample
 
@@ -20,23 +21,42 @@ class DeployNetwork(nn.Module):
     Args:
         segmentor: the network; put into evaluation mode and folded.
         with_logits: also return the logits at full size.
+        approximate: decide once for every 2x2 pixels, at a quarter of the cost of upsampling and argmax.
+
+    Raises:
+        ConfigError: both: logits at full size cost what `approximate` saves.
     """
 
-    def __init__(self, segmentor: Segmentor, with_logits: bool = False) -> None:
+    def __init__(self, segmentor: Segmentor, with_logits: bool = False, approximate: bool = False) -> None:
         super().__init__()
+        if with_logits and approximate:
+            raise ConfigError("approximate class ids have no logits at full size", fix="choose one of the two")
         self.segmentor, self.with_logits = segmentor.eval().fold(), with_logits
+        self.side = 2 if approximate else 1  # of the square that one decision is for, in pixels
 
     def forward(self, image: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """uint8 RGB (B, H, W, 3) -> class ids (B, H, W), uint8 (int32 above 256 classes), and logits (B, K, H, W)."""
         picture = self.segmentor.normalise(image.permute(0, 3, 1, 2))
-        logits = upsample(self.segmentor(picture).logits, STRIDE)
+        logits = upsample(self.segmentor(picture).logits, STRIDE // self.side)
         # the padding is cut from the ids, one number a pixel, not from K logits
-        ids = cut(logits.argmax(dim=1).to(torch.uint8 if logits.shape[1] <= 256 else torch.int32), picture)
+        ids = cut(
+            repeat(logits.argmax(dim=1).to(torch.uint8 if logits.shape[1] <= 256 else torch.int32), self.side), picture
+        )
         return (ids, cut(logits, picture)) if self.with_logits else ids
 
     def logits(self, image: Tensor) -> Tensor:
-        """uint8 RGB (B, H, W, 3) -> float32 logits (B, K, H, W)."""
-        return self.segmentor.logits(self.segmentor.normalise(image.permute(0, 3, 1, 2)))
+        """uint8 RGB (B, H, W, 3) -> float32 logits (B, K, H, W) that the class ids are the argmax of."""
+        picture = self.segmentor.normalise(image.permute(0, 3, 1, 2))
+        return cut(repeat(upsample(self.segmentor(picture).logits, STRIDE // self.side), self.side), picture)
+
+
+def repeat(maps: Tensor, side: int) -> Tensor:
+    """Make `side` x `side` pixels of each: (..., h, w) -> (..., side * h, side * w)."""
+    if side == 1:
+        return maps
+    *front, height, width = maps.shape
+    spread = maps[..., :, None, :, None].expand(*front, height, side, width, side)
+    return spread.reshape(*front, height * side, width * side)
 
 
 class TorchRuntime:

@@ -28,6 +28,9 @@ def export(
         Path, typer.Option("--out", "-o", metavar="FILE.onnx", help="The file to write.", show_default=False)
     ],
     logits: Annotated[bool, typer.Option("--logits/--no-logits", help="Add logits to its outputs.")] = False,
+    approximate: Annotated[
+        bool, typer.Option("--approximate", help="One decision for 2x2 pixels: faster with many classes.")
+    ] = False,
     int8: Annotated[
         bool, typer.Option("--int8", help="Make it 8-bit: a third of the size, faster.", rich_help_panel=INT8)
     ] = False,
@@ -70,7 +73,7 @@ def export(
         if calibrate is not None or int8_budget is not None or data is not None:
             fix = "add --int8"
             raise ConfigError("--calibrate, --int8-budget and --data go with --int8", where="export", fix=fix)
-        api.export(model=model, out=out, logits=logits)
+        api.export(model=model, out=out, logits=logits, approximate=approximate)
         size = out.stat().st_size
         if as_json:
             console.print_json({"model": str(out), "bytes": size})
@@ -85,6 +88,7 @@ def export(
         out,
         calibrate,
         logits=logits,
+        approximate=approximate,
         data=data,
         split=split,
         threads=threads,

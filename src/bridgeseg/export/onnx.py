@@ -38,25 +38,35 @@ class Exported:
     agreement: float
 
 
-def export(model: str | Path, out: str | Path, *, logits: bool = False) -> Exported:
+def export(model: str | Path, out: str | Path, *, logits: bool = False, approximate: bool = False) -> Exported:
     """Export a checkpoint or run folder.
 
     Args:
         model: a checkpoint folder, or a run folder (its best checkpoint is taken).
         out: the .onnx file to write; an older one is replaced only by a verified one.
         logits: also give the file the output `logits` (B, K, H, W), which sliding-window and multi-scale modes need.
+        approximate: decide once for every 2x2 pixels, which is faster where there are many classes; the file's
+            provenance says `approximate`.
 
     Raises:
+        ConfigError: both `logits` and `approximate`.
         ModelFileError: the checkpoint cannot be used, or the exported graph does not agree with PyTorch.
         InputError: the name does not end with .onnx, or the file cannot be written.
     """
     _check_name(Path(out))
     checkpoint = load_checkpoint(model)
-    return export_segmentor(checkpoint.segmentor, checkpoint.classes, checkpoint.provenance, out, logits=logits)
+    kinds = {"logits": logits, "approximate": approximate}
+    return export_segmentor(checkpoint.segmentor, checkpoint.classes, checkpoint.provenance, out, **kinds)
 
 
 def export_segmentor(
-    segmentor: Segmentor, classes: ClassSet, provenance: dict[str, Any], out: str | Path, *, logits: bool = False
+    segmentor: Segmentor,
+    classes: ClassSet,
+    provenance: dict[str, Any],
+    out: str | Path,
+    *,
+    logits: bool = False,
+    approximate: bool = False,
 ) -> Exported:
     """Export a network, which is folded on the way: no text encoder, no text projection.
 
@@ -64,14 +74,15 @@ def export_segmentor(
         segmentor: moved to the CPU, put into evaluation mode and folded, in place.
         classes: its classes.
         provenance: JSON-ready facts for the metadata.
-        out, logits: as in `export`, which also says what is raised.
+        out, logits, approximate: as in `export`, which also says what is raised.
     """
     out = Path(out)
     _check_name(out)
-    network = DeployNetwork(segmentor.cpu(), with_logits=logits)
+    network = DeployNetwork(segmentor.cpu(), with_logits=logits, approximate=approximate)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     graph = to_graph(network)
-    _describe(graph, classes, {**provenance, "parameters": parameters, "bridgeseg": __version__})
+    facts = {"parameters": parameters, "bridgeseg": __version__} | ({"approximate": True} if approximate else {})
+    _describe(graph, classes, {**provenance, **facts})
     temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp.onnx")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
