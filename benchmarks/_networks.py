@@ -20,7 +20,7 @@ from bridgeseg.models.backbone import Backbone
 from bridgeseg.models.registry import DECODERS, METHODS, ModelConfig, build
 
 TEXT_DIM = 512
-PEER = "LR-ASPP, mobilenet_v3_large (torchvision)"
+PEER = "LR-ASPP, mobilenet_v3_large"
 PEERS = "peers"
 BACKBONES = ("efficientnet_lite0", "mobilenetv4_conv_small")
 FEW = (("none", "light"), ("bridge", "light"), ("none", "fpn"))
@@ -65,7 +65,7 @@ def candidates(classes: list[int], everything: bool) -> Iterator[Candidate]:
     for index, count in enumerate(classes):
         yield Candidate(PEER, PEERS, count, partial(_torchvision, lraspp_mobilenet_v3_large, count))
         if everything or not index:
-            name = "DeepLabV3, mobilenet_v3_large (torchvision)"
+            name = "DeepLabV3, mobilenet_v3_large"
             yield Candidate(name, PEERS, count, partial(_torchvision, deeplabv3_mobilenet_v3_large, count))
         if everything and has_smp():
             for name, (architecture, encoder) in SMP_NETWORKS.items():
@@ -76,6 +76,9 @@ def candidates(classes: list[int], everything: bool) -> Iterator[Candidate]:
             for method, decoder in _pairs(backbone, everything, first=not index):
                 name = f"{backbone}, {method}, {decoder}"
                 yield Candidate(name, backbone, count, partial(own, method, backbone, decoder, count))
+    for count in classes[1:]:
+        name = f"{BACKBONES[0]}, bridge, approximate"
+        yield Candidate(name, BACKBONES[0], count, partial(own, "bridge", BACKBONES[0], "light", count, True))
 
 
 def has_smp() -> bool:
@@ -83,11 +86,12 @@ def has_smp() -> bool:
     return importlib.util.find_spec(SMP) is not None
 
 
-def own(method: str, backbone: str, decoder: str, classes: int) -> DeployNetwork:
+def own(method: str, backbone: str, decoder: str, classes: int, approximate: bool = False) -> DeployNetwork:
     """Build one of our networks, folded, with random class embeddings."""
     embeddings = nn.functional.normalize(torch.randn(classes, TEXT_DIM), dim=1)
     config = ModelConfig(method=method, backbone=backbone, decoder=decoder)
-    return DeployNetwork(settle(build(config, classes, None if method == "none" else embeddings)))
+    network = settle(build(config, classes, None if method == "none" else embeddings))
+    return DeployNetwork(network, approximate=approximate)
 
 
 def _pairs(backbone: str, everything: bool, first: bool) -> list[tuple[str, str]]:

@@ -72,7 +72,8 @@ def report(heat: list[Row], times: list[list[float]], sides: tuple[int, int]) ->
     result = []
     for row, own in zip(heat, times, strict=True):
         peer = seconds.get((PEER, row.classes), times[0])
-        fewer = seconds.get((row.name, first)) if row.classes not in (None, first) else None
+        exact = row.name.replace(", approximate", ", light")
+        fewer = seconds.get((exact, first)) if row.classes not in (None, first) else None
         half = alone.get(row.family) if not row.alone else None
         result.append(
             {
@@ -114,11 +115,11 @@ def table_row(row: dict[str, Any]) -> list[str]:
 def print_tables(rows: list[dict[str, Any]], classes: list[int], settings: str, machine: dict[str, Any]) -> None:
     """Print a table for each size; the machine comes after the last."""
     first = classes[0]
-    columns = ["network", "classes", "median ms", "ratio", "fastest ms", "ratio", f"to {first} cl."]
-    columns += ["after b.", "params M"]
+    columns = ["network", "classes", "ms", "ratio", "fastest", "ratio", f"to {first} cl.", "after b.", "M"]
     notes = [
-        "ratio: time over LR-ASPP's with as many classes, median over the rounds; then the same of the fastest rounds",
-        f"to {first} cl.: time over the same network's with {first} classes; after b.: share of it after the backbone",
+        "ms, ratio: median, and over LR-ASPP's with as many classes, median over rounds; then of the fastest rounds",
+        f"to {first} cl.: time over the same network's with {first} classes; after b.: share of it after the backbone; "
+        "M: million parameters",
     ]
     sizes = list(dict.fromkeys(tuple(row["size"]) for row in rows))
     for sides in sizes:
