@@ -194,7 +194,9 @@ class TestWrappers:
         out_file.write_bytes(b"12345")
         code, out, _ = run(capsys, "export", "--model", "run", "--out", out_file, "--logits", "--json")
         assert (code, json.loads(out)) == (0, {"model": str(out_file), "bytes": 5})
-        assert calls == [{"model": "run", "out": out_file, "logits": True}]
+        run(capsys, "export", "--model", "run", "--out", out_file, "--approximate", "--quiet")
+        asked = [{"logits": True, "approximate": False}, {"logits": False, "approximate": True}]
+        assert calls == [{"model": "run", "out": out_file, **kinds} for kinds in asked]
 
     def test_data_is_required(self, capsys: Any, calls: list[dict[str, Any]]) -> None:
         assert run(capsys, "evaluate")[0] == 2
