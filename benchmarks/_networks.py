@@ -25,6 +25,8 @@ PEERS = "peers"
 BACKBONES = ("efficientnet_lite0", "mobilenetv4_conv_small")
 FEW = (("none", "light"), ("bridge", "light"), ("none", "fpn"))
 """Method and decoder of our own networks that are always timed, the last on the first backbone only."""
+SAMENESS = 2.0
+"""How much of the coarsest level is the same everywhere, to what differs."""
 SMP = "segmentation_models_pytorch"
 SMP_NETWORKS = {
     "FPN, efficientnet_lite0 (smp)": ("FPN", "tu-efficientnet_lite0"),
@@ -45,6 +47,7 @@ class Candidate:
         classes: how many, None if it has no classes.
         build: gives the module, raw pixels -> ids.
         alone: it is a backbone alone.
+        dense: its file upsamples the logits of all pixels, as usual, and not only where classes meet.
     """
 
     name: str
@@ -52,6 +55,7 @@ class Candidate:
     classes: int | None
     build: Callable[[], nn.Module]
     alone: bool = False
+    dense: bool = False
 
 
 def candidates(classes: list[int], everything: bool) -> Iterator[Candidate]:
@@ -63,13 +67,15 @@ def candidates(classes: list[int], everything: bool) -> Iterator[Candidate]:
         everything: all methods, decoders and peers.
     """
     for index, count in enumerate(classes):
-        yield Candidate(PEER, PEERS, count, partial(_torchvision, lraspp_mobilenet_v3_large, count))
+        yield Candidate(PEER, PEERS, count, partial(_torchvision, lraspp_mobilenet_v3_large, count), dense=True)
+        name = "LR-ASPP with the end of our files"
+        yield Candidate(name, PEERS, count, partial(_torchvision, lraspp_mobilenet_v3_large, count))
         if everything or not index:
             name = "DeepLabV3, mobilenet_v3_large"
-            yield Candidate(name, PEERS, count, partial(_torchvision, deeplabv3_mobilenet_v3_large, count))
+            yield Candidate(name, PEERS, count, partial(_torchvision, deeplabv3_mobilenet_v3_large, count), dense=True)
         if everything and has_smp():
             for name, (architecture, encoder) in SMP_NETWORKS.items():
-                yield Candidate(name, PEERS, count, partial(_smp, architecture, encoder, count))
+                yield Candidate(name, PEERS, count, partial(_smp, architecture, encoder, count), dense=True)
     for backbone in BACKBONES:
         yield Candidate(f"{backbone}, backbone alone", backbone, None, partial(_alone, backbone), alone=True)
         for index, count in enumerate(classes):
@@ -87,10 +93,21 @@ def has_smp() -> bool:
 
 
 def own(method: str, backbone: str, decoder: str, classes: int, approximate: bool = False) -> DeployNetwork:
-    """Build one of our networks, folded, with random class embeddings."""
+    """Build one of our networks, folded, with random class embeddings.
+
+    Weights are random, but only the coarsest level reaches the head, most of it the same everywhere, and the decoder's
+    3x3 convolutions blur: classes meet about as often as with trained weights. With wholly random ones they would do so
+    almost everywhere.
+    """
     embeddings = nn.functional.normalize(torch.randn(classes, TEXT_DIM), dim=1)
     config = ModelConfig(method=method, backbone=backbone, decoder=decoder)
     network = settle(build(config, classes, None if method == "none" else embeddings))
+    for lateral in network.decoder.lateral[:-1]:
+        nn.init.zeros_(lateral[1].weight)
+    nn.init.normal_(network.decoder.lateral[-1][1].bias, std=SAMENESS)
+    for module in network.decoder.modules():
+        if isinstance(module, nn.Conv2d) and module.kernel_size == (3, 3):
+            module.weight.data = module.weight.data.mean(dim=(2, 3), keepdim=True).expand_as(module.weight).clone()
     return DeployNetwork(network, approximate=approximate)
 
 

@@ -13,6 +13,12 @@ from PIL import Image
 PHOTOS = sorted((Path(__file__).parents[1] / "examples").glob("*.jpg"))
 
 
+def photo(sides: tuple[int, int]) -> np.ndarray:
+    """Return the first photo, a street, as uint8 (height, width, 3) of this (height, width)."""
+    with Image.open(PHOTOS[0]) as image:
+        return np.asarray(image.convert("RGB").resize(sides[::-1], Image.Resampling.BICUBIC))
+
+
 def views(height: int, width: int, start: int = 0, each: int = 240) -> Iterator[np.ndarray]:
     """Yield uint8 RGB (height, width, 3) without end: parts of enlarged photos, as a camera sees that turns slowly.
 

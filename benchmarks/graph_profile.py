@@ -16,10 +16,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from _graph import Profile, profile
 from _machine import describe, run, show, write_json
+from _video import photo
 from bridgeseg.arguments import size
 from bridgeseg.inference.model import BUNDLED
 
@@ -105,7 +104,7 @@ def main() -> None:
     options = parser.parse_args()
     sides = size(options.size, "--size")
     machine = describe("onnxruntime", "onnx", "torch", "timm")
-    image = np.random.default_rng(0).integers(0, 256, (1, *sides, 3), dtype=np.uint8)
+    image = photo(sides)[None]
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

@@ -4,7 +4,10 @@
     python benchmarks/latency.py --all --sizes 512x512,1024x512 --classes 11,150 --json latency.json
     python benchmarks/latency.py --file int8=street-int8.onnx --file yolo26n-sem=yolo26n-sem-11.onnx
 
-Needs the train extra: pip install '.[train]'. Weights are random (time does not depend on them) and nothing is fetched.
+Needs the train extra: pip install '.[train]'. Nothing is fetched: the picture is examples/street.jpg, the weights are
+random but for the bundled models and `--file`. Time depends on weights at one place: our own files decide pixel by
+pixel only where classes meet (`borders`). Peers upsample all logits, as their users' files do; how fast LR-ASPP would
+be with the end of our files is a row of its own.
 """
 
 from __future__ import annotations
@@ -20,11 +23,14 @@ import onnx
 import torch
 from rich.progress import Progress, track
 
+from _dense import channels_last
 from _files import Row, bundled, given
 from _machine import describe, run, show, spread, take_turns, write_json
 from _networks import PEER, candidates, has_smp
+from _video import photo
 from bridgeseg.arguments import numbers, size
 from bridgeseg.export.onnx import to_graph
+from bridgeseg.export.tail import borders_only
 from bridgeseg.inference.runtimes import OnnxRuntime
 from bridgeseg.models.backbone import STRIDES
 
@@ -36,7 +42,7 @@ def export(folder: Path, classes: list[int], everything: bool, only: str) -> lis
     for candidate in track(wanted, "exporting", transient=True):
         network = candidate.build()
         path = folder / f"{len(rows)}.onnx"
-        onnx.save(to_graph(network), path)
+        onnx.save(to_graph(network, tail=channels_last if candidate.dense else borders_only), path)
         parameters = sum(parameter.numel() for parameter in network.parameters())
         rows.append(Row(candidate.name, candidate.family, candidate.classes, path, parameters, candidate.alone))
     return rows
@@ -54,23 +60,35 @@ def heats(rows: list[Row], everything: bool) -> list[list[Row]]:
     return [[*peer, *(row for row in rows if row.family == family and row not in peer)] for family in families]
 
 
-def measure(heat: list[Row], image: np.ndarray, options: argparse.Namespace) -> list[list[float]]:
-    """Time the files of a heat round by round, as `take_turns` does; return the seconds of each."""
+def measure(heat: list[Row], image: np.ndarray, options: argparse.Namespace) -> tuple[list[list[float]], list[float]]:
+    """Time the files of a heat round by round, as `take_turns` does; return the seconds, and the borders of each."""
     opened = [OnnxRuntime(row.path, options.threads) for row in heat]
+    borders = [meetings(runtime.classes(image)[0]) for runtime in opened]
     calls = {str(index): partial(runtime.classes, image) for index, runtime in enumerate(opened)}
     with Progress(transient=True) as progress:
         task = progress.add_task("timing", total=options.warmup + options.rounds)
         times = take_turns(calls, options.rounds, options.warmup, on_round=lambda: progress.advance(task))
-    return [times[name] for name in calls]
+    return [times[name] for name in calls], borders
 
 
-def report(heat: list[Row], times: list[list[float]], sides: tuple[int, int]) -> list[dict[str, Any]]:
+def meetings(ids: np.ndarray) -> float:
+    """Return the share of the squares between four logits in which classes meet: ids (H, W) -> 0..1."""
+    inner = ids[2:-2, 2:-2]
+    if inner.shape[0] % 4 or inner.shape[1] % 4:  # a backbone alone, whose output is no picture
+        return 0.0
+    squares = inner.reshape(inner.shape[0] // 4, 4, inner.shape[1] // 4, 4)
+    return float((squares != squares[:, :1, :, :1]).any(axis=(1, 3)).mean())
+
+
+def report(
+    heat: list[Row], times: list[list[float]], borders: list[float], sides: tuple[int, int]
+) -> list[dict[str, Any]]:
     """Summarise the times; ratios are medians over the rounds, so that what slows a whole round cancels."""
     seconds = {(row.name, row.classes): own for row, own in zip(heat, times, strict=True)}
     alone = {row.family: own for row, own in zip(heat, times, strict=True) if row.alone}
     first = heat[0].classes  # the first row is the peer, with the first number of classes
     result = []
-    for row, own in zip(heat, times, strict=True):
+    for row, own, meeting in zip(heat, times, borders, strict=True):
         peer = seconds.get((PEER, row.classes), times[0])
         exact = row.name.replace(", approximate", ", light")
         fewer = seconds.get((exact, first)) if row.classes not in (None, first) else None
@@ -86,6 +104,7 @@ def report(heat: list[Row], times: list[list[float]], sides: tuple[int, int]) ->
                 "fastest_ratio": min(own) / min(peer),
                 "over_first_classes": None if fewer is None else _ratio(own, fewer),
                 "after_backbone": None if half is None else 1 - _ratio(half, own),
+                "borders": None if row.alone else meeting,
                 "parameters": row.parameters,
                 "megabytes": row.path.stat().st_size / 1e6,
             }
@@ -99,6 +118,7 @@ def _ratio(times: list[float], others: list[float]) -> float:
 
 def table_row(row: dict[str, Any]) -> list[str]:
     more, share, count = row["over_first_classes"], row["after_backbone"], row["parameters"]
+    borders = row["borders"]
     return [
         row["name"],
         "" if row["classes"] is None else str(row["classes"]),
@@ -108,6 +128,7 @@ def table_row(row: dict[str, Any]) -> list[str]:
         f"{row['fastest_ratio']:.2f}",
         "" if more is None else f"{more:.2f}",
         "" if share is None else f"{share:.0%}",
+        "" if borders is None else f"{borders:.0%}",
         "" if count is None else f"{count / 1e6:.2f}",
     ]
 
@@ -115,11 +136,11 @@ def table_row(row: dict[str, Any]) -> list[str]:
 def print_tables(rows: list[dict[str, Any]], classes: list[int], settings: str, machine: dict[str, Any]) -> None:
     """Print a table for each size; the machine comes after the last."""
     first = classes[0]
-    columns = ["network", "classes", "ms", "ratio", "fastest", "ratio", f"to {first} cl.", "after b.", "M"]
+    columns = ["network", "classes", "ms", "ratio", "fastest", "ratio", f"to {first} cl.", "after b.", "borders", "M"]
     notes = [
         "ms, ratio: median, and over LR-ASPP's with as many classes, median over rounds; then of the fastest rounds",
         f"to {first} cl.: time over the same network's with {first} classes; after b.: share of it after the backbone; "
-        "M: million parameters",
+        "borders: share of 4x4 squares with several classes; M: million parameters",
     ]
     sizes = list(dict.fromkeys(tuple(row["size"]) for row in rows))
     for sides in sizes:
@@ -159,9 +180,9 @@ def main() -> None:
         files = [*bundled(), *given(options.file, folder)]
         rows = [*export(folder, classes, options.all, options.only), *files]
         for sides in sizes:
-            image = np.random.default_rng(0).integers(0, 256, (1, *sides, 3), dtype=np.uint8)
+            image = photo(sides)[None]
             for number, heat in enumerate(heats(rows, options.all)):
-                part = report(heat, measure(heat, image, options), sides)
+                part = report(heat, *measure(heat, image, options), sides)
                 result += [row for row in part if row["name"] != PEER or not number]
     print_tables(result, classes, f"{options.threads} threads, {options.rounds} rounds", machine)
     settings = {"sizes": [list(sides) for sides in sizes], "classes": classes, "threads": options.threads}

@@ -22,12 +22,13 @@ def main(words: list[str]) -> None:
     """Load a file, run it, answer until standard input ends."""
     import numpy as np
 
+    from bridgeseg.benchmark.picture import picture
     from bridgeseg.errors import BridgeSegError
     from bridgeseg.inference.model import Model
 
     path, runtime, *numbers = words
     threads, height, width, batch = map(int, numbers)
-    pictures = np.random.default_rng(0).integers(0, 256, (batch, height, width, 3), dtype=np.uint8)
+    pictures = np.repeat(picture(height, width)[None], batch, axis=0)
     try:
         network = Model.load(path, threads=threads or None, runtime=runtime).runtime
         network.classes(pictures[:1])

@@ -6,11 +6,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from bridgeseg.benchmark.machine import describe, spread, take_turns
+from bridgeseg.benchmark.picture import picture
 from bridgeseg.errors import ConfigError
 from bridgeseg.evaluation.evaluate import evaluate
 from bridgeseg.inference.runtimes import RUNTIMES, open_runtime
@@ -57,7 +57,7 @@ def compare(
     machine = describe("onnxruntime", "openvino")
     names = [name for name in RUNTIMES if find_spec(name) is not None]
     opened = {(name, side): open_runtime(path, threads, name) for name in names for side, path in files.items()}
-    image = np.random.default_rng(0).integers(0, 256, (1, *size, 3), dtype=np.uint8)
+    image = picture(*size)[None]
     calls = {" ".join(key): (lambda runtime=runtime: runtime.classes(image)) for key, runtime in opened.items()}
     times = take_turns(calls, rounds)
     latency = []

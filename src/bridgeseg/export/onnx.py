@@ -8,7 +8,7 @@ import json
 import logging
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,8 @@ from bridgeseg.checkpoint import load_checkpoint
 from bridgeseg.classes import ClassSet
 from bridgeseg.deploy import DeployNetwork
 from bridgeseg.errors import InputError, ModelFileError
-from bridgeseg.export.layout import channels_last_tail
+from bridgeseg.export.pixels import fold_scale
+from bridgeseg.export.tail import borders_only
 from bridgeseg.export.verify import verify
 from bridgeseg.models.segmentor import Segmentor
 
@@ -105,8 +106,14 @@ def _check_name(out: Path) -> None:
         raise InputError("is a folder", where=out, fix="choose another --out")
 
 
-def to_graph(network: DeployNetwork) -> onnx.ModelProto:
+def to_graph(
+    network: DeployNetwork, tail: Callable[[onnx.ModelProto], onnx.ModelProto] = borders_only
+) -> onnx.ModelProto:
     """Trace a network into an ONNX graph with free batch, height and width.
+
+    Args:
+        network: takes and gives what `DeployNetwork` does.
+        tail: rewrites upsampling and argmax at the end of the graph.
 
     Raises:
         ModelFileError: PyTorch's exporter cannot translate the backbone.
@@ -136,7 +143,7 @@ def to_graph(network: DeployNetwork) -> onnx.ModelProto:
             fix="train with another backbone: not every timm model can be traced with free height and width",
         ) from error
     graph: onnx.ModelProto = program.model_proto  # type: ignore[union-attr]
-    return _tidy(graph)
+    return tail(_tidy(graph))
 
 
 def _tidy(graph: onnx.ModelProto) -> onnx.ModelProto:
@@ -155,7 +162,7 @@ def _tidy(graph: onnx.ModelProto) -> onnx.ModelProto:
             dims[place].dim_param = name
     if graph.graph.output[0].type.tensor_type.elem_type == onnx.TensorProto.INT32:
         _cast_output(graph)
-    channels_last_tail(graph)
+    fold_scale(graph)
     return graph
 
 

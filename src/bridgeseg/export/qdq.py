@@ -26,7 +26,9 @@ OP_TYPES = ("Conv", "MatMul", "Add", "Clip", "Relu", "Concat", "Resize", "MaxPoo
 PRODUCTS = ("Conv", "MatMul")
 TAKERS = frozenset({"Conv", "MatMul", "Add", "Concat"})
 """What makes its inputs 8-bit by itself; the other types follow what they are given."""
-AFTER_LOGITS = frozenset({"ArgMax", "Cast", "Slice", "Resize", "Transpose", "Reshape", "Identity"})
+AFTER_LOGITS = frozenset({"ArgMax", "Cast", "Slice", "Resize", "Transpose", "Reshape", "Identity"}) | frozenset(
+    {"ScatterND", "Concat", "Pad"}
+)
 """What may lie between the layer that makes the logits and the outputs."""
 
 

@@ -1,0 +1,88 @@
+"""Class ids worked out only where classes meet are those of all upsampled logits."""
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from onnx import parser
+
+from bridgeseg.export.tail import borders_only
+
+UINT8, INT32 = onnx.TensorProto.UINT8, onnx.TensorProto.INT32
+
+
+def dense(side: int, classes: int, kind: int = UINT8, axis: int = 1, mode: str = "linear") -> onnx.ModelProto:
+    name = {UINT8: "uint8", INT32: "int32"}[kind]
+    return parser.parse_model(f"""
+        <ir_version: 9, opset_import: ["" : 18]>
+        end (float[B, {classes}, h, w] logits) => ({name}[B, H, W] ids) {{
+            scales = Constant <value = float[4] {{1.0, 1.0, {side}.0, {side}.0}}> ()
+            large = Resize <mode = "{mode}"> (logits, , scales)
+            largest = ArgMax <axis = {axis}, keepdims = 0> (large)
+            ids = Cast <to = {kind}> (largest)
+        }}""")
+
+
+def run(model: onnx.ModelProto, logits: np.ndarray) -> np.ndarray:
+    onnx.checker.check_model(model)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return session.run(None, {"logits": logits})[0]
+
+
+def operators(model: onnx.ModelProto) -> set[str]:
+    return {node.op_type for node in model.graph.node}
+
+
+@pytest.mark.parametrize("side", [2, 4, 8])
+@given(
+    size=st.tuples(st.integers(1, 3), st.integers(1, 9), st.integers(1, 9)),
+    classes=st.integers(1, 20),
+    smoothness=st.sampled_from([1, 3, 9]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_same_ids(side, size, classes, smoothness, seed):
+    batch, height, width = size
+    draw = np.random.default_rng(seed)
+    logits = draw.normal(size=(batch, classes, height, width)).astype(np.float32)
+    logits = logits[:, :, np.arange(height) // smoothness][..., np.arange(width) // smoothness]
+    before, after = dense(side, classes), borders_only(dense(side, classes))
+    assert "Resize" not in operators(after)
+    expected, found = run(before, logits), run(after, logits)
+    assert found.dtype == expected.dtype
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_ties_go_to_the_first_class():
+    logits = np.zeros((2, 5, 4, 6), np.float32)
+    assert not run(borders_only(dense(4, 5)), logits).any()
+
+
+def test_many_classes_need_more_than_a_byte():
+    logits = np.random.default_rng(0).normal(size=(1, 300, 3, 4)).astype(np.float32)
+    model = borders_only(dense(4, 300, INT32))
+    found = run(model, logits)
+    assert found.dtype == np.int32
+    np.testing.assert_array_equal(found, run(dense(4, 300, INT32), logits))
+
+
+def test_only_operators_of_onnx_remain():
+    model = borders_only(dense(4, 3))
+    assert {entry.domain for entry in model.opset_import} == {""}
+    assert not model.functions
+
+
+@pytest.mark.parametrize("change", [{"side": 3}, {"axis": 3}, {"mode": "nearest"}])
+def test_other_ends_stay(change):
+    model = dense(**{"side": 4, "classes": 3, **change})
+    assert borders_only(model) is model
+    assert "Resize" in operators(model)
+
+
+def test_logits_that_are_read_stay():
+    model = dense(4, 3)
+    model.graph.output.append(onnx.helper.make_tensor_value_info("large", onnx.TensorProto.FLOAT, ("B", 3, "H", "W")))
+    assert "Resize" in operators(borders_only(model))
