@@ -1,4 +1,4 @@
-"""Make the bundled model from its run: export, score on the test split, write the file and its card.
+"""Make the bundled models from their run: export, quantise, score on the test split, write files and card.
 
 bridgeseg train --config benchmarks/street.yaml --out runs/street
 python benchmarks/bundle_street.py --run runs/street --data ../shared/data/camvid/data.yaml
@@ -7,9 +7,11 @@ python benchmarks/bundle_street.py --run runs/street --data ../shared/data/camvi
 from __future__ import annotations
 
 import argparse
-import tempfile
+import json
 from pathlib import Path
 from typing import Any
+
+import onnx
 
 import bridgeseg
 from bridgeseg.checkpoint import load_checkpoint
@@ -17,7 +19,8 @@ from bridgeseg.classes import ClassSet
 from bridgeseg.export.onnx import export_segmentor
 
 HOME = Path(__file__).parents[1]
-WEIGHTS = HOME / "src" / "bridgeseg" / "weights" / "street.onnx"
+FLOAT = HOME / "src" / "bridgeseg" / "weights" / "street.onnx"
+INT8 = FLOAT.with_name("street-int8.onnx")
 CARD = HOME / "docs" / "street-model.md"
 PICTURE = HOME / "docs" / "street.jpg"
 COLOURS = {  # Cityscapes', for the eyes that are used to them
@@ -28,10 +31,7 @@ COLOURS = {  # Cityscapes', for the eyes that are used to them
 LICENCE = (
     "Apache-2.0 for the file; trained on CamVid, which is offered for research: check its terms before commercial use"
 )
-RECIPE = (
-    "bridgeseg train --config benchmarks/street.yaml --out runs/street; for this file: stopped after 16 epochs of a "
-    "schedule of 80 and continued on one of 62"
-)
+RECIPE = "bridgeseg train --config benchmarks/street.yaml --out runs/street"
 LIMITS = (
     "Made for pictures from a car in daylight, 480x360, as in CamVid (Cambridge, four drives). It knows 11 classes and "
     "gives every pixel one of them, whatever is there. Night, rain, other countries and points of view are untested. "
@@ -45,55 +45,67 @@ def main() -> None:
     parser.add_argument("--data", default="../shared/data/camvid/data.yaml")
     options = parser.parse_args()
     checkpoint = load_checkpoint(options.run)
-    with tempfile.TemporaryDirectory() as folder:
-        plain = Path(folder) / "street.onnx"
-        export_segmentor(checkpoint.segmentor, checkpoint.classes, checkpoint.provenance, plain)
-        scores = bridgeseg.evaluate(model=plain, data=options.data, split="test")
-    facts = {
-        **checkpoint.provenance,
-        "scores": {"split": "test", **scores.to_dict()},
-        "recipe": RECIPE,
-        "licence": LICENCE,
-        "limits": LIMITS,
-    }
     palette = {name: COLOURS[name] for name in checkpoint.classes.names}
     classes = ClassSet.build(checkpoint.classes.names, None, palette)
-    written = export_segmentor(load_checkpoint(options.run).segmentor, classes, facts, WEIGHTS)
+    facts = {**checkpoint.provenance, "recipe": RECIPE, "licence": LICENCE, "limits": LIMITS}
+    export_segmentor(checkpoint.segmentor, classes, facts, FLOAT)
+    bridgeseg.quantize(FLOAT, INT8, f"{options.data}:train")
+    for path in (FLOAT, INT8):
+        scores = bridgeseg.evaluate(model=path, data=options.data, split="test")
+        note(path, {"split": "test", **scores.to_dict()})
+        print(f"{path.name}: {path.stat().st_size / 1e6:.1f} MB, test mIoU {scores.miou:.4f}")
     model = bridgeseg.load()
-    CARD.write_text(card(model.provenance, written.bytes), encoding="utf-8")
+    CARD.write_text(card(bridgeseg.load(FLOAT).provenance, model.provenance), encoding="utf-8")
     model.predict(HOME / "examples" / "street.jpg").overlay().convert("RGB").save(PICTURE, quality=88)
-    print(f"{WEIGHTS.name}: {written.bytes / 1e6:.1f} MB, test mIoU {scores.miou:.4f}")
 
 
-def card(facts: dict[str, Any], size: int) -> str:
-    """Return the model card, in Markdown."""
-    scores, config = facts["scores"], facts["config"]
-    rows = [f"| {name} | {value:.3f} |" for name, value in scores["iou"].items()]
+def note(path: Path, scores: dict[str, Any]) -> None:
+    """Write scores into a file's provenance."""
+    model = onnx.load(path)
+    for entry in model.metadata_props:
+        if entry.key == "bridgeseg.provenance":
+            entry.value = json.dumps({**json.loads(entry.value), "scores": scores})
+    onnx.save(model, path)
+
+
+def card(facts: dict[str, Any], small: dict[str, Any]) -> str:
+    """Return the model card, in Markdown; facts of the float file, then of the 8-bit one."""
+    scores, fewer, config, quantised = facts["scores"], small["scores"], facts["config"], small["quantisation"]
+    rows = [f"| {name} | {value:.3f} | {fewer['iou'][name]:.3f} |" for name, value in scores["iou"].items()]
     return "\n".join(
         [
             "# The bundled street-scene model",
             "",
-            "`src/bridgeseg/weights/street.onnx`: what `bridgeseg predict` uses when no `--model` is given. "
-            "Made by `benchmarks/bundle_street.py`; `bridgeseg info` prints the same facts from the file.",
+            "`src/bridgeseg/weights/street-int8.onnx`, what `bridgeseg predict` uses when no `--model` is given, and "
+            "`street.onnx`, the same in float (`--model street`). Made by `benchmarks/bundle_street.py`; `bridgeseg "
+            "info` prints the same facts from the files.",
             "",
             f"- network: method `{facts['method']}`, backbone `{facts['backbone']}` (ImageNet weights), decoder "
             f"`{facts['decoder']}`, class embeddings `{facts['text_encoder']}`",
-            f"- size: {facts['parameters'] / 1e6:.2f} M parameters, {size / 1e6:.1f} MB",
+            f"- size: {facts['parameters'] / 1e6:.2f} M parameters; {INT8.stat().st_size / 1e6:.1f} MB in 8 bits, "
+            f"{FLOAT.stat().st_size / 1e6:.1f} MB in float",
             f"- data: CamVid, splits {' + '.join(config['train_splits'])} (468 pictures of 480x360), 11 classes",
-            f"- recipe: {facts['recipe']} "
-            f"(batch {config['batch_size']}, crop {'x'.join(str(side) for side in config['augment']['crop_size'])})",
+            f"- recipe: {facts['recipe']} (batch {config['batch_size']}, crop "
+            f"{'x'.join(str(side) for side in config['augment']['crop_size'])}, {config['epochs']} epochs)",
+            f"- 8 bits: {quantised['calibration']['pictures']} training pictures for the ranges; [int8.md](int8.md)",
             f"- seed {facts['seed']}, commit `{facts['commit']}`, bridgeseg {facts['bridgeseg']}",
             f"- licence: {facts['licence']}",
             f"- limits: {facts['limits']}",
             "",
-            f"Scores on the test split ({scores['images']} pictures, native size, single scale): "
-            f"**mIoU {scores['miou']:.4f}**, mean accuracy {scores['macc']:.4f}, "
-            f"overall accuracy {scores['aacc']:.4f}. Printed by",
+            f"Scores on the test split ({scores['images']} pictures, native size, single scale), printed by",
             "",
             "    bridgeseg evaluate --data ../shared/data/camvid/data.yaml --split test --json",
+            "    bridgeseg evaluate --model street --data ../shared/data/camvid/data.yaml --split test --json",
             "",
-            "| class | IoU |",
-            "|---|---|",
+            "| | float | 8 bits |",
+            "|---|---|---|",
+            *(
+                f"| **{title}** | **{scores[key]:.4f}** | **{fewer[key]:.4f}** |"
+                for title, key in (("mIoU", "miou"), ("mean accuracy", "macc"), ("overall accuracy", "aacc"))
+            ),
+            "",
+            "| class, IoU | float | 8 bits |",
+            "|---|---|---|",
             *rows,
             "",
         ]

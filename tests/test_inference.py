@@ -153,10 +153,20 @@ class TestLoad:
         assert "its own weights" in str(caught.value.fix)
 
     def test_bundled_model_missing(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        assert BUNDLED.parts[-3:] == ("bridgeseg", "weights", "street.onnx")
+        assert BUNDLED.parts[-3:] == ("bridgeseg", "weights", "street-int8.onnx")
         monkeypatch.setattr("bridgeseg.inference.model.BUNDLED", tmp_path / "street.onnx")
         with pytest.raises(ModelFileError, match="bundled model is missing"):
             bridgeseg.load()
+
+    def test_bundled_models_by_name(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, make_onnx: MakeOnnx) -> None:
+        monkeypatch.chdir(tmp_path)
+        assert Model.load("street").path == BUNDLED.with_name("street.onnx")
+        assert Model.load("street-int8").path == Model.load().path == BUNDLED
+        for unknown in ("strasse", "./street", "../street"):
+            with pytest.raises(ModelFileError, match="no such model file"):
+                Model.load(unknown)
+        make_onnx().rename(tmp_path / "street")
+        assert Model.load("street").path == Path("street")
 
     def test_ids_that_are_no_class(self, make_onnx: MakeOnnx) -> None:
         model = Model.load(make_onnx(classes=ClassSet.build(["red", "green"])))

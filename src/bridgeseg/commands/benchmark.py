@@ -12,7 +12,8 @@ from bridgeseg.commands.options import Debug, Json, Quiet
 
 def benchmark(
     model: Annotated[
-        str | None, typer.Option("--model", "-m", metavar="FILE", help="An .onnx file; the bundled model by default.")
+        str | None,
+        typer.Option("--model", "-m", metavar="FILE", help="An .onnx file, street-int8 (the default) or street."),
     ] = None,
     sizes: Annotated[
         str, typer.Option("--sizes", "--size", metavar="HxW,...", help="Sizes of the picture, height first.")

@@ -28,7 +28,7 @@ Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; one per c
 ModelOption = Annotated[
     str | None,
     typer.Option(
-        "--model", "-m", metavar="FILE|FOLDER", help="An .onnx file or a run folder; the bundled model by default."
+        "--model", "-m", metavar="FILE|FOLDER", help="An .onnx file, a run folder, street-int8 (the default) or street."
     ),
 ]
 RuntimeOption = Annotated[

@@ -22,8 +22,15 @@ from bridgeseg.inference.sources import Failure, Source
 from bridgeseg.inference.streaming import Options, Picture, check_size, expand, results
 from bridgeseg.inference.tiling import DEFAULT_MEMORY, plan, segment
 
-BUNDLED = Path(__file__).parents[1] / "weights" / "street.onnx"
+WEIGHTS = Path(__file__).parents[1] / "weights"
+BUNDLED = WEIGHTS / "street-int8.onnx"
 """The street-scene model that comes with the package."""
+
+
+def named(path: str | Path) -> Path:
+    """Return the bundled file of this name, if there is one and no file or folder is called so; else the path."""
+    bundled = WEIGHTS / f"{path}.onnx"
+    return bundled if Path(path).name == str(path) and not Path(path).exists() and bundled.is_file() else Path(path)
 
 
 class Model:
@@ -51,7 +58,7 @@ class Model:
         """Load an .onnx file written by `bridgeseg export`; None loads the bundled street-scene model.
 
         Args:
-            path: the file.
+            path: the file, or the name of a bundled one: `street-int8` (what None is) or `street`, the same in float.
             threads: number of CPU threads; None for one per core.
             runtime: what runs it, one of `runtimes.RUNTIMES`; None for the first.
 
@@ -62,7 +69,7 @@ class Model:
         if path is None and not BUNDLED.is_file():
             fix = "reinstall bridgeseg, or name a model file: --model FILE.onnx"
             raise ModelFileError("the bundled model is missing from this installation", where=BUNDLED, fix=fix)
-        opened = open_runtime(BUNDLED if path is None else path, threads, runtime or RUNTIMES[0])
+        opened = open_runtime(BUNDLED if path is None else named(path), threads, runtime or RUNTIMES[0])
         classes, provenance = read_metadata(opened)
         return cls(opened, classes, provenance, opened.path)
 

@@ -178,6 +178,8 @@ def _open_session(path: Path, threads: int | None) -> Any:
     options.intra_op_num_threads = threads or usable_cores()
     # A pattern saves no time, helps only pictures of the size seen first, and holds half as much memory again for them.
     options.enable_mem_pattern = False
+    # Processors without dot products of bytes add up pairs of uint8 x int8 in 16 bits, which overflow; this avoids it.
+    options.add_session_config_entry("session.x64quantprecision", "1")
     if threads is not None and threads > (usable_cores() or os.cpu_count() or threads):
         # Threads that wait for work by spinning take the cores from those that have some: 1.6 times the time.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
