@@ -66,7 +66,7 @@ class Count:
 class Job:
     """Inputs of a target, from `position` to before `last`, that one process after the other tries until all are done.
 
-    `shared` holds the next number, ok, refused, when the present one began, and the seconds of all so far.
+    `shared` holds the next number (-1 before the first), ok, refused, when this one began, and the seconds of all.
     """
 
     name: str
@@ -81,7 +81,7 @@ class Job:
 
     def start(self) -> None:
         """Begin, or go on behind the input that ended the process before."""
-        self.shared = multiprocessing.Array(ctypes.c_double, [self.position, 0, 0, time.monotonic(), 0])
+        self.shared = multiprocessing.Array(ctypes.c_double, [-1, 0, 0, time.monotonic(), 0])
         arguments = (self.name, str(self.folder), self.seed, self.position, self.last, self.limit, self.shared)
         self.process = multiprocessing.get_context("fork").Process(target=work, args=arguments)
         self.process.start()
@@ -96,6 +96,8 @@ class Job:
         elif self.process.exitcode is None:
             return False
         reached = int(self.shared[0])
+        if reached < 0:
+            sys.exit(f"error: {self.name}: the process ended with {self.process.exitcode} before its first input")
         self.count.ok, self.count.refused = (
             self.count.ok + int(self.shared[1]),
             self.count.refused + int(self.shared[2]),
