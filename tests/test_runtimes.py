@@ -192,3 +192,36 @@ def test_threads_without_a_core_do_not_spin(
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     assert open_runtime(network, threads).classes(pictures(1, 4, 4)).shape == (1, 4, 4)
     assert entries == expected
+
+
+@pytest.mark.parametrize(
+    ("machine", "info", "expected"),
+    [
+        ("x86_64", "flags : avx2 avx512_vnni", []),
+        ("AMD64", "flags : avx2 avx_vnni", []),
+        ("x86_64", "flags : avx2", ["1"]),
+        ("x86_64", None, ["1"]),
+        ("aarch64", None, []),
+    ],
+)
+def test_bytes_are_added_up_in_enough_bits(
+    machine: str, info: str | None, expected: list[str], network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """ONNX Runtime's products of 8-bit numbers overflow on x86 processors without dot products of bytes."""
+    import onnxruntime
+
+    entries: list[str] = []
+
+    class Options(onnxruntime.SessionOptions):  # type: ignore[misc]
+        def add_session_config_entry(self, key: str, value: str) -> None:
+            if key == "session.x64quantprecision":
+                entries.append(value)
+            super().add_session_config_entry(key, value)
+
+    if info is not None:
+        (tmp_path / "cpuinfo").write_text(info)
+    monkeypatch.setattr(onnxruntime, "SessionOptions", Options)
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    monkeypatch.setattr("bridgeseg.inference.runtimes.CPU_INFO", tmp_path / "cpuinfo")
+    assert open_runtime(network).classes(pictures(1, 4, 4)).shape == (1, 4, 4)
+    assert entries == expected

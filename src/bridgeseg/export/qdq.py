@@ -20,6 +20,7 @@ from onnxruntime.quantization import QuantType, quant_pre_process
 from onnxruntime.quantization.calibrate import TensorsData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
+from bridgeseg.export.int8_graph import quicken
 from bridgeseg.export.pixels import FLOATS, fold_normalisation, start_from_pixels
 
 OP_TYPES = ("Conv", "MatMul", "Add", "Clip", "Relu", "Concat", "Resize", "MaxPool", "AveragePool", "GlobalAveragePool")
@@ -96,9 +97,10 @@ def quantise(prepared: Path, out: Path, ranges: TensorsData, excluded: Collectio
             model, True, False, QuantType.QInt8, QuantType.QUInt8, ranges, [], sorted(kept), list(OP_TYPES), settings
         )
         quantiser.quantize_model()
+        start_from_pixels(quantiser.model.model)
+        quicken(quantiser.model.model)
         quantiser.model.topological_sort()
     result = quantiser.model.model
-    start_from_pixels(result)
     _drop_unused(result)
     onnx.save(result, out)
 
