@@ -50,13 +50,17 @@ def spread(values: Sequence[float]) -> dict[str, float]:
     return {"median": median(values), "q1": q1, "q3": q3}
 
 
+PAUSE_S = 0.05
+"""How long the threads of a runtime spin at most, in wait for more work, and keep a core from the next one's."""
+
+
 def take_turns(
     calls: Mapping[str, Callable[[], object]], rounds: int, warmup: int = 2, on_round: Callable[[], None] = lambda: None
 ) -> dict[str, list[float]]:
     """Time several calls round by round, in another order each round, so that a slow moment slows them all.
 
-    Before every timed call the same one runs once untimed: its weights are then in the caches again, and the threads of
-    the one before have stopped waiting for work.
+    Before every timed call comes a pause of `PAUSE_S`, and the same call once untimed, so that its weights are in the
+    caches again.
 
     Args:
         calls: name -> what to time.
@@ -72,6 +76,7 @@ def take_turns(
     for number in range(warmup + rounds):
         for index in order.permutation(len(names)):
             call = calls[names[index]]
+            time.sleep(PAUSE_S)
             call()
             start = time.perf_counter()
             call()

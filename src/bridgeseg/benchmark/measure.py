@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bridgeseg.benchmark.machine import describe
+from bridgeseg.benchmark.machine import PAUSE_S, describe
 from bridgeseg.benchmark.process import Child, Setting
 from bridgeseg.errors import ConfigError, nearest
 from bridgeseg.inference.model import Model
@@ -94,6 +95,7 @@ def _measure(
         for number in range(rounds):
             on_step("latency")
             for index in order.permutation(len(children)):
+                time.sleep(PAUSE_S)
                 times[index, number] = children[index].ask("latency")
         peaks = [child.ask("memory") for child in children]
         rates = []

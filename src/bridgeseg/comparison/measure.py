@@ -10,11 +10,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from bridgeseg.benchmark.machine import describe, take_turns
+from bridgeseg.benchmark.picture import picture
 from bridgeseg.checkpoint import load_checkpoint
 from bridgeseg.deploy import DeployNetwork
 from bridgeseg.errors import ModelFileError
@@ -68,7 +68,7 @@ def latencies(
         name -> milliseconds of every round; the rounds of all names belong together. What cannot be exported is not
         among them and named on standard error.
     """
-    image = np.random.default_rng(0).integers(0, 256, (1, side, side, 3), dtype=np.uint8)
+    image = picture(side, side)[None]
     with tempfile.TemporaryDirectory() as folder:
         runtimes = []
         for number, (name, place) in enumerate(checkpoints.items()):
