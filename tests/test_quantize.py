@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 import bridgeseg
+from bridgeseg.api import export_int8
 from bridgeseg.cli import main
 from bridgeseg.errors import ConfigError, DataError, InputError, ModelFileError
 from bridgeseg.export import int8_report
@@ -214,6 +215,12 @@ class TestMistakes:
             with pytest.raises(kind, match=text):
                 call()
         assert not list(tmp_path.iterdir())
+
+    def test_a_bundled_file_goes_by_its_name(self, data: Path, tmp_path: Path) -> None:
+        with pytest.raises(ModelFileError, match="8-bit already"):
+            quantize("street-int8", tmp_path / "a.onnx", data.parent / "images")
+        with pytest.raises(ModelFileError, match="8-bit already"):
+            export_int8("street-int8", tmp_path / "a.onnx", data.parent / "images")
 
     def test_a_file_that_is_8_bit_already(self, int8: Quantized, data: Path, tmp_path: Path) -> None:
         with pytest.raises(ModelFileError, match="8-bit already"):

@@ -187,7 +187,8 @@ def export_int8(
     """Write a checkpoint folder or an exported file as an 8-bit file, and compare the two.
 
     Args:
-        model: a checkpoint or run folder (which needs the train extra), or an .onnx file (which does not).
+        model: a checkpoint or run folder (which needs the train extra), or an .onnx file or a bundled one's name (which
+            do not).
         out, calibrate: as in `quantize`.
         logits, approximate: of a folder, as in `bridgeseg.export.onnx.export`.
         data, split, threads, quiet: as in `bridgeseg.export.int8_report.compare`.
@@ -200,9 +201,11 @@ def export_int8(
     Raises:
         MissingDependencyError: the package onnx (extra `int8`) is not installed, or, for a folder, the train extra.
     """
+    from bridgeseg.inference.model import named
+
     compare = import_module_of_train_extra("bridgeseg.export.int8_report", "int8").compare
     with TemporaryDirectory() as folder:
-        source = Path(model)
+        source = named(model)
         if source.is_dir():
             source = Path(folder) / "float.onnx"
             export(model=model, out=source, logits=logits, approximate=approximate)

@@ -20,7 +20,7 @@ def export(
             "--model",
             "-m",
             metavar="FOLDER|FILE",
-            help="A run folder; with --int8 also an .onnx file.",
+            help="A run folder; with --int8 also an .onnx file, or street, the bundled one.",
             show_default=False,
         ),
     ],

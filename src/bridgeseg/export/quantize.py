@@ -23,6 +23,7 @@ from bridgeseg.export.calibration import DEFAULT_IMAGES, Calibration, find_calib
 from bridgeseg.export.qdq import OP_TYPES, count_int8, prepare, products, quantise
 from bridgeseg.export.sensitivity import rank, within_budget
 from bridgeseg.inference.metadata import read_metadata
+from bridgeseg.inference.model import named
 from bridgeseg.inference.runtimes import OnnxRuntime
 
 CHECKED = 4
@@ -59,7 +60,7 @@ def quantize(
     """Quantise an exported file: static, uint8 activations, int8 weights per channel, QDQ.
 
     Args:
-        model: a float .onnx file written by `bridgeseg export`.
+        model: a float .onnx file written by `bridgeseg export`, or the name of a bundled one (`street`).
         out: the .onnx file to write; an older one is replaced only by one that runs.
         calibrate: a folder of pictures, or `data.yaml:SPLIT` (see `calibration.find_calibration`).
         images: calibrate on at most so many.
@@ -73,7 +74,7 @@ def quantize(
         ConfigError: an argument is not allowed.
         InputError: there are no pictures, or the file cannot be written.
     """
-    source, target = Path(model), Path(out)
+    source, target = named(model), Path(out)
     if target.suffix != ".onnx" or target.is_dir():
         raise InputError("is no name for an exported model", where=target, fix="end it with .onnx")
     before = OnnxRuntime(source)
