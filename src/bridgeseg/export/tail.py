@@ -7,112 +7,10 @@ four it is the largest in every mean, so all pixels between them have that class
 
 from __future__ import annotations
 
-import numpy as np
 import onnx
-from onnx import helper, inliner, numpy_helper, parser
+from onnx import helper, inliner, numpy_helper
 
-DOMAIN = "bridgeseg"
-_FUNCTION = """
-<opset_import: ["": {opset}], domain: "{domain}">
-ids_of_upsampled (logits) => (ids)
-{{
-    # (B, K, h, w) -> the largest class of every logit (B, h, w); as rows of K numbers this is ten times as fast
-    last = Transpose <perm = [0, 2, 3, 1]> (logits)
-    depth = Shape <start = 3, end = 4> (last)
-    back = Constant <value = int64[1] {{-1}}> ()
-    row = Concat <axis = 0> (back, depth)
-    rows = Reshape (last, row)
-    flat = ArgMax <axis = 1, keepdims = 0> (rows)
-    size = Shape <start = 0, end = 3> (last)
-    wide = Reshape (flat, size)
-
-    # squares of {side} x {side} pixels have four corners (B, h + 1, w + 1); at the rim, the nearest logit
-    rim = Constant <value = int64[6] {{0, 1, 1, 0, 1, 1}}> ()
-    corners = Pad <mode = "edge"> (wide, rim)
-    zero = Constant <value = int64[1] {{0}}> ()
-    one = Constant <value = int64[1] {{1}}> ()
-    two = Constant <value = int64[1] {{2}}> ()
-    end = Constant <value = int64[1] {{9223372036854775807}}> ()
-    upper = Slice (corners, zero, back, one)
-    lower = Slice (corners, one, end, one)
-    corner_a = Slice (upper, zero, back, two)
-    corner_b = Slice (upper, one, end, two)
-    corner_c = Slice (lower, zero, back, two)
-    corner_d = Slice (lower, one, end, two)
-    same_b = Equal (corner_a, corner_b)
-    same_c = Equal (corner_a, corner_c)
-    same_d = Equal (corner_a, corner_d)
-    same_bc = And (same_b, same_c)
-    same = And (same_bc, same_d)
-    mixed = Not (same)
-
-    # where classes meet: the four logits of each such square, N of them -> (4, N * K)
-    places = NonZero (mixed)
-    image, bottom, right = Split <axis = 0, num_outputs = 3> (places)
-    height = Shape <start = 1, end = 2> (last)
-    width = Shape <start = 2, end = 3> (last)
-    above = Sub (bottom, one)
-    before = Sub (right, one)
-    y_0 = Max (above, zero)
-    x_0 = Max (before, zero)
-    last_y = Sub (height, one)
-    last_x = Sub (width, one)
-    y_1 = Min (bottom, last_y)
-    x_1 = Min (right, last_x)
-    first = Mul (image, height)
-    line_0 = Add (first, y_0)
-    line_1 = Add (first, y_1)
-    start_0 = Mul (line_0, width)
-    start_1 = Mul (line_1, width)
-    at_a = Add (start_0, x_0)
-    at_b = Add (start_0, x_1)
-    at_c = Add (start_1, x_0)
-    at_d = Add (start_1, x_1)
-    at = Concat <axis = 0> (at_a, at_b, at_c, at_d)
-    four = Gather <axis = 0> (rows, at)
-    four_rows = Constant <value = int64[2] {{4, -1}}> ()
-    four_flat = Reshape (four, four_rows)
-
-    # ... their means at the pixels, and the largest class of each -> (N, {area})
-    shares = Constant <value = float[{area}, 4] {{{shares}}}> ()
-    means = MatMul (shares, four_flat)
-    mean_rows = Reshape (means, row)
-    found = ArgMax <axis = 1, keepdims = 0> (mean_rows)
-    pixel_rows = Constant <value = int64[2] {{{area}, -1}}> ()
-    by_pixel = Reshape (found, pixel_rows)
-    small = Cast <to = {kind}> (by_pixel)
-    by_square = Transpose <perm = [1, 0]> (small)
-
-    # every square full of one class, then the mixed ones over it
-    column = Constant <value = int64[2] {{-1, 1}}> ()
-    one_class = Cast <to = {kind}> (corner_a)
-    one_column = Reshape (one_class, column)
-    full = Concat <axis = 1> ({copies})
-    squares_y = Add (height, one)
-    squares_x = Add (width, one)
-    first_line = Mul (image, squares_y)
-    line = Add (first_line, bottom)
-    start = Mul (line, squares_x)
-    number = Add (start, right)
-    number_column = Reshape (number, column)
-    squares = ScatterND (full, number_column, by_square)
-
-    # squares side by side; half a square goes at each side
-    batch = Shape <start = 0, end = 1> (last)
-    side = Constant <value = int64[1] {{{side}}}> ()
-    tall = Concat <axis = 0> (batch, squares_y, squares_x, side, side)
-    apart = Reshape (squares, tall)
-    lines = Transpose <perm = [0, 1, 3, 2, 4]> (apart)
-    pixels_y = Mul (squares_y, side)
-    pixels_x = Mul (squares_x, side)
-    picture_size = Concat <axis = 0> (batch, pixels_y, pixels_x)
-    picture = Reshape (lines, picture_size)
-    half = Constant <value = int64[2] {{{half}, {half}}}> ()
-    minus_half = Constant <value = int64[2] {{-{half}, -{half}}}> ()
-    axes = Constant <value = int64[2] {{1, 2}}> ()
-    ids = Slice (picture, half, minus_half, axes)
-}}
-"""
+from bridgeseg.export.tail_functions import DOMAIN, ids_of_upsampled, largest, rows_of_map
 
 
 def borders_only(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -136,30 +34,50 @@ def borders_only(model: onnx.ModelProto) -> onnx.ModelProto:
         read = [name for node in nodes for name in node.input if name in between]
         if side is None or resize is None or len(read) != 2 or between & {one.name for one in model.graph.output}:
             continue
-        function = _function(side, _attribute(cast, "to"), model.opset_import[0].version)
-        call = helper.make_node(function.name, [resize.input[0]], [cast.output[0]], domain=DOMAIN, name="ids")
-        nodes.insert(list(nodes).index(resize), call)
+        opset, size = model.opset_import[0].version, ["batch", "height", "width"]
+        calls = [_call("ids_of_upsampled", ["rows", *size], [cast.output[0]])]
+        functions = [ids_of_upsampled(side, _attribute(cast, "to"), opset), largest(_channels(model, resize), opset)]
+        rows = _rows(made_by, resize.input[0])
+        if rows is None:
+            calls.insert(0, _call("rows_of_map", [resize.input[0]], ["rows", *size]))
+            functions.append(rows_of_map(opset))
+        else:
+            del calls[0].input[:]
+            calls[0].input.extend(rows)
+        place = list(nodes).index(resize)
+        for call in reversed(calls):
+            nodes.insert(place, call)
         for node in (resize, argmax, cast):
             nodes.remove(node)
-        _drop_unread(model, resize.input)
-        model.functions.append(function)
+        _drop_unread(model, list(resize.input))
+        model.functions.extend(functions)
         model.opset_import.append(helper.make_opsetid(DOMAIN, 1))
         return _inlined(model)
     return model
 
 
-def _function(side: int, kind: int | None, opset: int) -> onnx.FunctionProto:
-    """Return the graph's new end for squares of `side` x `side` pixels; `kind` is the ONNX number of the ids' type."""
-    along = (np.arange(side) + 0.5) / side
-    steps = np.stack([1 - along, along])
-    shares = np.einsum("ay,bx->yxab", steps, steps).reshape(side**2, 4)
-    text = _FUNCTION.format(
-        opset=opset, domain=DOMAIN, side=side, half=side // 2, area=side**2, kind=kind,
-        shares=", ".join(repr(float(share)) for share in shares.ravel()),
-        copies=", ".join(["one_column"] * side**2),
-    )  # fmt: skip
-    lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
-    return parser.parse_function("\n".join(lines))
+def _rows(made_by: dict[str, onnx.NodeProto], name: str) -> list[str] | None:
+    """Return where (B, h * w, K), B, h and w are, if the map (B, K, h, w) is made of them by Transpose and Reshape."""
+    reshape = made_by.get(name)
+    size = made_by.get(reshape.input[1]) if reshape is not None and reshape.op_type == "Reshape" else None
+    if reshape is None or size is None or size.op_type != "Concat" or len(size.input) != 4:
+        return None
+    transpose = made_by.get(reshape.input[0])
+    if transpose is None or transpose.op_type != "Transpose" or list(transpose.attribute[0].ints) != [0, 2, 1]:
+        return None
+    return [transpose.input[0], size.input[0], size.input[2], size.input[3]]
+
+
+def _channels(model: onnx.ModelProto, node: onnx.NodeProto) -> int | None:
+    """Return K of a node's input (B, K, h, w), if it is a fixed number."""
+    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    values = (*inferred.input, *inferred.value_info)
+    shapes = [value.type.tensor_type.shape.dim for value in values if value.name == node.input[0]]
+    return shapes[0][1].dim_value or None if shapes and len(shapes[0]) == 4 else None
+
+
+def _call(function: str, inputs: list[str], outputs: list[str]) -> onnx.NodeProto:
+    return helper.make_node(function, inputs, outputs, domain=DOMAIN, name=function)
 
 
 def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -182,10 +100,17 @@ def _factor(model: onnx.ModelProto, made_by: dict[str, onnx.NodeProto], resize: 
 
 
 def _drop_unread(model: onnx.ModelProto, names: list[str]) -> None:
-    """Drop initializers that nothing reads any more; ONNX Runtime warns of them."""
-    read = {name for node in model.graph.node for name in node.input}
-    for tensor in [one for one in model.graph.initializer if one.name in names and one.name not in read]:
-        model.graph.initializer.remove(tensor)
+    """Drop what made these tensors, as far as nothing else reads it; ONNX Runtime would keep it or warn of it."""
+    graph = model.graph
+    while names:
+        name = names.pop()
+        if any(name in node.input for node in graph.node) or any(name == value.name for value in graph.output):
+            continue
+        for tensor in [one for one in graph.initializer if one.name == name]:
+            graph.initializer.remove(tensor)
+        for node in [one for one in graph.node if list(one.output) == [name]]:
+            graph.node.remove(node)
+            names.extend(node.input)
 
 
 def _attribute(node: onnx.NodeProto, name: str) -> int | None:

@@ -131,10 +131,15 @@ class LSegHead(Head):
 def similarity(pixels: Tensor, names: Tensor) -> Tensor:
     """Products of unit pixels with names: pixels (B, C, h, w), names (B, K, C) or (K, C) -> (B, K, h, w).
 
-    The length of a pixel divides its K products instead of its C features, which is the same and cheaper.
+    The length of a pixel divides its C features or its K products, whichever are fewer; more products than features
+    are made pixel by pixel, the order in which `bridgeseg.export.tail` looks for the largest of them.
     """
-    flat = pixels.flatten(2)
+    flat, (classes, width) = pixels.flatten(2), names.shape[-2:]
     # a product with ones, because ONNX Runtime sums over channels six times slower than it multiplies matrices
-    squares = flat.new_ones(1, flat.shape[1]) @ (flat * flat)
-    products: Tensor = (names @ flat) * squares.clamp(min=1e-12).rsqrt()
-    return products.reshape(len(pixels), names.shape[-2], *pixels.shape[-2:])
+    squares = flat.new_ones(1, width) @ (flat * flat)
+    inverse = squares.clamp(min=1e-12).rsqrt()
+    if classes > width:
+        products = ((flat * inverse).transpose(1, 2) @ names.transpose(-1, -2)).transpose(1, 2)
+    else:
+        products = (names @ flat) * inverse
+    return products.reshape(len(pixels), classes, *pixels.shape[-2:])
