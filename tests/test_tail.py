@@ -56,9 +56,60 @@ def test_same_ids(side, size, classes, smoothness, seed):
     np.testing.assert_array_equal(found, expected)
 
 
-def test_ties_go_to_the_first_class():
-    logits = np.zeros((2, 5, 4, 6), np.float32)
-    assert not run(borders_only(dense(4, 5)), logits).any()
+@pytest.mark.parametrize("classes", [5, 60])
+def test_ties_go_to_the_first_class(classes):
+    logits = np.zeros((2, classes, 4, 6), np.float32)
+    assert not run(borders_only(dense(4, classes)), logits).any()
+
+
+@pytest.mark.parametrize(("classes", "grouped"), [(60, True), (59, False), (11, False), (25, True), (24, False)])
+@pytest.mark.parametrize("levels", [2, 1000])
+def test_many_classes_are_searched_in_groups(classes, grouped, levels):
+    logits = np.random.default_rng(classes).integers(levels, size=(2, classes, 7, 5)).astype(np.float32)
+    after = borders_only(dense(4, classes))
+    assert ("ReduceMax" in operators(after)) == grouped
+    np.testing.assert_array_equal(run(after, logits), run(dense(4, classes), logits))
+
+
+def rows(classes: int, read_again: bool = False) -> onnx.ModelProto:
+    """Return a graph whose map is put together from rows of classes, as `similarity` does with many classes."""
+    more = ", float[B, N, K] again" if read_again else ""
+    again = "again = Transpose <perm = [0, 2, 1]> (turned)" if read_again else ""
+    return parser.parse_model(f"""
+        <ir_version: 9, opset_import: ["" : 18]>
+        end (float[B, h, w, {classes}] logits) => (uint8[B, H, W] ids{more}) {{
+            batch = Shape <start = 0, end = 1> (logits)
+            height = Shape <start = 1, end = 2> (logits)
+            width = Shape <start = 2, end = 3> (logits)
+            classes = Shape <start = 3, end = 4> (logits)
+            all = Constant <value = int64[1] {{-1}}> ()
+            table_size = Concat <axis = 0> (batch, all, classes)
+            table = Reshape (logits, table_size)
+            turned = Transpose <perm = [0, 2, 1]> (table)
+            {again}
+            size = Concat <axis = 0> (batch, classes, height, width)
+            maps = Reshape (turned, size)
+            scales = Constant <value = float[4] {{1.0, 1.0, 4.0, 4.0}}> ()
+            large = Resize <mode = "linear"> (maps, , scales)
+            largest = ArgMax <axis = 1, keepdims = 0> (large)
+            ids = Cast <to = {UINT8}> (largest)
+        }}""")
+
+
+@pytest.mark.parametrize("classes", [3, 30])
+def test_rows_are_not_turned_twice(classes):
+    logits = np.random.default_rng(0).normal(size=(2, 6, 5, classes)).astype(np.float32)
+    after = borders_only(rows(classes))
+    assert not any(
+        list(node.attribute[0].ints) == [0, 2, 1] for node in after.graph.node if node.op_type == "Transpose"
+    )
+    np.testing.assert_array_equal(run(after, logits), run(rows(classes), logits))
+
+
+def test_what_is_read_elsewhere_stays():
+    logits = np.random.default_rng(0).normal(size=(1, 6, 5, 4)).astype(np.float32)
+    after = borders_only(rows(4, read_again=True))
+    np.testing.assert_array_equal(run(after, logits), run(rows(4, read_again=True), logits))
 
 
 def test_many_classes_need_more_than_a_byte():
