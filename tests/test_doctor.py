@@ -366,6 +366,44 @@ def test_kinds_of_masks_and_agreement_with_training(tmp_path: Path) -> None:
             assert name not in errors
 
 
+def write_deep_png(path: Path, ids: np.ndarray, kind: int, channels: int) -> None:
+    """Write ids as every channel of a PNG of 16 bits per channel, which Pillow cannot write."""
+    rows = np.repeat(ids.astype(">u2")[..., None], channels, axis=2)
+    rows[..., 3 if channels == 4 else 1 if channels == 2 else 3 :] = 65535
+    parts = [
+        (b"IHDR", struct.pack(">IIBBBBB", *ids.shape[::-1], 16, kind, 0, 0, 0)),
+        (b"IDAT", zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))),
+        (b"IEND", b""),
+    ]
+    chunks = [
+        struct.pack(">I", len(text)) + name + text + struct.pack(">I", zlib.crc32(name + text)) for name, text in parts
+    ]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+
+
+@pytest.mark.parametrize(("kind", "channels"), [(2, 3), (4, 2), (6, 4)])
+@pytest.mark.parametrize("extra", ["", "label_map: {'#000000': 0, '#010101': 1}\n"])
+def test_several_channels_of_16_bits_are_no_ids(tmp_path: Path, kind: int, channels: int, extra: str) -> None:
+    path = make(tmp_path, extra=extra, train=1, val=0)
+    write_deep_png(tmp_path / "masks" / "train" / "0.png", np.ones(SIZE, np.uint16), kind, channels)
+    assert only(check(path, workers=1), "mask-kind").files == ("masks/train/0.png",)
+    spec = DataSpec.load(path)
+    with pytest.raises(DataError, match="channels of 16 bits"):
+        read_sample(spec.samples("train")[0], spec)
+
+
+@pytest.mark.parametrize(("mode", "code"), [("RGBA", "mask-transparent"), ("I;16", "mask-kind")])
+def test_what_no_label_map_of_colours_can_read(tmp_path: Path, mode: str, code: str) -> None:
+    path = make(tmp_path, extra="label_map: {'#000000': 0, '#ffffff': 1}\n", train=1, val=0)
+    clear = Image.new("RGBA", SIZE[::-1], (0, 0, 0, 0))
+    deep = Image.fromarray(np.full(SIZE, 300, np.uint16))
+    (clear if mode == "RGBA" else deep).save(tmp_path / "masks" / "train" / "0.png")
+    assert only(check(path, workers=1), code).files == ("masks/train/0.png",)
+    spec = DataSpec.load(path)
+    with pytest.raises(DataError):
+        read_sample(spec.samples("train")[0], spec)
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.sampled_from(["1", "L", "P", "LA", "RGB", "RGBA", "I;16", "colour"]),

@@ -21,6 +21,7 @@ FORMATS = ("PNG", "BMP", "TIFF")
 """Lossless formats that a mask may have, whatever its suffix says."""
 
 _FIX = "replace the file by an intact single-channel PNG of class ids"
+_FIX_COLOURS = "save it as a PNG of the colours that `label_map` lists"
 _ORIENTATION = 0x0112
 _STRETCHED = {"L;2": 85, "L;4": 17}
 
@@ -43,6 +44,9 @@ def read_mask(path: Path, spec: DataSpec, size: tuple[int, int] | None = None) -
     if size is not None and found != size:
         raise findings.wrong_size(path, found, size)
     if spec.colour_map is not None:
+        if problem := no_colours(picture.mode):
+            raise DataError(problem, where=path, fix=_FIX_COLOURS)
+        _refuse_transparent(path, picture)
         return _from_colours(path, picture, spec.colour_map, spec)
     values = _values(path, picture, spec)
     return _class_ids(path, values // stretch if stretch > 1 else values, spec)
@@ -57,6 +61,18 @@ def value_table(spec: DataSpec, length: int) -> NDArray[np.int32]:
         if value < length:
             table[value] = target
     return table
+
+
+def too_deep(mode: str, raw: Any) -> str | None:
+    """Say so if a file has several channels of 16 bits, of which Pillow reads the upper 8; `raw` names its bytes."""
+    kind = str(raw[0] if isinstance(raw, tuple) and raw else raw)
+    lost = ";16" in kind and mode[0] in "LR"
+    return "it has several channels of 16 bits, and only the upper 8 of each can be read" if lost else None
+
+
+def no_colours(mode: str) -> str | None:
+    """Say so if a mask whose dataset lists colours holds numbers that are none."""
+    return "it has greys of 16 bits, and `label_map` lists colours" if mode[0] in "IF" else None
 
 
 def _decode(path: Path, size: tuple[int, int] | None) -> tuple[Image.Image, int]:
@@ -84,6 +100,8 @@ def _decode(path: Path, size: tuple[int, int] | None) -> tuple[Image.Image, int]
         raise DataError(f"cannot be read: {shown(error)}", where=path, fix=_FIX) from error
     if frames > 1:
         raise DataError(f"the file holds {frames} frames", where=path, fix="save every frame as a file of its own")
+    if problem := too_deep(picture.mode, raw):
+        raise DataError(problem, where=path, fix=_FIX)
     stretch = _STRETCHED.get(str(raw[0] if isinstance(raw, tuple) and raw else raw), 1)
     if picture.getexif().get(_ORIENTATION, 1) == 1:
         return picture, stretch
@@ -99,12 +117,16 @@ def _values(path: Path, picture: Image.Image, spec: DataSpec) -> NDArray[Any]:
         raise DataError(f"a mask cannot have pixels of kind {picture.mode}", where=path, fix=_FIX)
     bands = np.asarray(picture)
     if picture.mode.endswith("A"):
-        if not bool((bands[..., -1] == 255).all()):
-            raise DataError("the mask has transparent pixels", where=path, fix="save it without an alpha channel")
+        _refuse_transparent(path, picture)
         bands = bands[..., :-1]
     if not bool((bands == bands[..., :1]).all()):
         raise findings.colour_mask(path, bands, spec)
     return np.ascontiguousarray(bands[..., 0])  # grey that was saved as RGB: the ids, three times
+
+
+def _refuse_transparent(path: Path, picture: Image.Image) -> None:
+    if picture.mode.endswith("A") and picture.getchannel("A").getextrema() != (255, 255):
+        raise DataError("the mask has transparent pixels", where=path, fix="save it without an alpha channel")
 
 
 def _class_ids(path: Path, values: NDArray[Any], spec: DataSpec) -> NDArray[Any]:

@@ -114,8 +114,6 @@ def _orientations(data: Dataset) -> list[Finding]:
 
 def _storage(data: Dataset) -> list[Finding]:
     """Masks that are read as they were meant but are stored in an odd way."""
-    if data.spec.colour_map is not None:
-        return []
     read = [entry for entry in data.entries if entry.facts.mask.mode]
     alpha = [entry for entry in read if entry.facts.mask.mode.endswith("A")]
     deep = [entry for entry in read if entry.facts.mask.mode.startswith("I")]

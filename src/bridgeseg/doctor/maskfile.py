@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from bridgeseg.data.findings import pack
-from bridgeseg.data.masks import FORMATS
+from bridgeseg.data.masks import FORMATS, no_colours, too_deep
 
 MOST_VALUES = 4096
 """Values or colours of one mask that are kept; a mask has more if its edges are smooth, or if it is no mask."""
@@ -100,9 +100,11 @@ def read(path: Path, wanted: tuple[int, int] | None, colours: bool, most: int, *
         picture.load()
     if picture.getexif().get(_ORIENTATION, 1) != 1:
         picture = ImageOps.exif_transpose(picture)
+    if problem := too_deep(picture.mode, raw) or (no_colours(picture.mode) if colours else None):
+        raise MaskProblemError("mask-kind", problem)
     if colours:
         found, more = _colours(picture, most)
-        return MaskFacts(picture.size, picture.mode, colours=found, more=more)
+        return MaskFacts(picture.size, picture.mode, colours=found, more=more, transparent=_transparent(picture))
     return _values(picture, str(raw[0] if isinstance(raw, tuple) and raw else raw), most)
 
 
@@ -133,7 +135,7 @@ def _values(picture: Image.Image, raw: str, most: int) -> MaskFacts:
         return MaskFacts(size, mode, values, more=more)
     if mode not in ("LA", "PA", "RGB", "RGBA"):
         raise MaskProblemError("mask-kind", f"a mask cannot have pixels of kind {mode}")
-    transparent = mode.endswith("A") and picture.getchannel("A").getextrema() != (255, 255)
+    transparent = _transparent(picture)
     first = picture.getchannel(0)
     grey = mode in ("LA", "PA") or all(picture.getchannel(band).tobytes() == first.tobytes() for band in (1, 2))
     if grey:
@@ -141,6 +143,10 @@ def _values(picture: Image.Image, raw: str, most: int) -> MaskFacts:
         return MaskFacts(size, mode, values, transparent=transparent)
     colours, more = _colours(picture, most)
     return MaskFacts(size, mode, colours=colours, more=more, transparent=transparent)
+
+
+def _transparent(picture: Image.Image) -> bool:
+    return picture.mode.endswith("A") and picture.getchannel("A").getextrema() != (255, 255)
 
 
 def _count(numbers: NDArray[Any], most: int) -> tuple[dict[int, int], int]:
