@@ -199,6 +199,7 @@ def export_int8(
         What `compare` returns, and `quantisation`: what the file's metadata says of it.
 
     Raises:
+        ConfigError: `logits` or `approximate` with an .onnx file.
         MissingDependencyError: the package onnx (extra `int8`) is not installed, or, for a folder, the train extra.
     """
     from bridgeseg.inference.model import named
@@ -206,6 +207,9 @@ def export_int8(
     compare = import_module_of_train_extra("bridgeseg.export.int8_report", "int8").compare
     with TemporaryDirectory() as folder:
         source = named(model)
+        if source.is_file() and (logits or approximate):
+            message = "logits and approximate are decided when a run folder is exported, and this is an exported file"
+            raise ConfigError(message, where=source, fix="leave them out, or give the run folder")
         if source.is_dir():
             source = Path(folder) / "float.onnx"
             export(model=model, out=source, logits=logits, approximate=approximate)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from bridgeseg.errors import ConfigError
@@ -36,11 +36,15 @@ def numbers(text: str, option: str) -> tuple[float, ...]:
         raise ConfigError(f"numbers with commas between are needed, found {text!r}", where=option, fix=fix) from error
 
 
-def settings(pairs: Iterable[str]) -> dict[str, Any]:
+def settings(pairs: Iterable[str], options: Collection[str] = ()) -> dict[str, Any]:
     """Read settings, their values as YAML: `["lr=1e-3", "loss.class_weights=true"]` -> {"lr": 0.001, ...}.
 
+    Args:
+        pairs: KEY=VALUE each.
+        options: keys that are options of the command line and nothing else.
+
     Raises:
-        ConfigError: no `=`, no key, or a value that is no YAML.
+        ConfigError: no `=`, no key, a key of `options`, or a value that is no YAML.
     """
     import yaml
 
@@ -49,6 +53,9 @@ def settings(pairs: Iterable[str]) -> dict[str, Any]:
         key, equals, text = pair.partition("=")
         if not key or not equals:
             raise ConfigError(f"a setting is KEY=VALUE, found {pair!r}", where="--set", fix="--set epochs=20")
+        if key in options:
+            fix = "give it as such: the command with --help lists them"
+            raise ConfigError(f"{key!r} is no setting but an option of the command", where=f"--set {key}", fix=fix)
         try:
             value = yaml.safe_load(text)
         except yaml.YAMLError as error:

@@ -13,6 +13,10 @@ from bridgeseg.commands.options import Debug, Json, Quiet
 from bridgeseg.errors import ConfigError
 
 _GRID, _TRAINING, _DOING = "Grid", "Training", "What is done"
+OPTIONS = (
+    "data", "out", "methods", "variants", "backbones", "seeds", "fractions", "config", "split", "against", "jobs",
+    "latency", "dry_run", "report_only", "quiet",
+)  # fmt: skip
 
 
 def _option(panel: str, text: str, *names: str, **more: Any) -> Any:
@@ -65,7 +69,9 @@ def compare(
         "batch_size": batch_size,
         "augment.crop_size": None if crop is None else arguments.size(crop, "--crop"),
     }
-    given = {key: value for key, value in given.items() if value is not None} | arguments.settings(settings or [])
+    given = {key: value for key, value in given.items() if value is not None} | arguments.settings(
+        settings or [], OPTIONS
+    )
     result = api.compare(
         data=data,
         out=out,

@@ -19,7 +19,10 @@ def evaluate(
     window: Annotated[
         str | None, typer.Option(metavar="HxW", help="Sliding windows; the training crop's size by default.")
     ] = None,
-    scales: Annotated[str, typer.Option(metavar="S,S,...", help="Factors by which pictures are resized.")] = "1",
+    scales: Annotated[
+        str | None,
+        typer.Option(metavar="S,S,...", help="Factors by which pictures are resized: 1, or six in multiscale."),
+    ] = None,
     flip: Annotated[bool, typer.Option("--flip", help="Average with the mirrored picture.")] = False,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="DIR", help="Folder for scores and pictures of them.")
@@ -41,7 +44,7 @@ def evaluate(
         split=split,
         mode=mode,
         window=None if window is None else arguments.size(window, "--window"),
-        scales=arguments.numbers(scales, "--scales"),
+        scales=None if scales is None else arguments.numbers(scales, "--scales"),
         flip=flip,
         out=out,
         threads=threads,

@@ -39,11 +39,12 @@ def export(
         typer.Option(metavar="DIR|YAML[:SPLIT]", help="Real pictures for --int8, as in use.", rich_help_panel=INT8),
     ] = None,
     calibration_images: Annotated[
-        int, typer.Option(min=1, help="Take at most so many of them.", rich_help_panel=INT8)
-    ] = 64,
+        int | None, typer.Option(min=1, help="Take at most so many of them (64).", rich_help_panel=INT8)
+    ] = None,
     calibration_method: Annotated[
-        str, typer.Option(metavar="NAME", help="minmax, percentile or entropy.", rich_help_panel=INT8)
-    ] = "minmax",
+        str | None,
+        typer.Option(metavar="NAME", help="minmax (the default), percentile or entropy.", rich_help_panel=INT8),
+    ] = None,
     int8_budget: Annotated[
         float | None,
         typer.Option(
@@ -57,7 +58,9 @@ def export(
     data: Annotated[
         str | None, typer.Option(metavar="YAML", help="Score before and after on this.", rich_help_panel=INT8)
     ] = None,
-    split: Annotated[str, typer.Option(help="Of --data: train, val or test.", rich_help_panel=INT8)] = "val",
+    split: Annotated[
+        str | None, typer.Option(help="Of --data: train, val (the default) or test.", rich_help_panel=INT8)
+    ] = None,
     threads: Threads = None,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -69,10 +72,14 @@ def export(
     """
     from bridgeseg import api, console
 
+    calibration = {"images": calibration_images, "method": calibration_method, "budget": int8_budget}
     if not int8:
-        if calibrate is not None or int8_budget is not None or data is not None:
+        only = {"--calibrate": calibrate, "--data": data, "--split": split, "--threads": threads}
+        only |= {"--calibration-images": calibration_images, "--calibration-method": calibration_method}
+        given = [name for name, value in (only | {"--int8-budget": int8_budget}).items() if value is not None]
+        if given:
             fix = "add --int8"
-            raise ConfigError("--calibrate, --int8-budget and --data go with --int8", where="export", fix=fix)
+            raise ConfigError(f"without --int8 there is no use for {', '.join(given)}", where="export", fix=fix)
         api.export(model=model, out=out, logits=logits, approximate=approximate)
         size = out.stat().st_size
         if as_json:
@@ -90,13 +97,11 @@ def export(
         logits=logits,
         approximate=approximate,
         data=data,
-        split=split,
+        split=split or "val",
         threads=threads,
         quiet=quiet or as_json,
         report=as_json or not quiet,
-        images=calibration_images,
-        method=calibration_method,
-        budget=int8_budget,
+        **{name: value for name, value in calibration.items() if value is not None},
     )
     if as_json:
         console.print_json({"model": str(out), "bytes": out.stat().st_size, **report})

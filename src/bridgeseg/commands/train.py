@@ -10,6 +10,8 @@ import typer
 from bridgeseg import arguments
 from bridgeseg.commands.options import Debug, Json, Quiet
 
+OPTIONS = ("data", "out", "config", "resume", "quiet")
+"""What `api.train` takes besides settings."""
 _MODEL, _OPTIMISATION, _LOSS, _MACHINE = "Network", "Optimisation", "Loss", "Machine"
 
 
@@ -89,7 +91,9 @@ def train(
         "strategy": strategy,
         "precision": precision,
     }
-    given = {key: value for key, value in given.items() if value is not None} | arguments.settings(settings or [])
+    given = {key: value for key, value in given.items() if value is not None} | arguments.settings(
+        settings or [], OPTIONS
+    )
     result = api.train(data=data, out=out, config=config, resume=resume, quiet=quiet or as_json, **given)
     scores = None if result.scores is None else result.scores.to_dict()
     if as_json:

@@ -14,7 +14,7 @@ import yaml
 from numpy.typing import NDArray
 from PIL import Image
 
-from bridgeseg.classes import ClassSet
+from bridgeseg.classes import ClassSet, default_palette
 from bridgeseg.data.masks import read_mask
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.data.yamlfile import shown
@@ -104,7 +104,9 @@ class _Plan:
             of_two = {entry.sample.mask for entry in data.entries if entry.facts.mask.values}  # also those of one value
         if of_two and count == 1:
             name = classes.names[0]
-            classes = ClassSet.build(["background", name], {name: classes.prompts[0]}, {name: classes.palette[0]})
+            other = next(colour for colour in default_palette(2) if colour != classes.palette[0])
+            colours_of = {"background": other, name: classes.palette[0]}
+            classes = ClassSet.build(["background", name], {name: classes.prompts[0]}, colours_of)
         table = spec.label_map
         if off_by_one(data) and not of_two:
             table = {value + 1: value for value in range(count)} | {0: spec.classes.ignore_index}

@@ -43,7 +43,7 @@ def evaluate(
     split: str = "val",
     mode: str = "whole",
     window: int | Sequence[int] | None = None,
-    scales: Sequence[float] = (1.0,),
+    scales: Sequence[float] | None = None,
     flip: bool = False,
     out: str | Path | None = None,
     threads: int | None = None,
@@ -57,7 +57,7 @@ def evaluate(
         split: `train`, `val` or `test`.
         mode: `whole`, `slide` or `multiscale` (see `modes.EvalMode.named` for this and the next three).
         window: (height, width) of sliding windows; by default the size that the model was trained at, if it states one.
-        scales: factors by which pictures are resized.
+        scales: factors by which pictures are resized; by default those of the mode.
         flip: predict mirrored pictures as well.
         out: folder for `scores.json`, `confusion.png`, `iou.png` and `pictures.png`; nothing is written by default.
         threads: processor threads of the model; by default as many as there are cores.

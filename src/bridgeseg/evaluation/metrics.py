@@ -177,6 +177,7 @@ class Scores:
     def table(self) -> Table:
         """Return a Rich table, in percent: IoU, accuracy and share of the labelled pixels per class, then the means."""
         from rich.table import Table
+        from rich.text import Text
 
         true = self.confusion.sum(axis=1)
         accuracy, share = _ratio(np.diag(self.confusion), true), _ratio(true, np.full_like(true, true.sum()))
@@ -186,7 +187,9 @@ class Scores:
             table.add_column(header, footer=percent(total), justify="right")
         table.columns[-1].footer = ""
         for (name, iou), accurate, part in zip(self.iou.items(), accuracy, share, strict=True):
-            table.add_row(name, percent(iou), percent(accurate), percent(part))
+            table.add_row(
+                Text(name if name.isprintable() else repr(name)), percent(iou), percent(accurate), percent(part)
+            )
         table.caption = f"mIoU {percent(self.miou)}   mAcc {percent(self.macc)}   aAcc {percent(self.aacc)}"
         return table
 

@@ -83,7 +83,7 @@ class EvalMode:
         cls,
         name: str = "whole",
         window: int | Sequence[int] | None = None,
-        scales: Sequence[float] = (1.0,),
+        scales: Sequence[float] | None = None,
         flip: bool = False,
     ) -> EvalMode:
         """Make a mode from the arguments a command line takes.
@@ -93,7 +93,7 @@ class EvalMode:
                 from 0.5 to 1.75 where none are given. `scales` and `flip` go with every mode, `window` also with
                 `multiscale`.
             window: (height, width), or one number for a square.
-            scales: factors by which the picture is resized.
+            scales: factors by which the picture is resized; None for those of the mode.
             flip: predict the mirrored picture as well.
 
         Raises:
@@ -109,9 +109,9 @@ class EvalMode:
                 "a window goes with sliding windows", where="window", fix="choose mode `slide`, or drop it"
             )
         if name == "multiscale":
-            scales, flip = (MULTISCALE if tuple(scales) == (1.0,) else scales), True
+            scales, flip = (MULTISCALE if scales is None else scales), True
         size = None if window is None else (window, window) if isinstance(window, int) else tuple(window)
-        return cls(size, tuple(float(scale) for scale in scales), flip)  # type: ignore[arg-type]  # checked above
+        return cls(size, tuple(float(scale) for scale in ((1.0,) if scales is None else scales)), flip)  # type: ignore[arg-type]  # checked above
 
     @property
     def needs_logits(self) -> bool:

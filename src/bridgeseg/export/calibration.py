@@ -67,6 +67,8 @@ def find_calibration(source: str | Path, images: int = DEFAULT_IMAGES) -> Calibr
     text, _, split = str(source).rpartition(":")
     if not text.lower().endswith((".yaml", ".yml")):
         text, split = str(source), "train"
+        if (Path(source) / "data.yaml").is_file():
+            text = str(Path(source) / "data.yaml")
     if text.lower().endswith((".yaml", ".yml")):
         spec = DataSpec.load(text)
         samples = tuple(_spaced(spec.samples(split), images))

@@ -25,6 +25,7 @@ from bridgeseg.errors import InputError, ModelFileError
 from bridgeseg.export.pixels import fold_scale
 from bridgeseg.export.tail import borders_only
 from bridgeseg.export.verify import verify
+from bridgeseg.inference.model import named
 from bridgeseg.models.segmentor import Segmentor
 
 OPSET = 18
@@ -55,6 +56,8 @@ def export(model: str | Path, out: str | Path, *, logits: bool = False, approxim
         InputError: the name does not end with .onnx, or the file cannot be written.
     """
     _check_name(Path(out))
+    if named(model).is_file():
+        raise ModelFileError("this is an exported file already", where=model, fix="only 8 bits can be added: --int8")
     checkpoint = load_checkpoint(model)
     kinds = {"logits": logits, "approximate": approximate}
     return export_segmentor(checkpoint.segmentor, checkpoint.classes, checkpoint.provenance, out, **kinds)
