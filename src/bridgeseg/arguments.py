@@ -36,6 +36,21 @@ def numbers(text: str, option: str) -> tuple[float, ...]:
         raise ConfigError(f"numbers with commas between are needed, found {text!r}", where=option, fix=fix) from error
 
 
+def integers(text: str, option: str) -> list[int]:
+    """Read whole numbers with commas between: `1,2` -> [1, 2].
+
+    Raises:
+        ConfigError: anything else.
+    """
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        fix = f"{option} 1,2"
+        raise ConfigError(
+            f"whole numbers with commas between are needed, found {text!r}", where=option, fix=fix
+        ) from error
+
+
 def settings(pairs: Iterable[str], options: Collection[str] = ()) -> dict[str, Any]:
     """Read settings, their values as YAML: `["lr=1e-3", "loss.class_weights=true"]` -> {"lr": 0.001, ...}.
 

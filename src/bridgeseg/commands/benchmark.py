@@ -37,7 +37,7 @@ def benchmark(
     from bridgeseg.benchmark.table import print_table, progress
 
     chosen = [arguments.size(part, "--sizes") for part in sizes.split(",")]
-    counts = [None] if threads is None else [round(number) for number in arguments.numbers(threads, "--threads")]
+    counts = [None] if threads is None else arguments.integers(threads, "--threads")
     names = [name.strip() for name in runtimes.split(",")]
     total = steps(len(chosen), len(names) * len(counts), rounds, starts)
     with progress(total, show=not (quiet or as_json)) as on_step:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -52,5 +53,5 @@ def check(
 
         from bridgeseg.doctor.table import render
 
-        Console().print(render(report))
+        Console().print(render(replace(report, findings=tuple(report.of("error")), classes={}) if quiet else report))
     raise typer.Exit(report.exit_code(strict=strict))

@@ -37,7 +37,7 @@ def compare(
     ] = None,
     backbones: Annotated[str | None, _option(_GRID, "timm names with commas between.", show_default=False)] = None,
     seeds: Annotated[str, _option(_GRID, "Whole numbers with commas between.")] = "0,1,2",
-    fractions: Annotated[str, _option(_GRID, "Shares of the training images; epochs have the same steps.")] = "1",
+    fractions: Annotated[str, _option(_GRID, "Shares of the training images; epochs have about the same steps.")] = "1",
     config: Annotated[str | None, _option(_TRAINING, "Settings of all runs.", metavar="FILE")] = None,
     settings: Annotated[
         list[str] | None, _option(_TRAINING, "Any setting of all runs.", "--set", metavar="KEY=VALUE")

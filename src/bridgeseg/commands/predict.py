@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from bridgeseg.commands.options import Compile, Debug, Json, ModelOption, Quiet, RuntimeOption, Threads
+from bridgeseg.errors import InputError
 
 EXIT_CODES = (
     "Exit codes: 0 all done; 1 some of several pictures failed, the rest are done; "
@@ -68,6 +69,8 @@ def predict(
     from bridgeseg.inference.sources import PathStream
     from bridgeseg.inference.stopping import Stop
 
+    if "-" in sources and sys.stdin is None:
+        raise InputError("standard input is closed", where="-", fix="pipe paths into the command")
     named = [PathStream(sys.stdin.buffer, null) if source == "-" else source for source in sources]
     batch = Batch(named, out, recursive=recursive, overlay=overlay, masks=masks, codec=codec)
     network = api.load(model, threads=threads, runtime=runtime, compile=compile)

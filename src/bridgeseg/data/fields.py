@@ -81,7 +81,10 @@ def _prompts(data: Mapping[Any, Any], index: Mapping[str, int], path: Path) -> d
         if not isinstance(listed, list) or not listed or not all(isinstance(t, str) and t.strip() for t in listed):
             message = f"`prompts` of {shown(key)} must be a phrase or a list of phrases, found {shown(phrases)}"
             raise DataError(message, where=path, fix='write texts in quotes, e.g. ["a person"]')
-        result[names[class_id(key, index, "prompts", path)]] = listed
+        name = names[class_id(key, index, "prompts", path)]
+        if name in result:
+            raise _twice("prompts", name, path)
+        result[name] = listed
     return result
 
 
@@ -91,13 +94,21 @@ def _palette(data: Mapping[Any, Any], index: Mapping[str, int], path: Path) -> l
         return None
     if isinstance(given, Mapping):
         colours = list(default_palette(len(index)))
-        for key, value in given.items():
-            colours[class_id(key, index, "palette", path)] = _colour(value, path)
+        places = [class_id(key, index, "palette", path) for key in given]
+        for place, value in zip(places, given.values(), strict=True):
+            if places.count(place) > 1:
+                raise _twice("palette", list(index)[place], path)
+            colours[place] = _colour(value, path)
         return colours
     if not isinstance(given, list):
         message = f"`palette` must list {len(index)} colours or map classes to colours, found {kind(given)}"
         raise DataError(message, where=path, fix="write `palette: {road: [128, 64, 128]}`")
     return [_colour(value, path) for value in given]
+
+
+def _twice(key: str, name: str, path: Path) -> DataError:
+    message = f"`{key}` lists class {shown(name)} twice, by its name and by its id"
+    return DataError(message, where=path, fix="leave one of the two out")
 
 
 def _colour(value: Any, path: Path) -> Colour:

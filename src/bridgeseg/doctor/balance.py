@@ -62,6 +62,16 @@ def class_findings(data: Dataset, counts: Counts) -> list[Finding]:
     return found
 
 
+def single_class(data: Dataset) -> list[Finding]:
+    """Say so if there is one class: every pixel then has it, whatever the picture shows."""
+    names = data.spec.classes.names
+    if len(names) > 1:
+        return []
+    message = f"there is one class, {display(names[0])!r}: every pixel is given it, and nothing can be learned"
+    fix = "add the rest as a class of its own, such as `background`, with an id in the masks"
+    return [Finding("class-single", "warning", message, fix)]
+
+
 def _absent(data: Dataset, counts: Counts) -> list[Finding]:
     names = data.spec.classes.names
     absent = {split: {names[index] for index in np.flatnonzero(pixels[:-1] == 0)} for split, pixels in counts.items()}

@@ -11,7 +11,7 @@ from bridgeseg.data.listing import Sample
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.data.yamlfile import shown
 from bridgeseg.doctor import pairing, pool
-from bridgeseg.doctor.balance import class_findings, count_classes, shares
+from bridgeseg.doctor.balance import class_findings, count_classes, shares, single_class
 from bridgeseg.doctor.declaration import read_declaration
 from bridgeseg.doctor.entries import Dataset, Entry
 from bridgeseg.doctor.examine import Depth, Job
@@ -159,7 +159,7 @@ def _report(
     classes: dict[str, dict[str, float]] = {}
     if classes_known:
         values = value_findings(data)
-        found += values
+        found += [*values, *single_class(data)]
         if not quick:
             counts = count_classes(data)
             classes = shares(counts, data)

@@ -80,6 +80,11 @@ def as_pixels(picture: Image.Image | NDArray[Any]) -> Pixels:
     """
     if isinstance(picture, Image.Image):
         return _to_pixels(_turned(picture.copy()))
+    if not isinstance(picture, np.ndarray):
+        found = f"found {type(picture).__name__}"
+        raise DataError(
+            f"a picture is a file, a Pillow image or a uint8 array; {found}", fix="convert it: np.asarray(...)"
+        )
     if picture.ndim == 2:
         picture = np.repeat(picture[:, :, None], 3, axis=2)
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or picture.size == 0:

@@ -204,7 +204,7 @@ def _in_glob(pattern: Path, recursive: bool, skipped: str | None) -> Iterator[So
             if not path.is_dir():
                 if path.suffix.lower() in wanted:
                     empty = False
-                    yield Source(path, path.relative_to(root))
+                    yield Source(path, Path(*(part for part in path.relative_to(root).parts if part != "..")))
             # With `**` the glob itself reaches into folders; opening them here too would do every picture twice.
             elif "**" not in parts and (skipped is None or os.path.realpath(path) != skipped):
                 empty = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Iterator
@@ -230,5 +231,5 @@ def check_rates(every: int, max_fps: float | None) -> None:
     """
     if every < 1:
         raise ConfigError(f"every first, second, third ... frame; found {every}", where="every", fix="every=2")
-    if max_fps is not None and not max_fps > 0:
+    if max_fps is not None and not 0 < max_fps < math.inf:
         raise ConfigError(f"frames a second above 0, found {max_fps}", where="max_fps", fix="max_fps=10")

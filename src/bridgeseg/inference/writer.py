@@ -118,7 +118,10 @@ class Writer:
 
     def _stem(self, name: Path) -> str:
         """Choose the path below the folder, without ending, that no other picture of this run has."""
-        first = str(name.parent / os.fsdecode(os.fsencode(name.stem)[:LONGEST_STEM]))
+        short = name.stem
+        while len(os.fsencode(short)) > LONGEST_STEM:
+            short = short[:-1]
+        first = str(name.parent / short)
         stem, number = first, 1
         # Upper and lower case count as the same: on some file systems they are.
         while hash(stem.casefold()) in self._taken or self._is_input(stem):

@@ -81,7 +81,7 @@ class TrainConfig(BaseModel):
     model: ModelConfig = ModelConfig.model_validate({})
     backbone_weights: str | None = "timm"
     text_encoder: str = "open_clip:ViT-B-16/openai"
-    templates: str = "photo"
+    templates: str | tuple[str, ...] = "photo"
     prompt: Literal["fixed", "learned"] = "fixed"
     learned: LearnedConfig = LearnedConfig.model_validate({})
     epochs: int = Field(50, ge=1)

@@ -14,7 +14,7 @@ from bridgeseg.data.spec import DataSpec, Sample
 from bridgeseg.data.stats import ClassStatistics, class_statistics
 from bridgeseg.data.transforms import TrainTransform
 from bridgeseg.doctor.check import quick_check
-from bridgeseg.errors import ConfigError
+from bridgeseg.errors import ConfigError, DataError
 from bridgeseg.training.config import TrainConfig
 
 
@@ -24,6 +24,9 @@ def check_data(spec: DataSpec, config: TrainConfig, *, quiet: bool = False) -> N
     Raises:
         DataError: training would stop at one of them, or learn what is wrong.
     """
+    if config.val_split is not None and config.val_split not in spec.splits:
+        fix = "add it to the file, name another (--set val_split=NAME), or train without: --set val_split=none"
+        raise DataError(f"there is no split {config.val_split!r} to validate on", where=spec.path, fix=fix)
     splits = [*config.train_splits, *([] if config.val_split is None else [config.val_split])]
     report = quick_check(spec, {split: spec.samples(split) for split in splits})
     report.raise_for_errors()

@@ -91,6 +91,7 @@ def train(
             )
         return fit(started, out, resume=True, quiet=quiet)
     if "data" not in given:
+        folder.refuse_nothing(out, resume)
         raise ConfigError("no dataset given", fix="pass data='.../data.yaml' (on the command line: --data)")
     return fit(TrainConfig.parse(given), out, resume=resume, quiet=quiet)
 

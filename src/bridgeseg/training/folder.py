@@ -30,12 +30,21 @@ def claim(out: Path, resume: bool) -> Iterator[None]:
     """
     if out.exists() and not out.is_dir():
         raise InputError("is a file, not a run folder", where=out, fix="choose another --out")
-    if resume and not (out / SETTINGS).exists():
-        raise InputError("holds no run to resume", where=out, fix="start it without --resume, or correct --out")
+    refuse_nothing(out, resume)
     with lock(out, name=RUNNING):
         if not resume and any((out / name).exists() for name in OURS):
             raise InputError("holds a run already", where=out, fix="choose another --out, or continue it with --resume")
         yield
+
+
+def refuse_nothing(out: Path, resume: bool) -> None:
+    """Refuse to resume where there is no run.
+
+    Raises:
+        InputError: there is none.
+    """
+    if resume and not (out / SETTINGS).exists():
+        raise InputError("holds no run to resume", where=out, fix="start it without --resume, or correct --out")
 
 
 def epochs_saved(out: Path) -> int:
