@@ -219,6 +219,29 @@ def test_settings() -> None:
         arguments.numbers("1,two", "--scales")
 
 
+@pytest.mark.parametrize("command", ["train", "compare"])
+@pytest.mark.parametrize("key", ["data", "out", "quiet"])
+def test_options_are_no_settings(command: str, key: str, tmp_path: Path, capsys: Any) -> None:
+    code, _, err = run(capsys, command, "--out", tmp_path / "run", "--set", f"{key}=x")
+    assert code == 2
+    assert f"--set {key}: {key!r} is no setting but an option" in " ".join(err.split())
+    assert not (tmp_path / "run").exists()
+
+
+def test_whole_numbers() -> None:
+    assert arguments.integers("1,2", "--threads") == [1, 2]
+    for wrong in ("nan", "inf", "1.5", "", "1,,2"):
+        with pytest.raises(ConfigError, match="whole numbers"):
+            arguments.integers(wrong, "--threads")
+
+
+def test_closed_standard_input(tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    code, _, err = run(capsys, "predict", "-", "--out", tmp_path)
+    assert code == 2
+    assert "standard input is closed" in err
+
+
 def test_printable() -> None:
     assert printable("a\n\x1b[31m\udcff é 中") == "a\\n\\x1b[31m\\udcff é 中"
 

@@ -193,6 +193,8 @@ def test_to_dict_is_json_and_names_no_folder(dataset: Path) -> None:
         ("masks_dir: [a]\n", "`masks_dir` must be a path"),
         ("prompts: [a]\n", "`prompts` must map classes"),
         ("prompts: {rode: street}\n", "which is no class; did you mean 'road'?"),
+        ("prompts: {1: street, road: way}\n", "`prompts` lists class 'road' twice"),
+        ("palette: {road: [1, 2, 3], 1: [1, 2, 4]}\n", "`palette` lists class 'road' twice"),
         ("prompts: {road: []}\n", "a phrase or a list of phrases"),
         ("prompts: {road: [yes]}\n", "a phrase or a list of phrases, found [True]"),
         ("palette: {road: [1, 2]}\n", "three numbers of 0..255"),

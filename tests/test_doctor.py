@@ -617,6 +617,23 @@ def test_binary_masks_become_0_and_1(tmp_path: Path, names: tuple[str, ...]) -> 
     assert [mask.max() for mask in masks_of(spec)] == [1, 1, 1]
     assert masks_of(spec)[1].min() == 1
     assert (masks_of(spec)[0] == ids // 255).all()
+    assert len(set(spec.classes.palette)) == 2
+
+
+def test_one_class_teaches_nothing(tmp_path: Path) -> None:
+    path = make(tmp_path, names=["thing"])
+    assert only(check(path, workers=1), "class-single").severity == "warning"
+    assert only(quick_check(DataSpec.load(path)), "class-single").severity == "warning"
+
+
+def test_quiet_prints_errors_alone(tmp_path: Path, capsys: Any) -> None:
+    path = make(tmp_path, names=["thing"])
+    (tmp_path / "images" / "train" / "0.png").write_bytes(b"")
+    code, out, _ = run(capsys, "check", "--data", path, "--quiet", "--workers", 1)
+    assert code == 2
+    assert "image-unreadable" in out
+    assert "class-single" not in out
+    assert "share of labelled pixels" not in out
 
 
 @pytest.mark.parametrize("lowest", [0, 1])

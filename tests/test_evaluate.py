@@ -183,6 +183,7 @@ def test_names_of_modes() -> None:
     assert EvalMode.named("slide", 8) == EvalMode((8, 8))
     assert EvalMode.named("slide", [8, 9], [0.5, 2], True) == EvalMode((8, 9), (0.5, 2.0), True)
     assert EvalMode.named("multiscale") == EvalMode(None, MULTISCALE, True)
+    assert EvalMode.named("multiscale", scales=(1.0,)) == EvalMode(None, (1.0,), True)
     assert EvalMode.named("multiscale", (4, 4), (0.5,)) == EvalMode((4, 4), (0.5,), True)
 
 

@@ -323,6 +323,12 @@ class TestWriter:
         paths = [save(tmp_path / f"{'ä' * 120}{index}.png", stripes) for index in range(2)]
         records = bridgeseg.predict(paths, model, out=tmp_path / "out")
         assert len({record.mask for record in records if isinstance(record, Record)}) == 2
+        (record,) = bridgeseg.predict(save(tmp_path / f"x{'é' * 120}.png", stripes), model, out=tmp_path / "out")
+        assert record.mask.name.encode().decode() == record.mask.name
+
+    def test_what_is_no_picture(self, model: Model) -> None:
+        with pytest.raises(DataError, match="found list"):
+            model.predict([1, 2])
 
     @pytest.mark.skipif(os.name == "nt", reason="file modes are POSIX")
     def test_files_have_ordinary_permissions(self, model: Model, stripes: np.ndarray, tmp_path: Path) -> None:

@@ -227,6 +227,15 @@ def test_table_shows_every_class_and_the_means() -> None:
     assert "mIoU 58.3   mAcc 75.0   aAcc 75.0" in text
 
 
+def test_names_are_no_markup() -> None:
+    counts = ConfusionMatrix(2)
+    counts.update(np.array([[0, 1]]), np.array([[0, 1]]))
+    text = _printed(Scores.from_confusion(counts, ["road [asphalt]", "[/b] \x1b[31m"]))
+    assert "road [asphalt]" in text
+    assert "\x1b" not in text
+    assert r"\x1b[31m" in text
+
+
 def _printed(scores: Scores) -> str:
     console = Console(width=80)
     with console.capture() as capture:

@@ -268,6 +268,12 @@ def test_pictures_are_few_spread_and_small(data: Path, tmp_path: Path) -> None:
     assert len(labelled.pictures) == COUNT
 
 
+def test_a_folder_with_a_dataset_is_a_dataset(data: Path) -> None:
+    found = find_calibration(data.parent, 100)
+    assert found.spec is not None
+    assert {path.parent.parent.name for path in found.pictures} == {"images"}
+
+
 def test_comparison(float_file: Path, int8: Quantized, data: Path) -> None:
     report = compare(float_file, int8.path, data=data, size=(32, 32), threads=1, rounds=2)
     assert report["bytes"] == {"before": float_file.stat().st_size, "after": int8.bytes}
@@ -299,6 +305,9 @@ class TestCommand:
         [
             (["--int8"], "8 bits need pictures to calibrate on"),
             (["--calibrate", "x"], "add --int8"),
+            (["--split", "val", "--calibration-method", "minmax"], "no use for --split, --calibration-method"),
+            ([], "an exported file already"),
+            (["--int8", "--calibrate", "x", "--approximate"], "decided when a run folder is exported"),
             (["--int8", "--calibrate", "none"], "no such file or folder"),
         ],
     )

@@ -86,6 +86,11 @@ class TestFind:
         assert names(find([f"{tmp_path}/**"])) == ["x/1.png", "x/deep/2.png", "y/3.jpg"]
         assert names(find([f"{tmp_path}/x/*.txt"])) == ["notes.txt"]
 
+    def test_names_stay_below_the_folder_of_results(self, tmp_path: Path) -> None:
+        picture(tmp_path / "a.png")
+        (tmp_path / "x" / "y").mkdir(parents=True)
+        assert names(find([f"{tmp_path}/x/*/../../*.png"])) == ["y/a.png"]
+
     def test_file_named_like_a_glob_is_a_file(self, tmp_path: Path) -> None:
         assert names(find([picture(tmp_path / "img[1].png")])) == ["img[1].png"]
 

@@ -494,6 +494,18 @@ class TestResume:
         assert result.scores.miou == load_checkpoint(whole).provenance["scores"]["miou"]
         assert same(weights(whole), before)
 
+    def test_nothing_to_resume_and_no_data(self, tmp_path: Path) -> None:
+        with pytest.raises(InputError, match="holds no run to resume"):
+            train(out=tmp_path / "nowhere", resume=True)
+        assert not (tmp_path / "nowhere").exists()
+
+    def test_no_split_to_validate_on(self, data: Path, tmp_path: Path) -> None:
+        lines = [line for line in data.read_text().splitlines() if not line.startswith("val:")]
+        alone = data.with_name("alone.yaml")
+        alone.write_text("\n".join(lines))
+        with pytest.raises(DataError, match=r"no split 'val' to validate on\n.*--set val_split=none"):
+            run(alone, tmp_path / "run")
+
     def test_other_settings_are_refused(self, data: Path, whole: Path, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=r"other settings: lr: 0.01 -> 0.02; ema: 0.9 -> 0.0\n  fix: continue"):
             train(out=whole, resume=True, lr=0.02, ema=0)

@@ -25,7 +25,7 @@ from bridgeseg.inference.result import Result
 from bridgeseg.inference.sources import Failure
 from bridgeseg.inference.stopping import Stop
 from bridgeseg.inference.streaming import expand
-from bridgeseg.inference.video import Frame, Video, is_camera, read_frames
+from bridgeseg.inference.video import Frame, Video, check_rates, is_camera, read_frames
 from bridgeseg.inference.video_writer import VideoRecord
 
 av = pytest.importorskip("av")
@@ -122,6 +122,11 @@ class TestRead:
     def test_max_fps(self, tmp_path: Path, fps: float, indices: Sequence[int]) -> None:
         found = [frame.index for _, frame in read(make(tmp_path / "a.mp4"), max_fps=fps)]
         assert found[: len(indices)] == list(indices)
+
+    @pytest.mark.parametrize("fps", [0, -1, float("nan"), float("inf")])
+    def test_rates_that_cannot_be(self, fps: float) -> None:
+        with pytest.raises(ConfigError, match="frames a second above 0"):
+            check_rates(1, fps)
 
     def test_max_fps_after_a_gap(self, tmp_path: Path) -> None:
         found = read(make(tmp_path / "a.mp4", [0, 30, 60, 600, 630, 660, 690]), max_fps=10)
