@@ -13,7 +13,7 @@ import pytest
 
 import bridgeseg
 from bridgeseg.benchmark import child
-from bridgeseg.benchmark.machine import describe, spread, take_turns
+from bridgeseg.benchmark.machine import describe, show, spread, take_turns
 from bridgeseg.benchmark.measure import steps
 from bridgeseg.benchmark.process import Child, Setting
 from bridgeseg.benchmark.table import COLUMNS, table_row
@@ -139,3 +139,11 @@ def test_the_room_is_a_function_too() -> None:
         "assert not {'torch', 'onnx'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_no_number_is_cut(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    show("times", None, ["network", *(f"column {index}" for index in range(9))], [["n" * 60, *["1234.5"] * 9]])
+    out = capsys.readouterr().out
+    assert "…" not in out
+    assert out.count("1234.5") == 9

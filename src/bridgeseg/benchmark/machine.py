@@ -94,12 +94,14 @@ def show(
     notes: Sequence[str] = (),
 ) -> None:
     """Print a table: the first column on the left, numbers on the right, then notes and the machine, if it is given."""
-    console = Console(width=None if Console().is_terminal else WIDTH, highlight=False)
     table = Table(title=title, title_justify="left", title_style="bold")
     for index, column in enumerate(columns):
         table.add_column(column, justify="right" if index else "left", no_wrap=True)
     for row in rows:
         table.add_row(*row)
+    # All of every number, also where the terminal is too narrow: one cut short is worse than a line that wraps.
+    usual = Console().width if Console().is_terminal else WIDTH
+    console = Console(width=max(usual, Console(width=1000).measure(table).maximum), highlight=False)
     console.print(table)
     for note in notes:
         console.print(note, markup=False)
