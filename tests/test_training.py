@@ -130,6 +130,8 @@ class TestSettings:
             ({"model": {"method": "brige"}}, "model: no method 'brige'; did you mean 'bridge'"),
             ({"model": {"decoder": "ligt"}}, "no decoder 'ligt'; did you mean 'light'"),
             ({"train_splits": []}, "train_splits has the wrong length"),
+            ({"train_splits": "train,val"}, "`val_split` is trained on"),
+            ({"learned": {"length": 3}}, "`learned` has no effect without `prompt: learned`"),
             ({"lr": -1, "seed": -1}, "lr must be above 0, found -1; seed must be at least 0"),
         ],
     )
@@ -155,7 +157,12 @@ class TestSettings:
         ],
     )
     def test_forms_that_are_understood(self, key: str, given: Any, kept: Any) -> None:
-        assert getattr(TrainConfig.parse({"data": "d", key: given}), key) == kept
+        assert getattr(TrainConfig.parse({"data": "d", "val_split": "test", key: given}), key) == kept
+
+    def test_methods_have_their_heads(self) -> None:
+        for method, head in (("lseg", "linear"), ("none", "pixel-text")):
+            with pytest.raises(ConfigError, match="head"):
+                TrainConfig.parse({"data": "d", "model": {"method": method, "head": head}})
 
     def test_one_changed_setting_leaves_the_others(self) -> None:
         plain, changed = (TrainConfig.parse({"data": "d"} | more) for more in ({}, {"augment": {"flip": 0.25}}))

@@ -104,10 +104,7 @@ def build(
         raise ConfigError(
             f"method {config.method!r} needs one class embedding for each of {classes} classes, found {found}"
         )
-    if config.method == "none" and config.head == "pixel-text":
-        raise ConfigError("a pixel-text head needs language", fix="use method `bridge`, or head `linear`")
-    if config.method == "lseg" and config.head != "auto":
-        raise ConfigError(f"method `lseg` is its head, found head {config.head!r}", fix="leave the head at `auto`")
+    check_head(config)
     backbone = _backbone(config, backbone_weights)
     text_dim = 0 if class_embeddings is None else class_embeddings.shape[1]
     guidance = _guidance(config, backbone, classes, text_dim)
@@ -146,6 +143,18 @@ def _guidance(config: ModelConfig, backbone: Backbone | CLIPBackbone, classes: i
             )
         return ContextAwarePrompting(channels[3], text_dim, classes, backbone.level, own_pool=True)
     return None
+
+
+def check_head(config: ModelConfig) -> None:
+    """Check that method and head go together.
+
+    Raises:
+        ConfigError: they do not.
+    """
+    if config.method == "none" and config.head == "pixel-text":
+        raise ConfigError("a pixel-text head needs language", fix="use method `bridge`, or head `linear`")
+    if config.method == "lseg" and config.head != "auto":
+        raise ConfigError(f"method `lseg` is its head, found head {config.head!r}", fix="leave the head at `auto`")
 
 
 def _head(config: ModelConfig, guidance: Guidance | None, width: int, classes: int, text_dim: int) -> Head:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from bridgeseg.data.transforms import AugmentConfig
 from bridgeseg.errors import ConfigError, nearest
-from bridgeseg.models.registry import DECODERS, METHODS, ModelConfig
+from bridgeseg.models.registry import DECODERS, METHODS, ModelConfig, check_head
 from bridgeseg.training.losses import LossConfig
 from bridgeseg.training.settings import explain, load_values
 
@@ -141,12 +141,23 @@ class TrainConfig(BaseModel):
             raise ValueError(f"no method {model.method!r}; {nearest(model.method, METHODS)}")
         if model.decoder not in DECODERS:
             raise ValueError(f"no decoder {model.decoder!r}; {nearest(model.decoder, DECODERS)}")
+        check_head(model)
         return model
 
     @model_validator(mode="after")
     def _language(self) -> TrainConfig:
         if self.prompt == "learned" and self.model.method == "none":
             raise ValueError("`prompt: learned` needs a method that language guides, found `none`")
+        if self.prompt != "learned" and self.learned != LearnedConfig.model_validate({}):
+            raise ValueError("`learned` has no effect without `prompt: learned`")
+        return self
+
+    @model_validator(mode="after")
+    def _unseen(self) -> TrainConfig:
+        if self.val_split in self.train_splits:
+            raise ValueError(
+                f"`val_split` is trained on, so its scores say nothing: {self.val_split!r}; or set it to none"
+            )
         return self
 
     @classmethod
