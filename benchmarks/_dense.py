@@ -2,7 +2,7 @@
 
 Both work on K numbers at every pixel of the picture, and ONNX Runtime is faster when those of a pixel lie side by side;
 transposing before the upsampling costs a sixteenth of what it would after it. Our own files do less than this:
-`bridgeseg.export.tail`.
+`bridgeseg.exporting.tail`.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ import onnx
 
 from _dense import channels_last
 from bridgeseg.errors import InputError
-from bridgeseg.inference.model import BUNDLED
-from bridgeseg.inference.runtimes import OnnxRuntime
+from bridgeseg.runtime.model import BUNDLED
+from bridgeseg.runtime.runtimes import OnnxRuntime
 
 FILES = "files"
 """The family of those that were not built here."""

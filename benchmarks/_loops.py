@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from bridgeseg.models.segmentor import STRIDE, Segmentor, to_size
+from bridgeseg.settings.train import TrainConfig
 from bridgeseg.training.averaging import ema_update
-from bridgeseg.training.config import TrainConfig
 from bridgeseg.training.losses import SegmentationLoss
 from bridgeseg.training.module import parameter_groups
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-from bridgeseg.benchmark.machine import describe, show, spread, take_turns, write_json
 from bridgeseg.errors import InputError
+from bridgeseg.measuring.machine import describe, show, spread, take_turns, write_json
 
 __all__ = ["describe", "run", "show", "spread", "take_turns", "write_json"]
 

@@ -17,7 +17,8 @@ from torchvision.models.segmentation import deeplabv3_mobilenet_v3_large, lraspp
 from _wrap import FromPixels, from_pixels, settle
 from bridgeseg.deploy import DeployNetwork
 from bridgeseg.models.backbone import Backbone
-from bridgeseg.models.registry import DECODERS, METHODS, ModelConfig, build
+from bridgeseg.models.registry import DECODERS, METHODS, build
+from bridgeseg.settings.model import ModelConfig
 
 TEXT_DIM = 512
 PEER = "LR-ASPP, mobilenet_v3_large"

@@ -16,7 +16,7 @@ import onnx
 import bridgeseg
 from bridgeseg.checkpoint import load_checkpoint
 from bridgeseg.classes import ClassSet
-from bridgeseg.export.onnx import export_segmentor
+from bridgeseg.exporting.onnx import export_segmentor
 
 HOME = Path(__file__).parents[1]
 FLOAT = HOME / "src" / "bridgeseg" / "weights" / "street.onnx"

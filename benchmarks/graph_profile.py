@@ -19,8 +19,8 @@ from typing import Any
 from _graph import Profile, profile
 from _machine import describe, run, show, write_json
 from _video import photo
-from bridgeseg.arguments import size
-from bridgeseg.inference.model import BUNDLED
+from bridgeseg.commands.arguments import size
+from bridgeseg.runtime.model import BUNDLED
 
 WORK = frozenset(
     {"Conv", "FusedConv", "QLinearConv", "ConvInteger", "ConvTranspose", "MatMul", "FusedMatMul", "Gemm", "FusedGemm"}
@@ -38,7 +38,7 @@ def build(folder: Path, classes: int) -> Path:
     import torch
 
     from _networks import own
-    from bridgeseg.export.onnx import to_graph
+    from bridgeseg.exporting.onnx import to_graph
 
     torch.manual_seed(0)
     path = folder / f"{NETWORK[1]}, {NETWORK[0]}, {NETWORK[2]}.onnx"

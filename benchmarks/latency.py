@@ -28,11 +28,11 @@ from _files import Row, bundled, given
 from _machine import describe, run, show, spread, take_turns, write_json
 from _networks import PEER, candidates, has_smp
 from _video import photo
-from bridgeseg.arguments import numbers, size
-from bridgeseg.export.onnx import to_graph
-from bridgeseg.export.tail import borders_only
-from bridgeseg.inference.runtimes import OnnxRuntime
+from bridgeseg.commands.arguments import numbers, size
+from bridgeseg.exporting.onnx import to_graph
+from bridgeseg.exporting.tail import borders_only
 from bridgeseg.models.backbone import STRIDES
+from bridgeseg.runtime.runtimes import OnnxRuntime
 
 
 def export(folder: Path, classes: list[int], everything: bool, only: str) -> list[Row]:

@@ -18,9 +18,10 @@ import open_clip
 import torch
 from torch.nn import functional as F
 
-from bridgeseg.benchmark.machine import describe, spread
-from bridgeseg.models.registry import ModelConfig, build
+from bridgeseg.measuring.machine import describe, spread
+from bridgeseg.models.registry import build
 from bridgeseg.models.segmentor import STRIDE, to_size
+from bridgeseg.settings.model import ModelConfig
 from bridgeseg.text.learned import LearnedPrompts
 from bridgeseg.text.openclip import TextTower
 

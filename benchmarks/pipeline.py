@@ -29,9 +29,9 @@ from rich.progress import Progress
 import bridgeseg
 from _machine import describe, run, show, write_json
 from _video import make_video, views
-from bridgeseg.inference.batch import Batch
-from bridgeseg.inference.model import Model
-from bridgeseg.inference.sources import Failure
+from bridgeseg.predicting.batch import Batch
+from bridgeseg.predicting.sources import Failure
+from bridgeseg.runtime.model import Model
 
 SIZE = (864, 1152)
 """Height and width: a megapixel."""

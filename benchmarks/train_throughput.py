@@ -25,13 +25,13 @@ from PIL import Image
 
 from _loops import REAL, SKIP, Bare, Batch, TakeTurns
 from _machine import describe, run, show, spread, write_json
-from bridgeseg.arguments import size
+from bridgeseg.commands.arguments import size
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.models.registry import build
 from bridgeseg.models.segmentor import Segmentor
+from bridgeseg.settings.train import TrainConfig
 from bridgeseg.training import fit
 from bridgeseg.training.callbacks import KeepBest
-from bridgeseg.training.config import TrainConfig
 from bridgeseg.training.datamodule import DataModule
 from bridgeseg.training.losses import SegmentationLoss
 from bridgeseg.training.module import TrainModule

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import ray
 
-from bridgeseg.inference.ray_data import FAILED, RayPredictor
+from bridgeseg.predicting.ray_data import FAILED, RayPredictor
 
 
 def main() -> int:

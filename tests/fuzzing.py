@@ -212,7 +212,7 @@ class Images(_Pictures):
         return [png_of(colours, **options) for options in formats] + modes + deep
 
     def use(self, content: bytes) -> None:
-        from bridgeseg.inference.images import read_image
+        from bridgeseg.images import read_image
 
         path = self.folder / "input.png"
         path.write_bytes(content)
@@ -319,10 +319,10 @@ class Settings(Target):
     """A file of training settings."""
 
     name, suffix = "settings", ".yaml"
-    modules = ("bridgeseg.training.config",)
+    modules = ("bridgeseg.settings.train",)
 
     def valid(self) -> list[bytes]:
-        from bridgeseg.training.config import TrainConfig
+        from bridgeseg.settings.train import TrainConfig
 
         self.document = TrainConfig(data="data.yaml").model_dump(mode="json")
         groups = [{"data": "d", key: value} for key, value in self.document.items() if isinstance(value, dict)]
@@ -335,8 +335,8 @@ class Settings(Target):
         return as_json(mutate_tree(rng, part_of(rng, self.document, 0.2, ("data",))))
 
     def use(self, content: bytes) -> None:
-        from bridgeseg.training.config import TrainConfig
-        from bridgeseg.training.settings import load_values, set_values
+        from bridgeseg.settings.train import TrainConfig
+        from bridgeseg.settings.values import load_values, set_values
 
         # JSON is YAML as well, so that a file of either kind may hold it
         json_too = content.startswith(b"{") and len(content) % 2
@@ -381,7 +381,7 @@ class Metadata(Target):
     def use(self, content: bytes) -> None:
         import onnx
 
-        from bridgeseg.inference.model import Model
+        from bridgeseg.runtime.model import Model
 
         del self.model.metadata_props[:]
         parts = content.decode("utf-8", "replace").split("\0")
@@ -409,7 +409,8 @@ class Checkpoints(Target):
 
         from bridgeseg.checkpoint import Checkpoint, save_checkpoint
         from bridgeseg.classes import ClassSet
-        from bridgeseg.models.registry import ModelConfig, build
+        from bridgeseg.models.registry import build
+        from bridgeseg.settings.model import ModelConfig
 
         classes = ClassSet.build(["sky", "road", "person"])
         found = []

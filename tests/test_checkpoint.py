@@ -20,7 +20,7 @@ from bridgeseg import checkpoint as room
 from bridgeseg.checkpoint import Checkpoint, find_checkpoint, load_checkpoint, save_checkpoint
 from bridgeseg.classes import ClassSet
 from bridgeseg.errors import ModelFileError
-from bridgeseg.models.registry import BridgeConfig, ModelConfig
+from bridgeseg.settings.model import BridgeConfig, ModelConfig
 from tiny_networks import BACKBONE, make_network, noise
 
 CLASSES = ClassSet.build(["road", "sky", "person"], prompts={"person": ["person", "rider"]})

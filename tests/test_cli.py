@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bridgeseg import __version__, api, arguments
+from bridgeseg import __version__, api
 from bridgeseg.cli import main
-from bridgeseg.console import printable
+from bridgeseg.commands import arguments
 from bridgeseg.errors import ConfigError, ModelFileError
+from bridgeseg.wording import printable
 
 
 @pytest.fixture

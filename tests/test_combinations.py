@@ -12,10 +12,12 @@ import torch
 
 from bridgeseg.deploy import DeployNetwork
 from bridgeseg.errors import ModelFileError
-from bridgeseg.export.onnx import to_graph
-from bridgeseg.models.registry import METHODS, ModelConfig, build
+from bridgeseg.exporting.onnx import to_graph
+from bridgeseg.models.registry import METHODS, build
 from bridgeseg.models.segmentor import STRIDE, to_size
-from bridgeseg.training.losses import LossConfig, SegmentationLoss
+from bridgeseg.settings.loss import LossConfig
+from bridgeseg.settings.model import ModelConfig
+from bridgeseg.training.losses import SegmentationLoss
 from tiny_networks import embeddings
 
 CLASSES = 4

@@ -19,10 +19,10 @@ from safetensors.torch import load_file
 from timm.layers.norm_act import SyncBatchNormAct
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from bridgeseg.models.registry import ModelConfig
+from bridgeseg.settings.model import ModelConfig
+from bridgeseg.settings.values import set_values
 from bridgeseg.training import folder
 from bridgeseg.training.processes import SyncBatchNorm, own, total
-from bridgeseg.training.settings import set_values
 from tiny_data import TINY, write_dataset
 from tiny_networks import make_network, noise
 

@@ -10,7 +10,7 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from bridgeseg.classes import ClassSet
-from bridgeseg.inference.draw import MOST_ENTRIES, _entries, area_shares, overlay, palette_image, percent
+from bridgeseg.report.draw import MOST_ENTRIES, _entries, area_shares, overlay, palette_image, percent
 
 SHAPES = st.tuples(st.integers(1, 24), st.integers(1, 24))
 

@@ -17,10 +17,10 @@ import yaml
 
 from bridgeseg.classes import ClassSet
 from bridgeseg.errors import BridgeSegError, ConfigError, DataError, InputError, ModelFileError, nearest
-from bridgeseg.inference.model import Model
+from bridgeseg.runtime.model import Model
+from bridgeseg.settings.train import TrainConfig
+from bridgeseg.settings.values import load_values, set_values
 from bridgeseg.training import folder
-from bridgeseg.training.config import TrainConfig
-from bridgeseg.training.settings import load_values, set_values
 from conftest import MakeOnnx
 from fuzzing import TARGETS, Checkpoints, split
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import parser
 
-from bridgeseg.export.int8_graph import quicken
+from bridgeseg.exporting.int8_graph import quicken
 
 RESIZE = """
 <ir_version: 8, opset_import: ["": 18]>

@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bridgeseg.errors import ConfigError
-from bridgeseg.training.losses import LossConfig, SegmentationLoss, cell_cross_entropy, dice_loss, lovasz_softmax
+from bridgeseg.settings.loss import LossConfig
+from bridgeseg.training.losses import SegmentationLoss, cell_cross_entropy, dice_loss, lovasz_softmax
 
 IGNORE = 255
 CONFIGS: dict[str, dict[str, Any]] = {

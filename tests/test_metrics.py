@@ -18,7 +18,7 @@ from torchmetrics.functional.classification import (
 )
 
 from bridgeseg.errors import DataError, InputError
-from bridgeseg.evaluation.metrics import ConfusionMatrix, Scores
+from bridgeseg.metrics import ConfusionMatrix, Scores
 
 CASES = ["random", "absent class", "predicted only", "all ignored", "one class", "300 classes"]
 

@@ -22,8 +22,9 @@ from torch.nn import functional as F
 from bridgeseg.errors import ConfigError
 from bridgeseg.models.decoder import LightDecoder, SemanticFPN
 from bridgeseg.models.heads import LinearHead
-from bridgeseg.models.registry import METHODS, BridgeConfig, ModelConfig, build
+from bridgeseg.models.registry import METHODS, build
 from bridgeseg.models.segmentor import STRIDE, Segmentor, to_size
+from bridgeseg.settings.model import BridgeConfig, ModelConfig
 from tiny_networks import BACKBONE, TEXT_DIM, embeddings, make_network, noise
 
 CLASSES = 5

@@ -13,11 +13,12 @@ from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.deploy import TorchRuntime
-from bridgeseg.evaluation.metrics import ConfusionMatrix
+from bridgeseg.metrics import ConfusionMatrix
 from bridgeseg.models.registry import build
-from bridgeseg.training.config import TrainConfig
+from bridgeseg.settings.loss import LossConfig
+from bridgeseg.settings.train import TrainConfig
 from bridgeseg.training.datamodule import DataModule
-from bridgeseg.training.losses import LossConfig, SegmentationLoss
+from bridgeseg.training.losses import SegmentationLoss
 from bridgeseg.training.module import TrainModule
 from test_metrics import CASES, case
 from tiny_data import NAMES, TINY, write_dataset

@@ -14,12 +14,12 @@ from PIL import Image
 
 from bridgeseg.classes import ClassSet
 from bridgeseg.errors import ConfigError, DataError, InputError, MissingDependencyError
-from bridgeseg.evaluation import figure as figure_module
-from bridgeseg.evaluation import pictures, plots
-from bridgeseg.evaluation.figure import label, require_matplotlib, write_file
-from bridgeseg.evaluation.metrics import Scores
-from bridgeseg.evaluation.pictures import Example, coloured, errors, save_examples
-from bridgeseg.evaluation.plots import read_history, save_confusion, save_curves, save_iou
+from bridgeseg.evaluating import figure as figure_module
+from bridgeseg.evaluating import pictures, plots
+from bridgeseg.evaluating.figure import label, require_matplotlib, write_file
+from bridgeseg.evaluating.pictures import Example, coloured, errors, save_examples
+from bridgeseg.evaluating.plots import read_history, save_confusion, save_curves, save_iou
+from bridgeseg.metrics import Scores
 
 CLASSES = ClassSet.build(["sky", "road", "car"], palette=[(1, 2, 3), (40, 50, 60), (70, 80, 90)])
 HOSTILE = ["$sky$", "_road", "a\nb", "x" * 300, r"\frac{1}{0}", "$", "caf\u00e9 \udcff"]
@@ -214,7 +214,7 @@ def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) 
 def test_drawing_needs_no_pyplot_and_importing_no_matplotlib_or_torch(tmp_path: Path) -> None:
     code = f"""
 import sys
-import bridgeseg.evaluation.evaluate, bridgeseg.evaluation.plots as plots
+import bridgeseg.evaluating.evaluate, bridgeseg.evaluating.plots as plots
 loaded = {{"matplotlib", "torch", "torchvision", "rich"}} & set(sys.modules)
 assert not loaded, loaded
 plots.save_confusion({str(tmp_path / "c.png")!r}, [[1, 0], [0, 1]], ["a", "b"])

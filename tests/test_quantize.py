@@ -17,16 +17,16 @@ import bridgeseg
 from bridgeseg.api import export_int8
 from bridgeseg.cli import main
 from bridgeseg.errors import ConfigError, DataError, InputError, ModelFileError
-from bridgeseg.export import int8_report
-from bridgeseg.export import quantize as room
-from bridgeseg.export.calibration import MAX_SIDE, find_calibration, read_small
-from bridgeseg.export.int8_report import compare
-from bridgeseg.export.pixels import fold_normalisation
-from bridgeseg.export.qdq import count_int8, prepare, products, quantise
-from bridgeseg.export.quantize import Quantized, quantize
-from bridgeseg.export.sensitivity import rank, within_budget
-from bridgeseg.inference.model import Model
-from bridgeseg.inference.runtimes import OnnxRuntime
+from bridgeseg.exporting import int8_report
+from bridgeseg.exporting import quantize as room
+from bridgeseg.exporting.calibration import MAX_SIDE, find_calibration, read_small
+from bridgeseg.exporting.int8_report import compare
+from bridgeseg.exporting.pixels import fold_normalisation
+from bridgeseg.exporting.qdq import count_int8, prepare, products, quantise
+from bridgeseg.exporting.quantize import Quantized, quantize
+from bridgeseg.exporting.sensitivity import rank, within_budget
+from bridgeseg.runtime.model import Model
+from bridgeseg.runtime.runtimes import OnnxRuntime
 from tiny_onnx import NAMES, photo, write_network
 
 SCORES = {"split": "val", "miou": 0.5}

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bridgeseg.inference.ray_data import FAILED, THERE, WRITTEN, RayPredictor
+from bridgeseg.predicting.ray_data import FAILED, THERE, WRITTEN, RayPredictor
 
 
 def encoded(picture: np.ndarray, kind: str = "PNG") -> bytes:

@@ -16,8 +16,8 @@ import bridgeseg
 from bridgeseg import api
 from bridgeseg.cli import main
 from bridgeseg.errors import ConfigError, InputError, MissingDependencyError, ModelFileError
-from bridgeseg.inference.model import Model
-from bridgeseg.inference.runtimes import RUNTIMES, FileRuntime, open_runtime, reason
+from bridgeseg.runtime.model import Model
+from bridgeseg.runtime.runtimes import RUNTIMES, FileRuntime, open_runtime, reason
 from tiny_onnx import NAMES, write_network
 
 TOLERANCE = 1e-4
@@ -161,7 +161,7 @@ def test_what_a_runtime_says_is_put_on_one_line() -> None:
 def test_torch_compile_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     torch = pytest.importorskip("torch")
     from bridgeseg.deploy import TorchRuntime
-    from bridgeseg.models.registry import ModelConfig
+    from bridgeseg.settings.model import ModelConfig
     from tiny_networks import BACKBONE, make_network
 
     calls: list[dict[str, Any]] = []
@@ -188,7 +188,7 @@ def test_threads_without_a_core_do_not_spin(
             super().add_session_config_entry(key, value)
 
     monkeypatch.setattr(onnxruntime, "SessionOptions", Options)
-    monkeypatch.setattr("bridgeseg.inference.runtimes.usable_cores", lambda: cores)
+    monkeypatch.setattr("bridgeseg.runtime.runtimes.usable_cores", lambda: cores)
     monkeypatch.setattr("os.cpu_count", lambda: 2)
     assert open_runtime(network, threads).classes(pictures(1, 4, 4)).shape == (1, 4, 4)
     assert entries == expected
@@ -222,6 +222,6 @@ def test_bytes_are_added_up_in_enough_bits(
         (tmp_path / "cpuinfo").write_text(info)
     monkeypatch.setattr(onnxruntime, "SessionOptions", Options)
     monkeypatch.setattr("platform.machine", lambda: machine)
-    monkeypatch.setattr("bridgeseg.inference.runtimes.CPU_INFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr("bridgeseg.runtime.runtimes.CPU_INFO", tmp_path / "cpuinfo")
     assert open_runtime(network).classes(pictures(1, 4, 4)).shape == (1, 4, 4)
     assert entries == expected

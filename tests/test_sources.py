@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
+from bridgeseg import images
 from bridgeseg.errors import DataError, InputError
-from bridgeseg.inference import images
-from bridgeseg.inference.images import as_pixels, read_image
-from bridgeseg.inference.sources import Failure, Source, find, survey
+from bridgeseg.images import as_pixels, read_image
+from bridgeseg.predicting.sources import Failure, Source, find, survey
 
 ORIENTATION = 0x0112
 

@@ -16,8 +16,8 @@ import pytest
 import torch
 from PIL import Image
 
+from bridgeseg.checking.report import Finding, Report
 from bridgeseg.checkpoint import load_checkpoint
-from bridgeseg.doctor.report import Finding, Report
 from bridgeseg.errors import DataError, InputError, ModelFileError
 from bridgeseg.training import datamodule, folder
 from bridgeseg.training import fit as room

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import parser
 
-from bridgeseg.export.tail import borders_only
+from bridgeseg.exporting.tail import borders_only
 
 UINT8, INT32 = onnx.TensorProto.UINT8, onnx.TensorProto.INT32
 

@@ -11,12 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from bridgeseg import images
 from bridgeseg.classes import ClassSet
 from bridgeseg.errors import ConfigError, ModelFileError
-from bridgeseg.inference import draw, images, tiling
-from bridgeseg.inference.images import read_image
-from bridgeseg.inference.model import Model
-from bridgeseg.inference.tiling import ALIGN, FADE, MARGIN, OVERLAP, SMALLEST, Tiles, plan, segment, spans
+from bridgeseg.images import read_image
+from bridgeseg.report import draw
+from bridgeseg.runtime import tiling
+from bridgeseg.runtime.model import Model
+from bridgeseg.runtime.tiling import ALIGN, FADE, MARGIN, OVERLAP, SMALLEST, Tiles, plan, segment, spans
 from conftest import RGB_CLASSES
 
 SIZES = [(1, 1), (1, 2000), (2000, 1), (300, 301), (700, 290), (513, 640), (257, 1031)]

@@ -25,19 +25,21 @@ from bridgeseg.data.dataset import SegmentationDataset
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.deploy import TorchRuntime
 from bridgeseg.errors import ConfigError, DataError, InputError, ModelFileError
-from bridgeseg.evaluation.evaluate import evaluate_split
-from bridgeseg.evaluation.metrics import Scores
-from bridgeseg.models.registry import ModelConfig, build
+from bridgeseg.evaluating.evaluate import evaluate_split
+from bridgeseg.metrics import Scores
+from bridgeseg.models.registry import build
+from bridgeseg.settings.loss import LossConfig
+from bridgeseg.settings.model import ModelConfig
+from bridgeseg.settings.train import TrainConfig
+from bridgeseg.settings.values import differences, flatten, load_values, set_values
 from bridgeseg.training import fit as room
 from bridgeseg.training import folder
 from bridgeseg.training.averaging import Averaging, ema_update
-from bridgeseg.training.config import TrainConfig
 from bridgeseg.training.datamodule import DataModule, ShardSampler
 from bridgeseg.training.fit import train
-from bridgeseg.training.losses import LossConfig, SegmentationLoss
+from bridgeseg.training.losses import SegmentationLoss
 from bridgeseg.training.module import TrainModule, parameter_groups, rate_factor
 from bridgeseg.training.provenance import public_name
-from bridgeseg.training.settings import differences, flatten, load_values, set_values
 from tiny_data import TINY, write_dataset
 from tiny_networks import embeddings
 

@@ -12,11 +12,11 @@ from torch.nn import functional as F
 from bridgeseg.checkpoint import load_checkpoint
 from bridgeseg.deploy import DeployNetwork
 from bridgeseg.errors import ConfigError
+from bridgeseg.settings.train import TrainConfig
+from bridgeseg.settings.values import set_values
 from bridgeseg.text.learned import LearnedPrompts
-from bridgeseg.training.config import TrainConfig
 from bridgeseg.training.fit import train
 from bridgeseg.training.folder import read_state
-from bridgeseg.training.settings import set_values
 from text_models import tiny_open_clip
 from tiny_data import NAMES, TINY, write_dataset
 

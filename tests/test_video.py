@@ -18,15 +18,15 @@ from PIL import Image
 import bridgeseg
 from bridgeseg.cli import main
 from bridgeseg.errors import ConfigError, DataError, InputError, MissingDependencyError
-from bridgeseg.inference import video as videos
-from bridgeseg.inference.batch import Batch
-from bridgeseg.inference.model import Model
-from bridgeseg.inference.result import Result
-from bridgeseg.inference.sources import Failure
-from bridgeseg.inference.stopping import Stop
-from bridgeseg.inference.streaming import expand
-from bridgeseg.inference.video import Frame, Video, check_rates, is_camera, read_frames
-from bridgeseg.inference.video_writer import VideoRecord
+from bridgeseg.predicting import video as videos
+from bridgeseg.predicting.batch import Batch
+from bridgeseg.predicting.sources import Failure
+from bridgeseg.predicting.stopping import Stop
+from bridgeseg.predicting.streaming import expand
+from bridgeseg.predicting.video import Frame, Video, check_rates, is_camera, read_frames
+from bridgeseg.predicting.video_writer import VideoRecord
+from bridgeseg.runtime.model import Model
+from bridgeseg.runtime.result import Result
 
 av = pytest.importorskip("av")
 

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bridgeseg.models.registry import ModelConfig, build
+from bridgeseg.models.registry import build
 from bridgeseg.models.segmentor import Segmentor
+from bridgeseg.settings.model import ModelConfig
 
 BACKBONE = "test_efficientnet"
 TEXT_DIM = 37

@@ -10,9 +10,7 @@ Everything below is imported on first use, so that `import bridgeseg` costs noth
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -28,10 +26,10 @@ _HOME = {
     "check": "bridgeseg.api",
     "compare": "bridgeseg.api",
     "prepare": "bridgeseg.catalog",
-    "Model": "bridgeseg.inference.model",
-    "Result": "bridgeseg.inference.result",
-    "Record": "bridgeseg.inference.writer",
-    "Failure": "bridgeseg.inference.sources",
+    "Model": "bridgeseg.runtime.model",
+    "Result": "bridgeseg.runtime.result",
+    "Record": "bridgeseg.predicting.writer",
+    "Failure": "bridgeseg.predicting.sources",
     "ClassSet": "bridgeseg.classes",
     "BridgeSegError": "bridgeseg.errors",
     "InputError": "bridgeseg.errors",
@@ -62,10 +60,10 @@ if TYPE_CHECKING:
     from bridgeseg.api import benchmark, evaluate, export, load, predict, quantize, train
     from bridgeseg.classes import ClassSet
     from bridgeseg.errors import BridgeSegError, InputError
-    from bridgeseg.inference.model import Model
-    from bridgeseg.inference.result import Result
-    from bridgeseg.inference.sources import Failure
-    from bridgeseg.inference.writer import Record
+    from bridgeseg.predicting.sources import Failure
+    from bridgeseg.predicting.writer import Record
+    from bridgeseg.runtime.model import Model
+    from bridgeseg.runtime.result import Result
 
 
 def __getattr__(name: str) -> Any:
@@ -76,22 +74,3 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
-
-
-class _CallableRoom(ModuleType):
-    """A subpackage such as `bridgeseg.export`, which can be called as the function of that name."""
-
-    def __call__(self, *arguments: Any, **options: Any) -> Any:
-        return getattr(import_module("bridgeseg.api"), self.__name__.rpartition(".")[2])(*arguments, **options)
-
-
-class _Package(ModuleType):
-    """This package. Importing `bridgeseg.export.onnx` puts the subpackage in the place of the function `export`."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if name in ("benchmark", "export") and isinstance(value, ModuleType):
-            value.__class__ = _CallableRoom
-        super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, overload
 from bridgeseg.errors import ConfigError, MissingDependencyError
 
 if TYPE_CHECKING:
-    from bridgeseg.doctor.report import Report
-    from bridgeseg.inference.model import Model
-    from bridgeseg.inference.result import Result
-    from bridgeseg.inference.sources import Failure
-    from bridgeseg.inference.streaming import Picture
-    from bridgeseg.inference.video_writer import VideoRecord
-    from bridgeseg.inference.writer import Record
+    from bridgeseg.checking.report import Report
+    from bridgeseg.predicting.sources import Failure
+    from bridgeseg.predicting.streaming import Picture
+    from bridgeseg.predicting.video_writer import VideoRecord
+    from bridgeseg.predicting.writer import Record
+    from bridgeseg.runtime.model import Model
+    from bridgeseg.runtime.result import Result
 
 
 def load(
@@ -53,7 +53,7 @@ def load(
             import_module_of_train_extra("torch").set_num_threads(threads)
         model: Model = import_module_of_train_extra("bridgeseg.deploy").load_model(path, compile)
         return model
-    from bridgeseg.inference.model import Model
+    from bridgeseg.runtime.model import Model
 
     return Model.load(path, threads, runtime)
 
@@ -103,10 +103,10 @@ def predict(
     Raises:
         InputError: not one picture could be read, the model cannot be used, or the results cannot be written.
     """
-    from bridgeseg.inference.batch import Batch
-    from bridgeseg.inference.model import Model
-    from bridgeseg.inference.sources import Failure
-    from bridgeseg.inference.streaming import as_list
+    from bridgeseg.predicting.batch import Batch
+    from bridgeseg.predicting.sources import Failure
+    from bridgeseg.predicting.streaming import as_list
+    from bridgeseg.runtime.model import Model
 
     pictures = as_list(sources)
     batch = (
@@ -122,13 +122,13 @@ def predict(
 
 
 def check(data: str | Path, **options: Any) -> Report:
-    """Look for everything that is wrong with a dataset; options as in `bridgeseg.doctor.check.check`.
+    """Look for everything that is wrong with a dataset; options as in `bridgeseg.checking.check.check`.
 
     Raises:
         InputError: a mistake in the options, or a result cannot be written. What is wrong with the dataset is
             not raised but in the report.
     """
-    from bridgeseg.doctor.check import check
+    from bridgeseg.checking.check import check
 
     return check(data, **options)
 
@@ -143,30 +143,30 @@ def train(**options: Any) -> Any:
 
 
 def evaluate(**options: Any) -> Any:
-    """Score a model on a split of a dataset; options as in `bridgeseg.evaluation.evaluate.evaluate`.
+    """Score a model on a split of a dataset; options as in `bridgeseg.evaluating.evaluate.evaluate`.
 
     Raises:
         MissingDependencyError: the train extra is not installed.
     """
-    return import_module_of_train_extra("bridgeseg.evaluation.evaluate").evaluate(**options)
+    return import_module_of_train_extra("bridgeseg.evaluating.evaluate").evaluate(**options)
 
 
 def export(**options: Any) -> Any:
-    """Write a checkpoint as one .onnx file; options as in `bridgeseg.export.onnx.export`.
+    """Write a checkpoint as one .onnx file; options as in `bridgeseg.exporting.onnx.export`.
 
     Raises:
         MissingDependencyError: the train extra is not installed.
     """
-    return import_module_of_train_extra("bridgeseg.export.onnx").export(**options)
+    return import_module_of_train_extra("bridgeseg.exporting.onnx").export(**options)
 
 
 def quantize(model: str | Path, out: str | Path, calibrate: str | Path, **options: Any) -> Any:
-    """Write an exported file as an 8-bit file; options as in `bridgeseg.export.quantize.quantize`.
+    """Write an exported file as an 8-bit file; options as in `bridgeseg.exporting.quantize.quantize`.
 
     Raises:
         MissingDependencyError: the package onnx (extra `int8`) is not installed.
     """
-    room = import_module_of_train_extra("bridgeseg.export.quantize", "int8")
+    room = import_module_of_train_extra("bridgeseg.exporting.quantize", "int8")
     return room.quantize(model, out, calibrate, **options)
 
 
@@ -190,8 +190,8 @@ def export_int8(
         model: a checkpoint or run folder (which needs the train extra), or an .onnx file or a bundled one's name (which
             do not).
         out, calibrate: as in `quantize`.
-        logits, approximate: of a folder, as in `bridgeseg.export.onnx.export`.
-        data, split, threads, quiet: as in `bridgeseg.export.int8_report.compare`.
+        logits, approximate: of a folder, as in `bridgeseg.exporting.onnx.export`.
+        data, split, threads, quiet: as in `bridgeseg.exporting.int8_report.compare`.
         report: compare them; without, only `quantisation` is returned.
         options: as in `quantize`.
 
@@ -202,9 +202,9 @@ def export_int8(
         ConfigError: `logits` or `approximate` with an .onnx file.
         MissingDependencyError: the package onnx (extra `int8`) is not installed, or, for a folder, the train extra.
     """
-    from bridgeseg.inference.model import named
+    from bridgeseg.runtime.model import named
 
-    compare = import_module_of_train_extra("bridgeseg.export.int8_report", "int8").compare
+    compare = import_module_of_train_extra("bridgeseg.exporting.int8_report", "int8").compare
     with TemporaryDirectory() as folder:
         source = named(model)
         if source.is_file() and (logits or approximate):
@@ -219,19 +219,19 @@ def export_int8(
 
 
 def benchmark(model: str | Path | None = None, **options: Any) -> dict[str, Any]:
-    """Measure a file on this machine; options and result as in `bridgeseg.benchmark.measure.benchmark`."""
-    from bridgeseg.benchmark.measure import benchmark
+    """Measure a file on this machine; options and result as in `bridgeseg.measuring.measure.benchmark`."""
+    from bridgeseg.measuring.measure import benchmark
 
     return benchmark(model, **options)
 
 
 def compare(**options: Any) -> Any:
-    """Train a grid of variants and report on it; options as in `bridgeseg.comparison.compare.compare`.
+    """Train a grid of variants and report on it; options as in `bridgeseg.comparing.compare.compare`.
 
     Raises:
         MissingDependencyError: the train extra is not installed.
     """
-    return import_module_of_train_extra("bridgeseg.comparison.compare").compare(**options)
+    return import_module_of_train_extra("bridgeseg.comparing.compare").compare(**options)
 
 
 def import_module_of_train_extra(name: str, extra: str = "train") -> Any:

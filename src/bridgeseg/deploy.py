@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from bridgeseg.checkpoint import Checkpoint, load_checkpoint
 from bridgeseg.errors import ConfigError
-from bridgeseg.inference.model import Model
 from bridgeseg.models.segmentor import STRIDE, Segmentor, cut, upsample
+from bridgeseg.runtime.model import Model
 
 
 class DeployNetwork(nn.Module):

@@ -18,8 +18,8 @@ from bridgeseg.catalog.schema import Entry, entry
 from bridgeseg.data.masks import read_mask
 from bridgeseg.data.progress import with_progress
 from bridgeseg.data.spec import DataSpec
-from bridgeseg.data.yamlfile import shown
 from bridgeseg.errors import ConfigError, DataError, InputError
+from bridgeseg.wording import shown
 
 MARK = ".bridgeseg-dataset.json"
 """File by which a folder made here is known again."""

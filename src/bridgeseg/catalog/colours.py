@@ -14,9 +14,9 @@ from PIL import Image
 from bridgeseg.catalog.place import write
 from bridgeseg.classes import IGNORE_INDEX, ClassSet
 from bridgeseg.data.findings import pack
-from bridgeseg.data.yamlfile import shown
 from bridgeseg.errors import DataError, InputError
-from bridgeseg.inference.draw import palette_image
+from bridgeseg.report.draw import palette_image
+from bridgeseg.wording import shown
 
 TOLERATED = 0.01
 """Share of a mask's pixels that may have a colour of no class; they are ignored, and counted."""

@@ -9,8 +9,8 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from bridgeseg.data.yamlfile import shown
 from bridgeseg.errors import InputError
+from bridgeseg.wording import shown
 
 KEPT, LINKED, HARD_LINKED, COPIED = "kept", "linked", "hard-linked", "copied"
 

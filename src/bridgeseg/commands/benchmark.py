@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from bridgeseg import arguments
+from bridgeseg.commands import arguments
 from bridgeseg.commands.options import Debug, Json, Quiet
 
 
@@ -32,9 +32,10 @@ def benchmark(
     debug: Debug = False,
 ) -> None:
     """Measure a model on this machine: latency, throughput, memory, cold start."""
-    from bridgeseg import api, console
-    from bridgeseg.benchmark.measure import steps
-    from bridgeseg.benchmark.table import print_table, progress
+    from bridgeseg import api
+    from bridgeseg.commands import console
+    from bridgeseg.measuring.measure import steps
+    from bridgeseg.measuring.table import print_table, progress
 
     chosen = [arguments.size(part, "--sizes") for part in sizes.split(",")]
     counts = [None] if threads is None else arguments.integers(threads, "--threads")

@@ -34,7 +34,8 @@ def check(
     debug: Debug = False,
 ) -> None:
     """Look for everything that is wrong with a dataset: files, sizes, mask values, classes, duplicates."""
-    from bridgeseg import api, console
+    from bridgeseg import api
+    from bridgeseg.commands import console
 
     report = api.check(
         data,
@@ -51,7 +52,7 @@ def check(
     elif not quiet or report.of("error"):
         from rich.console import Console
 
-        from bridgeseg.doctor.table import render
+        from bridgeseg.checking.table import render
 
         Console().print(render(replace(report, findings=tuple(report.of("error")), classes={}) if quiet else report))
     raise typer.Exit(report.exit_code(strict=strict))

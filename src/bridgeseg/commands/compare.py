@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bridgeseg import arguments
+from bridgeseg.commands import arguments
 from bridgeseg.commands.options import Debug, Json, Quiet
 from bridgeseg.errors import ConfigError
 
@@ -60,7 +60,8 @@ def compare(
     debug: Debug = False,
 ) -> None:
     """Train methods x backbones x seeds x label fractions, and compare them (needs the train extra)."""
-    from bridgeseg import api, console
+    from bridgeseg import api
+    from bridgeseg.commands import console
 
     given: dict[str, Any] = {
         "backbone_weights": backbone_weights,
@@ -105,8 +106,8 @@ def compare(
 def _print(results: dict[str, Any], out: Path) -> None:
     from rich.console import Console
 
-    from bridgeseg.comparison.compare import PAGE
-    from bridgeseg.comparison.tables import NOTE, main_table, rich_table
+    from bridgeseg.comparing.compare import PAGE
+    from bridgeseg.comparing.tables import NOTE, main_table, rich_table
 
     header, rows = main_table(results["cells"], results["split"], results["against"])
     table = rich_table(header, rows, f"{len(results['runs'])} finished runs")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from bridgeseg.commands.options import Debug, Json, Quiet
+from bridgeseg.wording import printable
 
 app = typer.Typer(help="Public datasets: what is known of them, and a data.yaml of a download.", no_args_is_help=True)
 
@@ -18,7 +19,8 @@ def list_datasets(as_json: Json = False, debug: Debug = False) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from bridgeseg import catalog, console
+    from bridgeseg import catalog
+    from bridgeseg.commands import console
 
     entries = [catalog.entry(name) for name in catalog.names()]
     if as_json:
@@ -52,7 +54,8 @@ def prepare(
     """Make a data.yaml of a downloaded public dataset: links to its files, colour masks converted to class ids."""
     import sys
 
-    from bridgeseg import catalog, console
+    from bridgeseg import catalog
+    from bridgeseg.commands import console
 
     done = catalog.prepare(name, root, out, copy=copy, workers=workers, quiet=quiet or as_json)
     if as_json:
@@ -60,8 +63,8 @@ def prepare(
         return
     if not quiet:
         for note in done.notes:
-            print(f"note: {console.printable(note)}", file=sys.stderr)
+            print(f"note: {printable(note)}", file=sys.stderr)
         counts = ", ".join(f"{split} {count:,}" for split, count in done.counts.items())
         files = ", ".join(f"{count:,} {way}" for way, count in done.files.items())
-        print(f"{console.printable(done.data)}: {counts} ({files})")
+        print(f"{printable(done.data)}: {counts} ({files})")
         print(f"terms of use: {catalog.entry(name).licence}; {catalog.entry(name).home}")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bridgeseg import arguments
+from bridgeseg.commands import arguments
 from bridgeseg.commands.options import Compile, Debug, Json, ModelOption, Quiet, RuntimeOption, Threads
 
 
@@ -35,7 +35,8 @@ def evaluate(
     debug: Debug = False,
 ) -> None:
     """Score a model on a split of a dataset at native resolution: mIoU, IoU of each class, accuracies."""
-    from bridgeseg import api, console
+    from bridgeseg import api
+    from bridgeseg.commands import console
 
     chosen = runtime is not None or compile
     scores = api.evaluate(

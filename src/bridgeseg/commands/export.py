@@ -70,7 +70,8 @@ def export(
 
     A run folder needs the train extra, an .onnx file the extra int8 only.
     """
-    from bridgeseg import api, console
+    from bridgeseg import api
+    from bridgeseg.commands import console
 
     calibration = {"images": calibration_images, "method": calibration_method, "budget": int8_budget}
     if not int8:
@@ -106,7 +107,7 @@ def export(
     if as_json:
         console.print_json({"model": str(out), "bytes": out.stat().st_size, **report})
     elif not quiet:
-        from bridgeseg.export.int8_report import print_report
+        from bridgeseg.exporting.int8_report import print_report
 
         print_report(report)
         left = report["quantisation"]["float_layers"]

@@ -64,10 +64,11 @@ def predict(
     """
     import sys
 
-    from bridgeseg import api, console
-    from bridgeseg.inference.batch import Batch
-    from bridgeseg.inference.sources import PathStream
-    from bridgeseg.inference.stopping import Stop
+    from bridgeseg import api
+    from bridgeseg.commands import console
+    from bridgeseg.predicting.batch import Batch
+    from bridgeseg.predicting.sources import PathStream
+    from bridgeseg.predicting.stopping import Stop
 
     if "-" in sources and sys.stdin is None:
         raise InputError("standard input is closed", where="-", fix="pipe paths into the command")

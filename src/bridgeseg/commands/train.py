@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from bridgeseg import arguments
+from bridgeseg.commands import arguments
 from bridgeseg.commands.options import Debug, Json, Quiet
 
 OPTIONS = ("data", "out", "config", "resume", "quiet")
@@ -62,7 +62,8 @@ def train(
     debug: Debug = False,
 ) -> None:
     """Train a network on your own data (needs the train extra); what is not given keeps its default."""
-    from bridgeseg import api, console
+    from bridgeseg import api
+    from bridgeseg.commands import console
 
     given: dict[str, Any] = {
         "model.method": method,

@@ -9,8 +9,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bridgeseg.classes import ClassSet, Colour, default_palette, is_unicode
-from bridgeseg.data.yamlfile import kind, shown
+from bridgeseg.data.yamlfile import kind
 from bridgeseg.errors import DataError, nearest
+from bridgeseg.wording import shown
 
 MAX_MASK_VALUE = 65535
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")

@@ -10,8 +10,9 @@ from pathlib import Path, PurePath
 from typing import Any, NoReturn
 
 from bridgeseg.data.fields import text_path
-from bridgeseg.data.yamlfile import read_text, shown
+from bridgeseg.data.yamlfile import read_text
 from bridgeseg.errors import DataError
+from bridgeseg.wording import shown
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff")

@@ -11,9 +11,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from bridgeseg.data import findings
 from bridgeseg.data.spec import DataSpec
-from bridgeseg.data.yamlfile import shown
 from bridgeseg.errors import DataError
-from bridgeseg.inference.images import read_image
+from bridgeseg.images import read_image
+from bridgeseg.wording import shown
 
 __all__ = ["read_image", "read_mask", "value_table"]
 

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from bridgeseg.data.augment_config import AugmentConfig, Range
+from bridgeseg.settings.augment import AugmentConfig, Range
 
 _LUMA = torch.tensor([0.299, 0.587, 0.114])
 _YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.595716, -0.274453, -0.321263], [0.211456, -0.522591, 0.311135]])

@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 from bridgeseg.classes import ClassSet
 from bridgeseg.data import fields, listing
 from bridgeseg.data.listing import Sample
-from bridgeseg.data.yamlfile import MAX_BYTES, read_mapping, read_text, shown
+from bridgeseg.data.yamlfile import MAX_BYTES, read_mapping, read_text
 from bridgeseg.errors import ConfigError, DataError, nearest
+from bridgeseg.wording import shown
 
 __all__ = ["SPLITS", "DataSpec", "Sample", "subset"]
 

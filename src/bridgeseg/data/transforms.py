@@ -19,9 +19,9 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as v2
 
 from bridgeseg.classes import IGNORE_INDEX
-from bridgeseg.data.augment_config import AugmentConfig
 from bridgeseg.data.photometric import photometric
 from bridgeseg.errors import ConfigError
+from bridgeseg.settings.augment import AugmentConfig
 
 __all__ = ["AugmentConfig", "TrainTransform", "photometric"]
 

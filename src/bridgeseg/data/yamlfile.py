@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from bridgeseg.errors import DataError
+from bridgeseg.wording import shown
 
 MAX_BYTES = 1_000_000
 MAX_VALUES = 100_000
@@ -73,16 +74,6 @@ def read_text(path: Path, limit: int) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"not UTF-8 text: {shown(error)}", where=path, fix="save the file as UTF-8") from error
-
-
-def shown(value: object, limit: int = 120) -> str:
-    """Return a short one-line description of any value, for messages."""
-    try:
-        text = (str(value) or type(value).__name__) if isinstance(value, BaseException) else repr(value)
-    except ValueError:  # Python refuses to write integers of thousands of digits
-        text = f"a huge {type(value).__name__}"
-    text = " ".join(text.split())
-    return text if len(text) <= limit else text[:limit] + "..."
 
 
 def kind(value: object) -> str:

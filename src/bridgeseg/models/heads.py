@@ -132,7 +132,7 @@ def similarity(pixels: Tensor, names: Tensor) -> Tensor:
     """Products of unit pixels with names: pixels (B, C, h, w), names (B, K, C) or (K, C) -> (B, K, h, w).
 
     The length of a pixel divides its C features or its K products, whichever are fewer; more products than features
-    are made pixel by pixel, the order in which `bridgeseg.export.tail` looks for the largest of them.
+    are made pixel by pixel, the order in which `bridgeseg.exporting.tail` looks for the largest of them.
     """
     flat, (classes, width) = pixels.flatten(2), names.shape[-2:]
     # a product with ones, because ONNX Runtime sums over channels six times slower than it multiplies matrices

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from bridgeseg.errors import DataError, InputError
-from bridgeseg.evaluation.metrics import Scores
+from bridgeseg.metrics import Scores
 from bridgeseg.models.segmentor import Segmentor
 from bridgeseg.training.module import TrainModule
 

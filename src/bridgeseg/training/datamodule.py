@@ -9,13 +9,13 @@ import lightning.pytorch as pl
 import torch
 from torch.utils.data import DataLoader, Sampler
 
+from bridgeseg.checking.check import quick_check
 from bridgeseg.data.dataset import SegmentationDataset
 from bridgeseg.data.spec import DataSpec, Sample
 from bridgeseg.data.stats import ClassStatistics, class_statistics
 from bridgeseg.data.transforms import TrainTransform
-from bridgeseg.doctor.check import quick_check
 from bridgeseg.errors import ConfigError, DataError
-from bridgeseg.training.config import TrainConfig
+from bridgeseg.settings.train import TrainConfig
 
 
 def check_data(spec: DataSpec, config: TrainConfig, *, quiet: bool = False) -> None:

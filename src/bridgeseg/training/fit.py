@@ -19,15 +19,16 @@ from lightning.pytorch.utilities import rank_zero_only
 from bridgeseg.checkpoint import Checkpoint, save_checkpoint
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import ConfigError, InputError, ModelFileError
-from bridgeseg.evaluation.metrics import Scores
+from bridgeseg.metrics import Scores
 from bridgeseg.models.registry import build
 from bridgeseg.models.segmentor import Segmentor
+from bridgeseg.settings.train import TrainConfig
+from bridgeseg.settings.values import differences, load_values, set_values
 from bridgeseg.text import embed
 from bridgeseg.text.learned import LearnedPrompts
 from bridgeseg.training import folder
 from bridgeseg.training.averaging import Averaging
 from bridgeseg.training.callbacks import KeepBest, StopOnNan
-from bridgeseg.training.config import TrainConfig
 from bridgeseg.training.datamodule import DataModule, check_data
 from bridgeseg.training.losses import SegmentationLoss
 from bridgeseg.training.module import TrainModule, unit_length
@@ -35,7 +36,6 @@ from bridgeseg.training.processes import SyncBatchNorm
 from bridgeseg.training.progress import RunProgress
 from bridgeseg.training.provenance import environment, provenance, source_commit
 from bridgeseg.training.report import write_pictures
-from bridgeseg.training.settings import differences, load_values, set_values
 from bridgeseg.training.stops import interruptible, refused, stoppable
 
 

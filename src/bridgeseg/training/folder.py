@@ -12,7 +12,7 @@ import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from bridgeseg.errors import DataError, InputError, ModelFileError
-from bridgeseg.training.config import TrainConfig
+from bridgeseg.settings.train import TrainConfig
 from bridgeseg.training.lock import lock
 
 RESUME, SETTINGS, ENVIRONMENT, TABLE = "resume.ckpt", "train.json", "environment.json", "metrics.csv"

@@ -8,10 +8,10 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor, nn
 
-from bridgeseg.evaluation.metrics import Scores
+from bridgeseg.metrics import Scores
 from bridgeseg.models.segmentor import STRIDE, Segmentor, to_size
+from bridgeseg.settings.train import TrainConfig
 from bridgeseg.text.learned import LearnedPrompts
-from bridgeseg.training.config import TrainConfig
 from bridgeseg.training.losses import SegmentationLoss
 
 Batch = tuple[Tensor, Tensor, Tensor]

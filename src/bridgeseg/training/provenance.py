@@ -13,9 +13,9 @@ import torch
 
 from bridgeseg import __version__
 from bridgeseg.data.spec import DataSpec
-from bridgeseg.evaluation.metrics import Scores
+from bridgeseg.metrics import Scores
 from bridgeseg.models.segmentor import Segmentor
-from bridgeseg.training.config import TrainConfig
+from bridgeseg.settings.train import TrainConfig
 
 PACKAGES = (
     "torch", "torchvision", "timm", "lightning", "numpy", "pillow", "safetensors", "open_clip_torch", "transformers",

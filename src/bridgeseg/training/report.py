@@ -9,9 +9,9 @@ from bridgeseg.data.dataset import read_sample
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.deploy import load_model
 from bridgeseg.errors import InputError
-from bridgeseg.evaluation.metrics import Scores
-from bridgeseg.evaluation.pictures import Example, save_examples
-from bridgeseg.evaluation.plots import read_history, save_confusion, save_curves, save_iou
+from bridgeseg.evaluating.pictures import Example, save_examples
+from bridgeseg.evaluating.plots import read_history, save_confusion, save_curves, save_iou
+from bridgeseg.metrics import Scores
 from bridgeseg.training.folder import TABLE
 
 EXAMPLES = 4

@@ -1,0 +1,172 @@
+"""The dataset doctor: a data.yaml -> a report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from bridgeseg.checking import pairing, pool
+from bridgeseg.checking.balance import class_findings, count_classes, shares, single_class
+from bridgeseg.checking.declaration import read_declaration
+from bridgeseg.checking.entries import Dataset, Entry
+from bridgeseg.checking.examine import Depth, Job
+from bridgeseg.checking.files import file_findings
+from bridgeseg.checking.maskfile import MOST_VALUES
+from bridgeseg.checking.report import Finding, Report, in_order
+from bridgeseg.checking.twins import twin_findings
+from bridgeseg.checking.values import value_findings
+from bridgeseg.data.listing import Sample
+from bridgeseg.data.spec import DataSpec
+from bridgeseg.errors import ConfigError, nearest
+from bridgeseg.images import DEFAULT_MAX_PIXELS
+from bridgeseg.wording import shown
+
+QUICK_PAIRS = 2000
+"""Pairs whose headers a quick check reads at most, spread evenly over a split."""
+QUICK_MASKS = 32
+"""Masks that a quick check reads in full, of all splits together."""
+
+MISREAD = {"masks-colour", "masks-binary", "ids-off-by-one"}
+"""Findings after which nothing can be said of classes: their masks mean something else than they seem to."""
+
+
+def check(
+    data: str | Path,
+    *,
+    split: str | None = None,
+    workers: int | None = None,
+    quick: bool = False,
+    html: str | Path | None = None,
+    fix_masks: str | Path | None = None,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    quiet: bool = True,
+) -> Report:
+    """Look at every file of a dataset and report everything that is wrong with it; no file of it is changed.
+
+    Args:
+        data: a data.yaml, or the folder that it is in.
+        split: look at this split only; all of them by default.
+        workers: processes; one per core by default. The report does not depend on it.
+        quick: look at headers and a part of the masks only (see `quick_check`).
+        html: write the report there as one page with pictures.
+        fix_masks: a new folder for a dataset with masks of class ids, as far as they can be converted.
+        max_pixels: pictures of more pixels are not decoded.
+        quiet: show no progress bar.
+
+    Raises:
+        ConfigError: no such split, `workers` below 1, or `fix_masks` with `quick`.
+        InputError: `fix_masks` is not new, or a result cannot be written.
+    """
+    if workers is not None and workers < 1:
+        raise ConfigError(f"workers must be 1 or more, found {workers}", fix="1 does everything in this process")
+    if quick and fix_masks is not None:
+        raise ConfigError("a quick check reads too little to convert masks", fix="leave out --quick, or --fix-masks")
+    started = time.monotonic()
+    declared = read_declaration(data)
+    spec, findings = declared.spec, list(declared.findings)
+    path = Path(data) if spec is None else spec.path
+    dataset: Dataset | None = None
+    if spec is None:
+        report = Report(path, {}, in_order(findings))
+    else:
+        samples, unpaired = pairing.gather(spec, _chosen(spec, split))
+        findings += [*unpaired, *([] if quick else pairing.without_image(spec, samples))]
+        dataset = _look(spec, samples, workers, quick, max_pixels, quiet)
+        report = _report(dataset, findings, samples, quick=quick, classes_known=declared.classes_known)
+    if fix_masks is not None:
+        from bridgeseg.checking.convert import write_converted
+
+        converted = write_converted(dataset if declared.classes_known else None, fix_masks)
+        report = replace(report, findings=in_order([*report.findings, *converted]))
+    report = replace(report, seconds=time.monotonic() - started)
+    if html is not None:
+        from bridgeseg.checking.page import write_page
+
+        write_page(report, html, spec.classes.palette if spec is not None and declared.classes_known else ())
+    return report
+
+
+def quick_check(spec: DataSpec, samples: Mapping[str, Sequence[Sample]] | None = None) -> Report:
+    """Look at a dataset before a run: sizes from headers, and some masks in full. Takes under 1 ms a pair.
+
+    What reading the data.yaml refuses has been refused when there is a `spec`, and is not looked at again. Of at most
+    `QUICK_PAIRS` pairs of a split the headers are read, and `QUICK_MASKS` masks in full; no image is decoded, and
+    nothing is said of duplicates and absent classes. PNG images that EXIF turns may go unnoticed.
+
+    Args:
+        spec: the dataset.
+        samples: split -> its samples, if they have been listed already; by default all splits are listed.
+    """
+    started, findings = time.monotonic(), list[Finding]()
+    if samples is None:
+        samples, findings = pairing.gather(spec, spec.splits)
+    dataset = _look(spec, samples, 1, True, DEFAULT_MAX_PIXELS, True)
+    report = _report(dataset, findings, samples, quick=True, classes_known=True)
+    return replace(report, seconds=time.monotonic() - started)
+
+
+def _chosen(spec: DataSpec, split: str | None) -> Iterable[str]:
+    if split is None:
+        return spec.splits
+    if split not in spec.splits:
+        message = f"no split {shown(split)}; {nearest(split, spec.splits)}"
+        raise ConfigError(message, where=spec.path, fix="choose one of these, or add the split to the file")
+    return (split,)
+
+
+def _look(
+    spec: DataSpec,
+    samples: Mapping[str, Sequence[Sample]],
+    workers: int | None,
+    quick: bool,
+    max_pixels: int,
+    quiet: bool,
+) -> Dataset:
+    chosen: list[tuple[str, Sample, Depth]] = []
+    for split, listed in samples.items():
+        if not quick:
+            chosen += [(split, sample, "all") for sample in listed]
+            continue
+        part = _spread(listed, QUICK_PAIRS)
+        in_full = set(_spread(part, max(1, QUICK_MASKS // len(samples))))
+        chosen += [(split, sample, "masks" if sample in in_full else "headers") for sample in part]
+    colours = spec.colour_map is not None
+    known = max(len(spec.classes), len(spec.label_map or ()), len(spec.colour_map or ()))
+    most = max(MOST_VALUES, known + 2)  # with the ignore value, and one that is not known
+    jobs = [Job(sample.image, sample.mask, depth, colours, most, max_pixels) for _, sample, depth in chosen]
+    facts = pool.examine_all(jobs, workers, quiet=quiet)
+    entries = [Entry(split, sample, found) for (split, sample, _), found in zip(chosen, facts, strict=True)]
+    return Dataset(spec, entries)
+
+
+def _spread(samples: Sequence[Sample], most: int) -> list[Sample]:
+    """Return at most `most` samples, evenly spaced."""
+    count = min(most, len(samples))
+    return [samples[index * len(samples) // count] for index in range(count)]
+
+
+def _report(
+    data: Dataset,
+    findings: list[Finding],
+    samples: Mapping[str, Sequence[Sample]],
+    *,
+    quick: bool,
+    classes_known: bool,
+) -> Report:
+    found = [*findings, *file_findings(data)]
+    classes: dict[str, dict[str, float]] = {}
+    if classes_known:
+        values = value_findings(data)
+        found += [*values, *single_class(data)]
+        if not quick:
+            counts = count_classes(data)
+            classes = shares(counts, data)
+            if not MISREAD.intersection(finding.code for finding in values):
+                found += class_findings(data, counts)
+    if not quick:
+        found += twin_findings(data)
+    return Report(
+        data.spec.path, {split: len(listed) for split, listed in samples.items()}, in_order(found), classes, quick
+    )

@@ -1,0 +1,100 @@
+"""Small pictures of a problem: the image, and beside it the mask with the offending pixels marked."""
+
+from __future__ import annotations
+
+import base64
+import io
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageOps
+
+from bridgeseg.checking.report import Example
+from bridgeseg.classes import Colour
+from bridgeseg.data.findings import pack
+from bridgeseg.data.masks import FORMATS
+from bridgeseg.images import read_image
+
+SIDE = 280
+"""Longest side of a picture on the page, in pixels."""
+MOST_PIXELS = 25_000_000
+"""Larger files are not decoded only to be shown."""
+MARK = (255, 0, 255)
+_SURROUNDINGS = 0.35
+"""Brightness that is left to what is not marked."""
+
+
+def example_picture(example: Example, palette: Sequence[Colour]) -> str:
+    """Return an example as a `data:` address of a JPEG; what cannot be shown is said in its place."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        panels = [_panel(lambda: _image(example.first))]
+        if example.second is not None:
+            second = example.second
+            panels.append(_panel(lambda: _image(second) if example.twin else _mask(second, example.values, palette)))
+    width, height = sum(panel.width for panel in panels) + 4 * (len(panels) - 1), max(panel.height for panel in panels)
+    sheet, left = Image.new("RGB", (width, height), "white"), 0
+    for panel in panels:
+        sheet.paste(panel, (left, 0))
+        left += panel.width + 4
+    stream = io.BytesIO()
+    sheet.save(stream, "JPEG", quality=85, subsampling=0)
+    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
+
+
+def _panel(make: Any) -> Image.Image:
+    try:
+        panel: Image.Image = make()
+    except Exception as error:  # the page is about files that cannot be read; the finding says why
+        panel = Image.new("RGB", (SIDE // 2, SIDE // 3), (70, 70, 70))
+        ImageDraw.Draw(panel).text((8, 8), f"not shown:\n{type(error).__name__}", fill="white")
+    return panel
+
+
+def _image(path: Path) -> Image.Image:
+    picture = Image.fromarray(read_image(path, MOST_PIXELS))
+    picture.thumbnail((SIDE, SIDE))
+    return picture
+
+
+def _mask(path: Path, values: frozenset[int], palette: Sequence[Colour]) -> Image.Image:
+    """Draw a mask in the colours of its classes, and if `values` are given, those bright and the rest dark."""
+    if not path.is_file():
+        raise ValueError("no regular file")
+    with Image.open(path, formats=FORMATS) as picture:
+        if picture.width * picture.height > MOST_PIXELS:
+            raise ValueError("too large to be shown")
+        picture.load()
+    found, colours = _numbers(ImageOps.exif_transpose(picture), palette)
+    drawn = Image.fromarray(colours)
+    size = ImageOps.contain(drawn, (SIDE, SIDE)).size if max(drawn.size) > SIDE else drawn.size
+    drawn = drawn.resize(size, Image.Resampling.NEAREST)
+    marked = np.isin(found, np.array(sorted(values) or [-1]))
+    if not marked.any() or marked.all():
+        return drawn
+    # A single pixel still shows: every spot of the small picture that holds one is marked.
+    spots = (
+        Image.fromarray(marked.astype(np.uint8) * 255).resize(size, Image.Resampling.BOX).point(lambda v: 255 * (v > 0))
+    )
+    dark = drawn.point(lambda value: int(value * _SURROUNDINGS))
+    dark.paste(Image.new("RGB", size, MARK), mask=spots)
+    return dark
+
+
+def _numbers(picture: Image.Image, palette: Sequence[Colour]) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+    """Return a mask's values, or packed colours, and its pixels as RGB."""
+    if picture.mode in ("L", "P", "1", "LA", "PA") or picture.mode.startswith("I"):
+        first = picture.getchannel(0) if picture.mode in ("LA", "PA") else picture
+        values = np.asarray(first).astype(np.int64)
+    else:
+        rgb = np.asarray(picture.convert("RGB"))
+        if not (rgb == rgb[..., :1]).all():
+            return pack(rgb), rgb
+        values = rgb[..., 0].astype(np.int64)
+    table = np.array([*palette, (225, 225, 225)], np.uint8)  # the last one: ignored, or no class
+    known = (values >= 0) & (values < len(palette))
+    return values, table[np.where(known, values, len(palette))]

@@ -1,0 +1,45 @@
+"""A report for the terminal."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from bridgeseg.checking.report import SEVERITIES, Report, display, number
+
+_STYLES = {"error": "bold red", "warning": "yellow", "note": "blue"}
+MOST_CLASSES = 40
+
+
+def render(report: Report) -> Group:
+    """Return what a Rich console prints: the findings, the classes' shares, and a summary as the last line."""
+    parts: list[RenderableType] = []
+    if report.findings:
+        table = Table("", "finding", "what was found, and what to do", show_lines=True)
+        for finding in report.findings:
+            style = _STYLES[finding.severity]
+            found = Text.assemble(display(finding.message), "\n", ("fix: ", "bold"), display(finding.fix))
+            table.add_row(Text(finding.severity, style), Text(finding.code), found)
+        parts.append(table)
+    if report.classes:
+        parts.append(_classes(report))
+    return Group(*parts, Text(summary(report)))
+
+
+def summary(report: Report) -> str:
+    """Return `data.yaml: train 367, val 101 pairs; 0 errors, 2 warnings, 1 note; 3.1 s`."""
+    pairs = ", ".join(f"{split} {count:,}" for split, count in report.pairs.items())
+    counts = ", ".join(number(len(report.of(severity)), severity) for severity in SEVERITIES)
+    return f"{display(str(report.data))}: {pairs + ' pairs' if pairs else 'no pairs'}; {counts}; {report.seconds:.1f} s"
+
+
+def _classes(report: Report) -> Table:
+    table = Table("share of labelled pixels", *map(display, report.classes))
+    names = list(next(iter(report.classes.values())))
+    for name in names[:MOST_CLASSES]:
+        shares = (Text(f"{split[name]:.2%}", justify="right") for split in report.classes.values())
+        table.add_row(Text(display(name)), *shares)
+    if len(names) > MOST_CLASSES:
+        table.add_row(Text(f"and {len(names) - MOST_CLASSES} more"))
+    return table

@@ -1,0 +1,210 @@
+"""What the command line prints: tables and lines for people, JSON for machines; all but results goes to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from bridgeseg.predicting.sources import Failure
+from bridgeseg.report.draw import percent
+from bridgeseg.wording import printable
+
+if TYPE_CHECKING:
+    from bridgeseg.classes import ClassSet
+    from bridgeseg.predicting.video_writer import VideoRecord
+    from bridgeseg.predicting.writer import Record
+
+NAMED = 4
+"""Classes named on the line of one picture among many."""
+
+
+class Counts(NamedTuple):
+    """How many sources were done, and how many failed."""
+
+    done: int
+    failed: int
+
+
+class _FramesColumn(ProgressColumn):
+    """The number of frames done so far, once there are any."""
+
+    def __init__(self, frames: Callable[[], int]) -> None:
+        super().__init__()
+        self._frames = frames
+
+    def render(self, task: Task) -> Text:
+        count = self._frames()
+        return Text(f"{count} frames" if count else "")
+
+
+def print_json(value: Any) -> None:
+    """Write one JSON object on one line of stdout, at once."""
+    sys.stdout.write(json.dumps(value) + "\n")
+    sys.stdout.flush()
+
+
+def report(
+    items: Iterable[Record | VideoRecord | Failure],
+    total: int | None,
+    classes: ClassSet,
+    folder: Path,
+    *,
+    frames: Callable[[], int] | None = None,
+    as_json: bool = False,
+    quiet: bool = False,
+) -> Counts:
+    """Print what was done for each picture as it happens, with a progress bar if there are many, and where it went.
+
+    Args:
+        items: what was written, and what failed.
+        total: how many sources there are, None if that is not known.
+        classes: names and colours.
+        folder: where results go.
+        frames: how many frames of videos have been done, asked for while the bar moves; None if there are no videos.
+        as_json: print JSON, one object a line.
+        quiet: print failures only.
+    """
+    done = failed = 0
+    many = total is None or total > 1
+    console = Console(stderr=True)
+    moving = not quiet and console.is_terminal
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        _FramesColumn(frames or int),
+    )
+    with Progress(
+        *columns, console=console, transient=True, disable=not moving, redirect_stdout=False, redirect_stderr=False
+    ) as bar:
+        task = bar.add_task("pictures", total=total, visible=many or frames is not None)
+        # Above a moving bar only its own console may write to the screen.
+        shared = console if moving and sys.stdout.isatty() else None
+        for item in items:
+            if isinstance(item, Failure):
+                failed += 1
+                _print_failure(item, console, as_json)
+            else:
+                done += 1
+                _print_record(item, classes, shared, many=many, as_json=as_json, quiet=quiet)
+            bar.advance(task)
+    if done and many and not quiet and not as_json:
+        console.print(f"results: {printable(folder)}", markup=False, highlight=False, soft_wrap=True)
+    if failed and many:
+        console.print(f"{failed} of {total or done + failed} failed, {done} done", highlight=False, soft_wrap=True)
+    return Counts(done, failed)
+
+
+def print_stopped(done: int, *, quiet: bool = False) -> None:
+    """Say that a run was ended early."""
+    if not quiet:
+        print(f"stopped, {done} done; what was written is whole", file=sys.stderr)
+
+
+def print_info(facts: dict[str, Any]) -> None:
+    """Print what `Model.describe` returns."""
+    provenance = facts["provenance"]
+    scores = provenance.get("scores") or {}
+    console = Console()
+    table = Table.grid(padding=(0, 2))
+    rows = {
+        "model": facts["path"],
+        "size": None if facts["bytes"] is None else f"{facts['bytes'] / 1e6:.1f} MB",
+        "parameters": f"{facts['parameters']:,}" if isinstance(facts["parameters"], int) else facts["parameters"],
+        "inputs": _nodes(facts.get("inputs")),
+        "outputs": _nodes(facts.get("outputs")),
+        **{key: value for key, value in provenance.items() if key not in ("scores", "parameters")},
+        "scores": ", ".join(f"{key} {_number(value)}" for key, value in scores.items() if key != "iou"),
+    }
+    for name, value in rows.items():
+        if value not in (None, "", [], {}):
+            shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            table.add_row(Text(name, "bold"), Text(printable(shown)))
+    console.print(table)
+    classes = Table("id", "", "class", "IoU", "prompts")
+    iou = scores.get("iou") or {}
+    for entry in facts["classes"]:
+        swatch, name = _swatch(entry["colour"]), entry["name"]
+        score = _number(iou[name]) if iou.get(name) is not None else ""
+        classes.add_row(
+            str(entry["id"]), swatch, Text(printable(name)), score, Text(printable("; ".join(entry["prompts"])))
+        )
+    console.print(classes)
+
+
+def _print_failure(failure: Failure, console: Console, as_json: bool) -> None:
+    if as_json:
+        source = None if failure.source is None else str(failure.source)
+        print_json({"source": source, "error": str(failure.error)})
+    else:
+        lines = str(failure.error).split("\n  fix: ")
+        console.print(
+            "error: " + "\n  fix: ".join(map(printable, lines)), markup=False, highlight=False, soft_wrap=True
+        )
+
+
+def _print_record(
+    record: Record | VideoRecord, classes: ClassSet, shared: Console | None, *, many: bool, as_json: bool, quiet: bool
+) -> None:
+    if as_json:
+        print_json(record.to_dict())
+    elif quiet:
+        return
+    elif many:
+        shown = [f"{printable(name)} {percent(share)}" for name, share in list(record.areas.items())[:NAMED]]
+        more = len(record.areas) - NAMED
+        frames = f"{count} frames, " if (count := getattr(record, "frames", 0)) else ""
+        line = f"{printable(record.source)}: {frames}{', '.join(shown)}{f', and {more} more' if more > 0 else ''}"
+        if shared is None:
+            print(line, flush=True)
+        else:
+            shared.print(line, markup=False, highlight=False, soft_wrap=True)
+    else:
+        _print_table(record, classes)
+
+
+def _print_table(record: Record | VideoRecord, classes: ClassSet) -> None:
+    colours = dict(zip(classes.names, classes.palette, strict=True))
+    table = Table.grid(padding=(0, 2))
+    for name, share in record.areas.items():
+        table.add_row(_swatch(colours[name]), Text(printable(name)), Text(percent(share), justify="right"))
+    console = Console()
+    frames = f", {count} frames" if (count := getattr(record, "frames", 0)) else ""
+    size = f"{record.width} x {record.height}{frames}"
+    console.print(f"{printable(record.source)} ({size})", markup=False, highlight=False, soft_wrap=True)
+    console.print(table)
+    for kind in ("mask", "masks", "overlay"):
+        if (path := getattr(record, kind, None)) is not None:
+            console.print(f"{kind}: {printable(path)}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _swatch(colour: Iterable[int]) -> Text:
+    red, green, blue = colour
+    return Text("██", style=f"rgb({red},{green},{blue})")
+
+
+def _nodes(nodes: list[dict[str, Any]] | None) -> str:
+    return "; ".join(f"{node['name']} {node['type']} {_shape(node['shape'])}" for node in nodes or [])
+
+
+def _shape(shape: list[int | str | None]) -> str:
+    return "(" + ", ".join("?" if side is None else str(side) for side in shape) + ")"
+
+
+def _number(value: Any) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def print_scores(scores: Any) -> None:
+    """Print the table of an evaluation; nothing if there was none."""
+    if scores is not None:
+        Console().print(scores.table())

@@ -1,0 +1,173 @@
+"""What a comparison trains: variants x backbones x seeds x label fractions, as settings of single runs."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from bridgeseg.errors import ConfigError, nearest
+from bridgeseg.models.registry import METHODS
+from bridgeseg.settings.train import TrainConfig
+from bridgeseg.settings.values import flatten, load_values, set_values
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+OWNED = {
+    "data": "--data",
+    "model.backbone": "--backbones",
+    "seed": "--seeds",
+    "fraction": "--fractions",
+    "repeat": "--fractions, which shows a share of the images as often as makes up for its size",
+    "val_every": "nothing: runs of a comparison are validated once, at their end",
+}
+"""Settings that the comparison gives every run, and what decides on them."""
+
+Settings = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: where it stands in the comparison, and all its settings."""
+
+    variant: str
+    backbone: str
+    fraction: float
+    seed: int
+    config: TrainConfig
+
+    @property
+    def name(self) -> str:
+        """Folder of the run below `runs/`, such as `bridge/efficientnet_lite0/f0.25/s1`."""
+        return f"{self.variant}/{safe(self.backbone)}/f{self.fraction:g}/s{self.seed}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All runs of a comparison in the order they are made, the variants' settings, and the split that is reported.
+
+    The seed is the slowest to change: a comparison that was stopped has its finished runs in pairs.
+    """
+
+    runs: tuple[Run, ...]
+    variants: dict[str, dict[str, Any]]
+    split: str
+
+
+def make_plan(
+    data: str | Path | None,
+    *,
+    methods: Iterable[str] | None = None,
+    variants: Mapping[str, Settings] | None = None,
+    backbones: Iterable[str] | None = None,
+    seeds: Iterable[int] = (0, 1, 2),
+    fractions: Iterable[float] = (1.0,),
+    settings: Settings | None = None,
+    config: str | Path | None = None,
+    split: str = "test",
+) -> Plan:
+    """Expand a grid.
+
+    Args:
+        data: path of the data.yaml; None takes the one of `config`.
+        methods: names of `METHODS`; each is a variant of its own name. By default all, or none if there are `variants`.
+        variants: name -> settings with dotted keys.
+        backbones: timm names; by default the one that `config` or the default settings name.
+        seeds: whole numbers.
+        fractions: shares of the training images, above 0 and at most 1.
+        settings: of all runs, with dotted keys; those of a variant go on top.
+        config: file of settings below all others.
+        split: what is reported.
+
+    Raises:
+        ConfigError: an unknown name or key, a value that is not allowed, or something named twice.
+    """
+    named = _variants(methods, variants)
+    base = load_values(config) if config is not None else {}
+    _refuse_owned(settings or {}, "--set")
+    base = set_values(base, settings or {})
+    if data is not None:
+        base = set_values(base, {"data": str(data)})
+    if "data" not in base:
+        raise ConfigError("no dataset given", fix="--data FOLDER/data.yaml")
+    chosen = list(backbones) if backbones is not None else [TrainConfig.parse(base).model.backbone]
+    _refuse_repeats("--backbones", chosen)
+    whole, shares = _numbers("--seeds", seeds, int), _numbers("--fractions", fractions, float)
+    if wrong := [share for share in shares if not 0 < share <= 1]:
+        raise ConfigError(f"a fraction is above 0 and at most 1, found {wrong[0]:g}", where="--fractions")
+    runs = [
+        Run(name, backbone, share, seed, _settings(base, named[name], name, backbone, share, seed))
+        for seed, share, backbone, name in product(whole, shares, chosen, named)
+    ]
+    _refuse_repeats("the folders of the runs", [run.name.lower() for run in runs])
+    return Plan(tuple(runs), named, split)
+
+
+def safe(name: str) -> str:
+    """Turn a backbone's name into that of a folder: `hf-hub:owner/name` -> `hf-hub_owner_name`."""
+    return re.sub(r"[^A-Za-z0-9._+-]", "_", name)
+
+
+def _settings(base: Settings, changes: Settings, name: str, backbone: str, share: float, seed: int) -> TrainConfig:
+    values = set_values(set_values(base, changes), {"model.backbone": backbone, "seed": seed, "fraction": share})
+    values["repeat"] = round(1 / share)  # an epoch has the same number of steps at every fraction
+    try:
+        config = TrainConfig.parse(values)
+        return config.model_copy(update={"val_every": config.epochs})
+    except ConfigError as error:
+        raise ConfigError(error.message, where=f"variant {name}", fix=error.fix) from error
+
+
+def _variants(methods: Iterable[str] | None, variants: Mapping[str, Settings] | None) -> dict[str, dict[str, Any]]:
+    given = dict(variants or {})
+    chosen = list(methods) if methods is not None else [] if given else list(METHODS)
+    for method in chosen:
+        if method not in METHODS:
+            raise ConfigError(f"no method {method!r}; {nearest(method, METHODS)}", where="--methods")
+    _refuse_repeats(
+        "the variants (methods are variants too)", [*chosen, *given], "give every variant a name of its own"
+    )
+    for name, changes in given.items():
+        if not NAME.fullmatch(name):
+            raise ConfigError(
+                f"{name!r} cannot be the name of a variant, because its runs get a folder of that name",
+                where="--variant",
+                fix="use letters, digits and . _ + - and begin with a letter or a digit",
+            )
+        _refuse_owned(changes, f"variant {name}")
+    named = {method: {"model.method": method} for method in chosen}
+    named |= {name: flatten(changes) for name, changes in given.items()}
+    if not named:
+        raise ConfigError("there is nothing to compare", fix="--methods none,bridge")
+    return named
+
+
+def _refuse_owned(settings: Settings, where: str) -> None:
+    for key in flatten(settings):
+        if key in OWNED:
+            raise ConfigError(f"{key!r} is decided by {OWNED[key]}", where=where, fix=f"leave {key!r} out")
+
+
+def _numbers(option: str, values: Iterable[Any], kind: type[int] | type[float]) -> list[Any]:
+    found = []
+    for value in values:
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            number = math.nan
+        if not number >= 0 or not math.isfinite(number) or (kind is int and not number.is_integer()):
+            words = "whole numbers from 0 up" if kind is int else "numbers above 0"
+            raise ConfigError(f"{words} are needed, found {value!r}", where=option, fix=f"{option} 1")
+        found.append(kind(number))
+    _refuse_repeats(option, found)
+    return found
+
+
+def _refuse_repeats(what: str, values: Sequence[Any], fix: str = "name each once") -> None:
+    if not values:
+        raise ConfigError("nothing is named", where=what, fix="name at least one")
+    if twice := [value for index, value in enumerate(values) if value in values[:index]]:
+        raise ConfigError(f"{twice[0]!r} is named twice", where=what, fix=fix)

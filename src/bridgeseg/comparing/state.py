@@ -1,0 +1,110 @@
+"""The folder of a comparison: where things are, what is finished, and what can go on."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from bridgeseg.comparing.grid import Run
+from bridgeseg.errors import ConfigError
+from bridgeseg.evaluating.figure import write_file
+from bridgeseg.settings.train import TrainConfig
+from bridgeseg.settings.values import differences
+from bridgeseg.training import folder
+
+RUNS, LOGS, CONFIGS, SCORES, CLOCK = "runs", "logs", "configs", "scores.json", "clock.json"
+MACHINE = {"check", "workers", "cache", "accelerator", "devices", "num_nodes", "strategy"}
+"""Settings that say where a run is made and not what comes out."""
+TEXT = {"text_encoder", "templates"}
+"""Settings that a network without language does not use."""
+FINISHED, UNFINISHED, NEW = "finished", "to be continued", "new"
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON whole or not at all, and the folder before it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_file(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Read a JSON object; None where there is none or it is damaged."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def scores_of(run_folder: Path, split: str) -> dict[str, Any] | None:
+    """Return what a finished run scored; None if it is not finished or was not scored on `split`."""
+    found = read_json(run_folder / SCORES)
+    good = found is not None and isinstance(found.get(split), dict) and isinstance(found[split].get("iou"), dict)
+    return found if good else None
+
+
+def status(out: Path, run: Run, split: str) -> str:
+    """Say whether a run is finished, can be continued, or has to be started."""
+    place = out / RUNS / run.name
+    if scores_of(place, split) is not None:
+        return FINISHED
+    return UNFINISHED if can_go_on(place) else NEW
+
+
+def can_go_on(run_folder: Path) -> bool:
+    """Say whether a run folder holds what a run is continued from."""
+    return all((run_folder / name).is_file() for name in (folder.SETTINGS, folder.RESUME))
+
+
+def changed_settings(out: Path, run: Run, digest: str) -> list[str]:
+    """List the settings in which what is in the run's folder differs from what is wanted, as `key: there -> wanted`.
+
+    Settings of the machine do not count, those of the text encoder only for networks with language. `digest` is that of
+    the data.yaml.
+    """
+    path = out / RUNS / run.name / folder.SETTINGS
+    if not path.is_file():
+        return []
+    ignored = MACHINE | (TEXT if run.config.model.method == "none" else set())
+    found = differences(TrainConfig.load(path), run.config)
+    changed = [text for text in found if text.partition(":")[0] not in ignored]
+    data = (read_json(path.with_name(folder.ENVIRONMENT)) or {}).get("data")
+    if isinstance(data, dict) and data.get("sha256") not in (None, digest):
+        changed.append("the content of the data.yaml")
+    return changed
+
+
+def check_unchanged(out: Path, runs: tuple[Run, ...], digest: str) -> None:
+    """Refuse a comparison whose folder holds runs of other settings.
+
+    Raises:
+        ConfigError: there are such runs; the text shows the first and its differences.
+    """
+    changed = [(run.name, found) for run in runs if (found := changed_settings(out, run, digest))]
+    if changed:
+        name, found = changed[0]
+        more = f" (and {len(changed) - 1} more runs)" if len(changed) > 1 else ""
+        raise ConfigError(
+            f"was made with other settings than are asked for now: {'; '.join(found)}{more}",
+            where=out / RUNS / name,
+            fix="choose another --out, give the variant another name, or delete the folders of these runs",
+        )
+
+
+def clear(run_folder: Path) -> None:
+    """Delete what a run that cannot go on left in its folder, and nothing else."""
+    ours = [*folder.OURS, folder.ENVIRONMENT, SCORES, CLOCK, "logs", "best.old", "best.new", "last.old", "last.new"]
+    for name in ours:
+        path = run_folder / name
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def finished(out: Path, split: str) -> tuple[list[Path], list[Path]]:
+    """Return the run folders that are scored on `split`, and those that are not, in the order of their names."""
+    places = sorted(path.parent for path in (out / RUNS).glob(f"*/*/f*/s*/{folder.SETTINGS}"))
+    done = [place for place in places if scores_of(place, split) is not None]
+    return done, [place for place in places if place not in done]

@@ -1,0 +1,106 @@
+"""The table of a comparison, once as text cells, then for the terminal and as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from bridgeseg.metrics import percent
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+Cells = Sequence[dict[str, Any]]
+Rows = list[list[str]]
+LABELS = 3
+"""Columns at the left that name the cell."""
+NOTE = (
+    "mIoU in percent: mean ± standard deviation over the seeds. Differences in points, paired by seed: mean ± standard "
+    "error; * marks more than two standard errors from zero. GFLOPs: 512x512, a multiplication and its addition are "
+    "two operations. Latency: ONNX Runtime on the processor, 512x512, raw pixels to class ids; ratios are to `none`."
+)
+
+
+def main_table(cells: Cells, split: str, against: Sequence[str]) -> tuple[list[str], Rows]:
+    """Return header and rows of the main table; columns that no cell fills are left out."""
+    shown = [name for name in against if any(name in cell["differences"] for cell in cells)]
+    header = ["variant", "backbone", "labels", "n", f"{split} mIoU", *(f"- {name}" for name in shown)]
+    header += [] if split == "val" else ["val mIoU"]
+    header += ["params M", "trained M", "GFLOPs", "ms", "ms ratio", "train s", "train ratio"]
+    rows = []
+    for cell in cells:
+        row = [cell["variant"], cell["backbone"], f"{100 * cell['fraction']:g} %", str(len(cell["seeds"]))]
+        row += [_spread(cell["miou"]), *(_difference(cell["differences"].get(name)) for name in shown)]
+        row += [] if split == "val" else [_spread(cell["val_miou"])]
+        row += [_number(cell.get("parameters"), 1e6, 2), _number(cell.get("parameters_trained"), 1e6, 2)]
+        row += [_number(cell.get("gflops"), 1, 2)]
+        latency = cell.get("latency") or {}
+        row += [_number(latency.get("ms"), 1, 1), _number(latency.get("ratio"), 1, 3)]
+        row += [_number(cell["seconds"], 1, 0), _number(cell["seconds_ratio"], 1, 3)]
+        rows.append(row)
+    kept = [place for place in range(len(header)) if any(row[place] for row in rows)]
+    return [header[place] for place in kept], [[row[place] for place in kept] for row in rows]
+
+
+def class_table(cells: Cells) -> tuple[list[str], Rows]:
+    """Return header and rows of the IoU per class: a row for each cell, mean over the seeds in percent."""
+    names = list(dict.fromkeys(name for cell in cells for name in cell["iou"]))
+    rows = [
+        [cell["variant"], cell["backbone"], f"{100 * cell['fraction']:g} %"]
+        + [percent(cell["iou"].get(name)) for name in names]
+        for cell in cells
+    ]
+    return ["variant", "backbone", "labels", *names], rows
+
+
+def run_table(runs: Sequence[dict[str, Any]], split: str) -> tuple[list[str], Rows]:
+    """Return header and rows of all runs."""
+    header = ["variant", "backbone", "labels", "seed", f"{split} mIoU", "val mIoU", "train s"]
+    rows = [
+        [run["variant"], run["backbone"], f"{100 * run['fraction']:g} %", str(run["seed"])]
+        + [percent(run["scores"].get(name, {}).get("miou")) for name in (split, "val")]
+        + [_number(run["seconds"], 1, 0)]
+        for run in runs
+    ]
+    return header, rows
+
+
+def rich_table(header: Sequence[str], rows: Rows, title: str) -> Table:
+    """Build a table for the terminal."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, title_justify="left")
+    for place, name in enumerate(header):
+        table.add_column(Text(name), justify="left" if place < LABELS else "right")
+    for row in rows:
+        table.add_row(*(Text(value) for value in row))
+    return table
+
+
+def markdown_table(header: Sequence[str], rows: Rows) -> str:
+    """Build a Markdown table; names cannot break out of their cell."""
+    lines = [list(header), ["---" if place < LABELS else "---:" for place in range(len(header))], *rows]
+    return "".join("| " + " | ".join(_cell(value) for value in line) + " |\n" for line in lines)
+
+
+def _cell(value: str) -> str:
+    return " ".join(value.split()).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+
+
+def _spread(value: dict[str, Any] | None) -> str:
+    if value is None:
+        return ""
+    deviation = value["deviation"]
+    return f"{100 * value['mean']:.2f}" + ("" if deviation is None else f" ± {100 * deviation:.2f}")
+
+
+def _difference(value: dict[str, Any] | None) -> str:
+    if value is None:
+        return ""
+    error = "" if value["error"] is None else f" ± {100 * value['error']:.2f}"
+    return f"{100 * value['mean']:+.2f}{error}{' *' if value['clear'] else ''}"
+
+
+def _number(value: float | None, unit: float, digits: int) -> str:
+    return "" if value is None else f"{value / unit:.{digits}f}"

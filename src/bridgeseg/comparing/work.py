@@ -1,0 +1,89 @@
+"""One run of a comparison in a process of its own: train, then score the last weights.
+
+Started as `python -m bridgeseg.comparing.work SETTINGS FOLDER SPLIT`; ends as soon as its starter does.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from bridgeseg.checkpoint import load_checkpoint
+from bridgeseg.comparing.starter import end_with_starter
+from bridgeseg.comparing.state import CLOCK, SCORES, can_go_on, clear, read_json, write_json
+from bridgeseg.data.spec import DataSpec
+from bridgeseg.deploy import TorchRuntime
+from bridgeseg.errors import BridgeSegError, InputError
+from bridgeseg.evaluating.evaluate import evaluate_split
+from bridgeseg.settings.train import TrainConfig
+from bridgeseg.training import folder
+from bridgeseg.training.fit import train
+from bridgeseg.training.lock import lock
+
+PATIENCE = 60.0
+"""Seconds to wait for the process of a killed comparison to leave the run's folder."""
+
+
+def work(settings: Path, place: Path, split: str) -> None:
+    """Bring a run from wherever it stands to its `scores.json`.
+
+    Args:
+        settings: file of a `TrainConfig`.
+        place: the run folder; a run in it is continued, one that cannot be is started anew.
+        split: scored besides the validation split.
+
+    Raises:
+        InputError: as `train`, or another process works on this run.
+    """
+    config = TrainConfig.load(settings)
+    with lock(place, PATIENCE):
+        resume = can_go_on(place)
+        if not resume:
+            clear(place)
+        done = folder.epochs_saved(place)
+        start = time.perf_counter()
+        if resume:
+            train(out=place, resume=True, quiet=True)
+        else:
+            train(config=config, out=place, quiet=True)
+        if done < config.epochs:
+            # Of an interrupted run the part that was made in one go stands for the whole.
+            seconds = (time.perf_counter() - start) * config.epochs / (config.epochs - done)
+            write_json(place / CLOCK, {"seconds": round(seconds, 1), "measured_epochs": config.epochs - done})
+        clock = read_json(place / CLOCK) or {}
+        scores = score(place, config, split)
+        write_json(place / SCORES, {**scores, "seconds": clock.get("seconds"), "epochs": config.epochs})
+
+
+def score(place: Path, config: TrainConfig, split: str) -> dict[str, object]:
+    """Score the last weights of a run: split name -> scores; those on the validation split are the training's own."""
+    spec = DataSpec.load(config.data)
+    checkpoint = load_checkpoint(place / "last")
+    validated = dict(checkpoint.provenance.get("scores") or {})
+    result: dict[str, object] = {}
+    if validated and validated.pop("split") == config.val_split and config.val_split is not None:
+        result[config.val_split] = validated
+    if split not in result:
+        gpu = torch.cuda.is_available() and config.accelerator != "cpu"
+        runtime = TorchRuntime(checkpoint.segmentor, "cuda" if gpu else "cpu")
+        result[split] = evaluate_split(runtime, spec.samples(split), spec, progress=False).to_dict()
+    return result
+
+
+def main(words: list[str]) -> int:
+    """Run from the command line; return 0, 2 for what a user can mend, 1 for all else (with a traceback)."""
+    end_with_starter()
+    settings, place, split = words
+    try:
+        work(Path(settings), Path(place), split)
+    except BridgeSegError as error:
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return 2 if isinstance(error, InputError) else 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

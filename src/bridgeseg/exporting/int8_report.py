@@ -1,0 +1,111 @@
+"""What quantisation cost and what it earned: size, mIoU, latency, the float file beside the 8-bit one."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from bridgeseg.errors import ConfigError
+from bridgeseg.evaluating.evaluate import evaluate
+from bridgeseg.measuring.machine import describe, spread, take_turns
+from bridgeseg.measuring.picture import picture
+from bridgeseg.runtime.runtimes import RUNTIMES, open_runtime
+
+ROUNDS, SIZE = 10, (512, 512)
+"""What is timed if nothing else is asked for: rounds, height and width."""
+
+
+def compare(
+    before: str | Path,
+    after: str | Path,
+    *,
+    data: str | Path | None = None,
+    split: str = "val",
+    size: tuple[int, int] | None = None,
+    threads: int | None = None,
+    rounds: int | None = None,
+    quiet: bool = True,
+) -> dict[str, Any]:
+    """Compare a float file with the 8-bit one made from it, in every runtime that is installed.
+
+    Args:
+        before: the float .onnx file.
+        after: the 8-bit one.
+        data: a data.yaml; with it both are scored, in ONNX Runtime.
+        split: of it: train, val or test.
+        size: (height, width) of the picture that is timed; 512x512 by default.
+        threads: CPU threads; None for one per core.
+        rounds: timed rounds, 10 by default; all files and runtimes take turns in one process.
+        quiet: no progress bar.
+
+    Returns:
+        JSON-ready: `bytes` {before, after}; `miou` {before, after, lost}, the last in points, and `split`, or None;
+        `latency` with a row for each runtime: `runtime`, `ms_before`, `ms_after` (medians), `ratio` (median over the
+        rounds); `machine`.
+
+    Raises:
+        InputError: a file or the data cannot be used.
+    """
+    size, rounds = size or SIZE, ROUNDS if rounds is None else rounds
+    if rounds < 1:
+        raise ConfigError(f"at least one round is needed, found {rounds}", where="rounds", fix="use 10")
+    files = {"before": Path(before), "after": Path(after)}
+    machine = describe("onnxruntime", "openvino")
+    names = [name for name in RUNTIMES if find_spec(name) is not None]
+    opened = {(name, side): open_runtime(path, threads, name) for name in names for side, path in files.items()}
+    image = picture(*size)[None]
+    calls = {" ".join(key): (lambda runtime=runtime: runtime.classes(image)) for key, runtime in opened.items()}
+    times = take_turns(calls, rounds)
+    latency = []
+    for name in names:
+        first, second = times[f"{name} before"], times[f"{name} after"]
+        ratios = [new / old for old, new in zip(first, second, strict=True)]
+        latency.append(
+            {
+                "runtime": name,
+                "ms_before": 1e3 * spread(first)["median"],
+                "ms_after": 1e3 * spread(second)["median"],
+                "ratio": spread(ratios)["median"],
+            }
+        )
+    scores = None
+    if data is not None:
+        miou = {side: evaluate(path, data, split, threads=threads, quiet=quiet).miou for side, path in files.items()}
+        scores = {**miou, "lost": 100 * (miou["before"] - miou["after"]), "split": split}
+    return {
+        "bytes": {side: path.stat().st_size for side, path in files.items()},
+        "miou": scores,
+        "latency": latency,
+        "size": list(size),
+        "machine": machine,
+    }
+
+
+def print_report(report: dict[str, Any]) -> None:
+    """Print what `compare` returns."""
+    table = Table("", "float", "8-bit", "change")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    sizes, scores = report["bytes"], report["miou"]
+    table.add_row(
+        "file, MB",
+        f"{sizes['before'] / 1e6:.1f}",
+        f"{sizes['after'] / 1e6:.1f}",
+        f"{sizes['after'] / sizes['before']:.2f}x",
+    )
+    if scores is not None:
+        change = f"{-scores['lost']:+.2f} points"
+        table.add_row(f"mIoU, {scores['split']}", f"{scores['before']:.4f}", f"{scores['after']:.4f}", change)
+    height, width = report["size"]
+    for row in report["latency"]:
+        name = f"{row['runtime']}, ms at {height}x{width}"
+        table.add_row(name, f"{row['ms_before']:.1f}", f"{row['ms_after']:.1f}", f"{row['ratio']:.2f}x")
+    console = Console(highlight=False)
+    console.print(table)
+    load = report["machine"]["load"]
+    if load is not None and load > 0.5:
+        console.print(f"load average before the start: {load} (other programs were running: trust ratios only)")

@@ -1,0 +1,208 @@
+"""Checkpoint -> one ONNX file: raw pixels in, class ids out, everything a device needs in its metadata."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import os
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+import torch
+from onnx import helper
+
+from bridgeseg import __version__
+from bridgeseg.checkpoint import load_checkpoint
+from bridgeseg.classes import ClassSet
+from bridgeseg.deploy import DeployNetwork
+from bridgeseg.errors import InputError, ModelFileError
+from bridgeseg.exporting.pixels import fold_scale
+from bridgeseg.exporting.tail import borders_only
+from bridgeseg.exporting.verify import verify
+from bridgeseg.models.segmentor import Segmentor
+from bridgeseg.runtime.model import named
+
+OPSET = 18
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written: the file, its size in bytes, and the share of pixels on which ONNX and PyTorch agreed."""
+
+    path: Path
+    bytes: int
+    agreement: float
+
+
+def export(model: str | Path, out: str | Path, *, logits: bool = False, approximate: bool = False) -> Exported:
+    """Export a checkpoint or run folder.
+
+    Args:
+        model: a checkpoint folder, or a run folder (its best checkpoint is taken).
+        out: the .onnx file to write; an older one is replaced only by a verified one.
+        logits: also give the file the output `logits` (B, K, H, W), which sliding-window and multi-scale modes need.
+        approximate: decide once for every 2x2 pixels, which is faster where there are many classes; the file's
+            provenance says `approximate`.
+
+    Raises:
+        ConfigError: both `logits` and `approximate`.
+        ModelFileError: the checkpoint cannot be used, or the exported graph does not agree with PyTorch.
+        InputError: the name does not end with .onnx, or the file cannot be written.
+    """
+    _check_name(Path(out))
+    if named(model).is_file():
+        raise ModelFileError("this is an exported file already", where=model, fix="only 8 bits can be added: --int8")
+    checkpoint = load_checkpoint(model)
+    kinds = {"logits": logits, "approximate": approximate}
+    return export_segmentor(checkpoint.segmentor, checkpoint.classes, checkpoint.provenance, out, **kinds)
+
+
+def export_segmentor(
+    segmentor: Segmentor,
+    classes: ClassSet,
+    provenance: dict[str, Any],
+    out: str | Path,
+    *,
+    logits: bool = False,
+    approximate: bool = False,
+) -> Exported:
+    """Export a network, which is folded on the way: no text encoder, no text projection.
+
+    Args:
+        segmentor: moved to the CPU, put into evaluation mode and folded, in place.
+        classes: its classes.
+        provenance: JSON-ready facts for the metadata.
+        out, logits, approximate: as in `export`, which also says what is raised.
+    """
+    out = Path(out)
+    _check_name(out)
+    network = DeployNetwork(segmentor.cpu(), with_logits=logits, approximate=approximate)
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    graph = to_graph(network)
+    facts = {"parameters": parameters, "bridgeseg": __version__} | ({"approximate": True} if approximate else {})
+    _describe(graph, classes, {**provenance, **facts})
+    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp.onnx")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        onnx.save(graph, temporary)
+        agreement = verify(temporary, network)
+        temporary.replace(out)
+    except OSError as error:
+        fix = "free some space or choose another --out"
+        raise InputError(f"cannot be written ({error.strerror})", where=out, fix=fix) from error
+    finally:
+        if temporary.is_file():
+            temporary.unlink()
+    return Exported(out, out.stat().st_size, agreement)
+
+
+def _check_name(out: Path) -> None:
+    if out.suffix != ".onnx":
+        raise InputError("is no name for an exported model", where=out, fix="end it with .onnx")
+    if out.is_dir():
+        raise InputError("is a folder", where=out, fix="choose another --out")
+
+
+def to_graph(
+    network: DeployNetwork, tail: Callable[[onnx.ModelProto], onnx.ModelProto] = borders_only
+) -> onnx.ModelProto:
+    """Trace a network into an ONNX graph with free batch, height and width.
+
+    Args:
+        network: takes and gives what `DeployNetwork` does.
+        tail: rewrites upsampling and argmax at the end of the graph.
+
+    Raises:
+        ModelFileError: PyTorch's exporter cannot translate the backbone.
+    """
+    if any(type(module).__name__ == "WindowAttention" for module in network.modules()):
+        # Windows that do not divide a free height and width keep the exporter's algebra busy for hours.
+        name = network.segmentor.backbone.name
+        raise ModelFileError(
+            f"{name!r} attends in windows, which PyTorch cannot export with free height and width",
+            fix="train with another backbone, or run the checkpoint folder in PyTorch: predict --model FOLDER",
+        )
+    example = torch.zeros(2, 96, 160, 3, dtype=torch.uint8)
+    axes = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC}
+    names = ["classes", "logits"] if network.with_logits else ["classes"]
+    try:
+        with torch.no_grad(), _silence():
+            program = torch.onnx.export(
+                network, (example,), dynamo=True, verbose=False, opset_version=OPSET,
+                input_names=["image"], output_names=names, dynamic_shapes=(axes,),
+            )  # fmt: skip
+    except torch.onnx.OnnxExporterError as error:
+        cause: BaseException = error
+        while cause.__cause__ is not None:  # the exporter's own text is advice to its developers
+            cause = cause.__cause__
+        raise ModelFileError(
+            f"PyTorch cannot export this network to ONNX ({' '.join(str(cause).split())[:300]})",
+            fix="train with another backbone: not every timm model can be traced with free height and width",
+        ) from error
+    graph: onnx.ModelProto = program.model_proto  # type: ignore[union-attr]
+    return tail(_tidy(graph))
+
+
+def _tidy(graph: onnx.ModelProto) -> onnx.ModelProto:
+    """Name the free axes and drop the exporter's notes on where every node came from: half of a small file."""
+    for node in graph.graph.node:
+        node.doc_string = ""
+        del node.metadata_props[:]
+    for value in graph.graph.value_info:
+        del value.metadata_props[:]
+    del graph.graph.value_info[:]
+    for value in (*graph.graph.input, *graph.graph.output):
+        dims = value.type.tensor_type.shape.dim
+        free = ("batch", "height", "width")
+        places = {"image": (0, 1, 2), "classes": (0, 1, 2), "logits": (0, 2, 3)}[value.name]
+        for place, name in zip(places, free, strict=True):
+            dims[place].dim_param = name
+    if graph.graph.output[0].type.tensor_type.elem_type == onnx.TensorProto.INT32:
+        _cast_output(graph)
+    fold_scale(graph)
+    return graph
+
+
+def _cast_output(graph: onnx.ModelProto) -> None:
+    """Make class ids uint16, a type that PyTorch's exporter does not write."""
+    for node in graph.graph.node:
+        for index, name in enumerate(node.output):
+            if name == "classes":
+                node.output[index] = "classes_int32"
+    graph.graph.node.append(helper.make_node("Cast", ["classes_int32"], ["classes"], to=onnx.TensorProto.UINT16))
+    graph.graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.UINT16
+
+
+def _describe(graph: onnx.ModelProto, classes: ClassSet, provenance: dict[str, Any]) -> None:
+    graph.producer_name, graph.producer_version = "bridgeseg", __version__
+    facts = {key: value for key, value in provenance.items() if value is not None}
+    helper.set_model_props(
+        graph,
+        {
+            "bridgeseg.format": "1",
+            "bridgeseg.classes": json.dumps(classes.to_dict()),
+            "bridgeseg.provenance": json.dumps(facts),
+        },
+    )
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Keep the exporter's chatter off the terminal."""
+    names = ("torch.onnx", "onnxscript", "onnx_ir")
+    levels = {name: logging.getLogger(name).level for name in names}
+    try:
+        for name in names:
+            logging.getLogger(name).setLevel(logging.ERROR)
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)

@@ -1,0 +1,171 @@
+"""An exported file -> the same network in 8 bits, in one file of the same format. Needs onnx, no PyTorch."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import helper
+
+from bridgeseg import __version__
+from bridgeseg.data.spec import DataSpec
+from bridgeseg.errors import ConfigError, InputError, ModelFileError
+from bridgeseg.evaluating.evaluate import check_same_classes, evaluate_split
+from bridgeseg.exporting.calibration import DEFAULT_IMAGES, Calibration, find_calibration, measure_ranges, read_small
+from bridgeseg.exporting.qdq import OP_TYPES, count_int8, prepare, products, quantise
+from bridgeseg.exporting.sensitivity import rank, within_budget
+from bridgeseg.runtime.metadata import read_metadata
+from bridgeseg.runtime.model import named
+from bridgeseg.runtime.runtimes import OnnxRuntime
+
+CHECKED = 4
+"""Calibration pictures on which the 8-bit file is compared with the float one before it gets its name."""
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """What was written.
+
+    Attributes:
+        path: the file.
+        bytes: its size.
+        bytes_before: the float file's size.
+        facts: what its metadata says of the quantisation, JSON-ready.
+    """
+
+    path: Path
+    bytes: int
+    bytes_before: int
+    facts: dict[str, Any]
+
+
+def quantize(
+    model: str | Path,
+    out: str | Path,
+    calibrate: str | Path,
+    *,
+    images: int = DEFAULT_IMAGES,
+    method: str = "minmax",
+    budget: float | None = None,
+    on_step: Callable[[], None] = lambda: None,
+) -> Quantized:
+    """Quantise an exported file: static, uint8 activations, int8 weights per channel, QDQ.
+
+    Args:
+        model: a float .onnx file written by `bridgeseg export`, or the name of a bundled one (`street`).
+        out: the .onnx file to write; an older one is replaced only by one that runs.
+        calibrate: a folder of pictures, or `data.yaml:SPLIT` (see `calibration.find_calibration`).
+        images: calibrate on at most so many.
+        method: minmax, percentile or entropy.
+        budget: mIoU points that may be lost on the calibration pictures, which must then be from a data.yaml: layers
+            stay float until the loss is within it.
+        on_step: called after each calibration picture.
+
+    Raises:
+        ModelFileError: the file cannot be used, is 8-bit already, or the budget cannot be kept.
+        ConfigError: an argument is not allowed.
+        InputError: there are no pictures, or the file cannot be written.
+    """
+    source, target = named(model), Path(out)
+    if target.suffix != ".onnx" or target.is_dir():
+        raise InputError("is no name for an exported model", where=target, fix="end it with .onnx")
+    before = OnnxRuntime(source)
+    classes, provenance = read_metadata(before)
+    if "quantisation" in provenance:
+        raise ModelFileError("this file is 8-bit already", where=source, fix="give the float file it was made from")
+    calibration = find_calibration(calibrate, images)
+    if budget is not None and calibration.spec is None:
+        fix = "--calibrate FOLDER/data.yaml:train"
+        raise ConfigError("a budget needs labelled pictures to calibrate on", where="int8-budget", fix=fix)
+    if calibration.spec is not None:
+        check_same_classes(classes, calibration.spec)
+    with tempfile.TemporaryDirectory() as folder:
+        prepared, result = Path(folder) / "prepared.onnx", Path(folder) / "int8.onnx"
+        prepare(source, prepared)
+        if not products(onnx.load(prepared)):
+            raise ModelFileError("there is no convolution in it that could become 8-bit", where=source)
+        ranges = measure_ranges(prepared, calibration.pictures, method, OP_TYPES, on_step)
+        quantise(prepared, result, ranges)
+        lost = None
+        left: list[str] = []
+        if budget is not None and calibration.spec is not None:
+            reference = _miou(before, calibration, calibration.spec)
+
+            def attempt(names: list[str]) -> float:
+                quantise(prepared, result, ranges, names)
+                return 100 * (reference - _miou(OnnxRuntime(result), calibration, calibration.spec))
+
+            left, lost = within_budget(
+                budget, attempt([]), lambda: rank(prepared, result, calibration.pictures[0]), attempt
+            )
+        facts = {
+            "weights": "int8, per channel",
+            "activations": "uint8",
+            "calibration": {"method": method, "pictures": len(calibration.pictures), "from": calibration.name},
+            "int8_layers": count_int8(result),
+            "float_layers": left,
+            "budget": budget,
+            "lost_on_calibration": None if lost is None else round(lost, 3),
+            "agreement": round(_agreement(before, OnnxRuntime(result), calibration), 4),
+            "onnxruntime": onnxruntime.__version__,
+        }
+        _describe(result, source, provenance, facts)
+        _move(result, target)
+    return Quantized(target, target.stat().st_size, source.stat().st_size, facts)
+
+
+def _miou(runtime: OnnxRuntime, calibration: Calibration, spec: DataSpec | None) -> float:
+    if spec is None:
+        raise ConfigError("scores need labelled pictures", where="calibrate", fix="--calibrate FOLDER/data.yaml:train")
+    return evaluate_split(runtime, calibration.samples, spec, progress=False).miou
+
+
+def _agreement(before: OnnxRuntime, after: OnnxRuntime, calibration: Calibration) -> float:
+    """Return the share of pixels with the same class id on a few calibration pictures, also cut to an odd size."""
+    equal = total = 0
+    for path in calibration.pictures[:CHECKED]:
+        picture = read_small(path)
+        for images in (picture[None], picture[None, : -(-picture.shape[0] // 2), : -(-picture.shape[1] // 3)]):
+            first, second = before.classes(images), after.classes(images)
+            if first.shape != second.shape or first.dtype != second.dtype:
+                found = f"ids {second.dtype} {second.shape} in place of {first.dtype} {first.shape}"
+                raise ModelFileError(f"the 8-bit network gives {found}", where=before.path, fix="report this")
+            equal += int(np.count_nonzero(first == second))
+            total += first.size
+    return equal / total
+
+
+def _describe(path: Path, source: Path, provenance: dict[str, Any], facts: dict[str, Any]) -> None:
+    """Carry the float file's metadata over; its scores are the float network's, and are called so."""
+    model, original = onnx.load(path), onnx.load(source, load_external_data=False)
+    entries = {entry.key: entry.value for entry in original.metadata_props}
+    known = {key: value for key, value in provenance.items() if key != "scores"}
+    if "scores" in provenance:
+        facts["float_scores"] = provenance["scores"]
+    known["quantisation"] = facts
+    entries["bridgeseg.provenance"] = json.dumps({**known, "bridgeseg": __version__})
+    helper.set_model_props(model, entries)
+    model.producer_name, model.producer_version = "bridgeseg", __version__
+    onnx.save(model, path)
+
+
+def _move(path: Path, out: Path) -> None:
+    """Put a file in its place: whole or not at all, also across file systems."""
+    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(path.read_bytes())
+        temporary.replace(out)
+    except OSError as error:
+        fix = "free some space or choose another --out"
+        raise InputError(f"cannot be written ({error.strerror})", where=out, fix=fix) from error
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,64 @@
+"""Does the exported file say what the network says? Asked before the file gets its name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from bridgeseg.deploy import DeployNetwork
+from bridgeseg.errors import ModelFileError
+from bridgeseg.runtime.runtimes import OnnxRuntime
+
+SIZES = ((1, 64, 96), (2, 33, 65), (1, 1, 1), (1, 101, 47), (3, 200, 31))
+"""(batch, height, width): multiples of the stride, odd sizes, a single pixel, narrow strips."""
+AGREEMENT = 0.999
+TOLERANCE = 1e-3
+FIX = "report this with the backbone's name; another backbone or torch version may export correctly"
+
+
+def verify(path: Path, network: DeployNetwork) -> float:
+    """Compare an ONNX file with the network it was made from, on smooth random pictures of several sizes.
+
+    Returns:
+        The share of pixels with the same class id. Where two classes tie to within `TOLERANCE` in PyTorch's logits,
+        either is counted as right: float arithmetic in another order decides such ties differently.
+
+    Raises:
+        ModelFileError: the file does not load, gives other ids on more than one pixel in a thousand, or gives logits
+            that differ by more than `TOLERANCE` of the largest one.
+    """
+    runtime = OnnxRuntime(path)
+    generator = torch.Generator().manual_seed(0)
+    equal = total = 0
+    for batch, height, width in SIZES:
+        coarse = torch.rand(batch, 3, max(1, height // 8), max(1, width // 8), generator=generator) * 255
+        picture = torch.nn.functional.interpolate(coarse, size=(height, width), mode="bilinear")
+        images = picture.byte().permute(0, 2, 3, 1).contiguous().numpy()
+        found = runtime.classes(images)
+        if found.shape != images.shape[:3]:
+            raise ModelFileError(f"gives ids of shape {found.shape} for pictures of {images.shape[:3]}", where=path)
+        with torch.inference_mode():
+            expected = network.logits(torch.from_numpy(images))
+        if network.with_logits:
+            _check_logits(path, runtime.logits(images), expected.numpy())
+        chosen = expected.gather(1, torch.from_numpy(found.astype(np.int64))[:, None])[:, 0]
+        equal += int((expected.amax(dim=1) - chosen <= TOLERANCE).sum())
+        total += found.size
+    if equal < AGREEMENT * total:
+        raise ModelFileError(
+            f"the exported graph agrees with PyTorch on {equal / total:.2%} of the pixels only",
+            where=path,
+            fix=FIX,
+        )
+    return equal / total
+
+
+def _check_logits(path: Path, found: NDArray[np.float32], expected: NDArray[np.float32]) -> None:
+    if found.shape != expected.shape:
+        raise ModelFileError(f"gives logits of shape {found.shape} in place of {expected.shape}", where=path, fix=FIX)
+    worst = float(np.abs(found - expected).max())
+    if not worst <= TOLERANCE * max(1.0, float(np.abs(expected).max())):
+        raise ModelFileError(f"the exported logits differ from PyTorch's by up to {worst:.3g}", where=path, fix=FIX)

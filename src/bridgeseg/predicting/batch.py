@@ -1,0 +1,140 @@
+"""Many pictures and videos into one folder: find, count, segment, write."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from bridgeseg.errors import InputError
+from bridgeseg.predicting.pipeline import Pipeline
+from bridgeseg.predicting.sources import Failure, PathStream, Source, is_below, survey
+from bridgeseg.predicting.streaming import Found, Options, Picture, expand, results
+from bridgeseg.predicting.video import Video, is_camera, is_video
+from bridgeseg.predicting.video_writer import DEFAULT_CODEC, VideoRecord, VideoSink, check_codec
+from bridgeseg.predicting.writer import Record, Writer
+from bridgeseg.runtime.model import Model
+from bridgeseg.runtime.result import Result
+
+RECORDS = 8
+"""Records that may wait for whoever prints them."""
+
+
+class Batch:
+    """A run over many pictures whose results are written to a folder.
+
+    The pictures are looked for twice, once to count them and to learn which lie where results will go, and once to do
+    them; neither time are they all in memory. Names from a `PathStream` can be read only once: they are not counted,
+    and one that lies where results go is refused.
+
+    Args:
+        sources: files, folders, globs, videos, cameras, one `PathStream`, pictures in memory.
+        out: folder for the results; left out of the search if it lies in a folder that is searched.
+        recursive: search the subfolders of folders.
+        overlay: write overlays too.
+        masks: write masks of the frames of videos too; they are always written without overlays.
+        codec: FFmpeg's name of an encoder, for overlays of videos.
+
+    Attributes:
+        total: how many pictures and videos (and names that lead to none) there are; None if that is not known.
+        videos: whether some sources are named as videos or cameras.
+        frames: how many frames of them have been written so far.
+
+    Raises:
+        InputError: no sources; `out` is a file, or a folder that pictures are taken from; there is no such codec.
+    """
+
+    def __init__(
+        self,
+        sources: Iterable[Picture],
+        out: str | Path,
+        *,
+        recursive: bool = False,
+        overlay: bool = True,
+        masks: bool = False,
+        codec: str = DEFAULT_CODEC,
+    ) -> None:
+        self._sources, self._recursive, self._out = list(sources), recursive, Path(out)
+        self._masks, self._codec = masks or not overlay, codec
+        if not self._sources:
+            raise InputError("no pictures were given", fix="name files, folders or globs: bridgeseg predict photos/")
+        if codec != DEFAULT_CODEC:
+            check_codec(codec)
+        real = os.path.realpath(out)
+        for source in self._sources:
+            if isinstance(source, str | Path) and Path(source).is_dir() and os.path.realpath(source) == real:
+                raise InputError(
+                    "results cannot go into a folder of pictures: the next run would take them for pictures",
+                    where=out,
+                    fix=f"choose another folder: --out {Path(out) / 'out'}",
+                )
+        self._counted = not any(isinstance(source, PathStream) for source in self._sources)
+        count, inputs = survey(self._find(), out) if self._counted else (0, frozenset())
+        self.total = count if self._counted else None
+        self.videos = any(map(_leads_to_frames, self._sources))
+        self.frames = 0
+        self._writer = Writer(out, overlay=overlay, inputs=inputs)
+
+    def run(
+        self, model: Model, *, stop: threading.Event | None = None, **options: Any
+    ) -> Iterator[Record | VideoRecord | Failure]:
+        """Do one picture after the other; options as in `Model.stream`. A thread of its own writes the results.
+
+        Once `stop` is set, what has been begun is finished, videos are closed as long as they are, and the run ends.
+
+        Raises:
+            InputError: a result cannot be written.
+        """
+        checked = Options(recursive=self._recursive, **options)
+        with Pipeline(stop) as pipeline:
+            found = self._find() if self._counted else self._outside(self._find())
+            written = self._write(results(model, found, pipeline, checked))
+            yield from pipeline.ahead(written, depth=RECORDS)
+
+    def _write(self, items: Iterator[Result | Failure]) -> Iterator[Record | VideoRecord | Failure]:
+        sink: VideoSink | None = None
+        try:
+            for item in items:
+                if isinstance(item, Failure):
+                    yield item
+                    continue
+                if sink is not None and (item.frame is None or item.frame.video is not sink.video):
+                    yield sink.finish()
+                    sink = None
+                if item.frame is None:
+                    yield self._writer.write(item)
+                else:
+                    if sink is None:
+                        sink = self._writer.video(item.frame.video, item.classes, masks=self._masks, codec=self._codec)
+                    sink.write(item, item.frame)
+                    self.frames += 1
+                del item  # a large picture must not outlive its turn
+            if sink is not None:
+                yield sink.finish()
+                sink = None
+        finally:
+            if sink is not None:
+                sink.abort()
+
+    def _find(self) -> Iterator[Found]:
+        return expand(self._sources, recursive=self._recursive, skip=self._out)
+
+    def _outside(self, found: Iterable[Found]) -> Iterator[Found]:
+        for item in found:
+            file = isinstance(item, Source) or (isinstance(item, Video) and item.camera is None)
+            if isinstance(item, Source | Video) and file and is_below(item.path, self._out):
+                error = InputError(
+                    "lies in the folder of results, which may replace it",
+                    where=item.path,
+                    fix="choose another folder: --out DIR",
+                )
+                yield Failure(item.path, error)
+            else:
+                yield item
+
+
+def _leads_to_frames(source: Picture) -> bool:
+    named = isinstance(source, str | Path) and (is_camera(str(source)) or is_video(Path(source)))
+    return named or isinstance(source, Video)

@@ -1,0 +1,1 @@
+"""Runs a network: the model and its file, the runtimes behind it, tiles, and the result."""

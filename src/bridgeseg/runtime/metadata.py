@@ -1,0 +1,88 @@
+"""What an .onnx file says of itself: format, classes, provenance; checked against what it really takes and gives."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from bridgeseg.classes import ClassSet
+from bridgeseg.errors import DataError, ModelFileError
+from bridgeseg.runtime.runtimes import FileRuntime
+
+FORMAT = "1"
+"""Value of the metadata key `bridgeseg.format`."""
+
+
+def read_metadata(runtime: FileRuntime) -> tuple[ClassSet, dict[str, Any]]:
+    """Return the classes and the provenance of a file.
+
+    Raises:
+        ModelFileError: it is no bridgeseg file, or its metadata is incomplete or does not fit its inputs and outputs.
+    """
+    metadata = runtime.metadata
+    if "bridgeseg.format" not in metadata:
+        raise ModelFileError(f"not a bridgeseg file: {_description(runtime)}", where=runtime.path, fix=_EXPORT)
+    if metadata["bridgeseg.format"] != FORMAT:
+        found = metadata["bridgeseg.format"]
+        raise ModelFileError(
+            f"written in format {found!r}, this version reads format {FORMAT!r}",
+            where=runtime.path,
+            fix="pip install --upgrade bridgeseg",
+        )
+    provenance = _json(runtime, "bridgeseg.provenance") if "bridgeseg.provenance" in metadata else {}
+    try:
+        classes = ClassSet.from_dict(_json(runtime, "bridgeseg.classes"))
+    except DataError as error:
+        raise ModelFileError(f"`bridgeseg.classes`: {error.message}", where=runtime.path, fix=_EXPORT) from error
+    _check_input(runtime)
+    _check_outputs(runtime, len(classes))
+    return classes, provenance
+
+
+_EXPORT = "give a file written by `bridgeseg export`"
+
+
+def _description(runtime: FileRuntime) -> str:
+    inputs = ", ".join(f"{name} {kind}{shape}" for name, (kind, shape) in runtime.inputs.items())
+    outputs = ", ".join(f"{name} {kind}{shape}" for name, (kind, shape) in runtime.outputs.items())
+    return f"no `bridgeseg.format` in its metadata (producer {runtime.producer!r}, inputs {inputs}, outputs {outputs})"
+
+
+def _json(runtime: FileRuntime, key: str) -> dict[str, Any]:
+    try:
+        value = json.loads(runtime.metadata[key])
+    except KeyError as error:
+        raise ModelFileError(f"no `{key}` in its metadata", where=runtime.path, fix=_EXPORT) from error
+    except (ValueError, RecursionError) as error:
+        raise ModelFileError(f"`{key}` in its metadata is no JSON: {error}", where=runtime.path, fix=_EXPORT) from error
+    if not isinstance(value, dict):
+        kind = type(value).__name__
+        raise ModelFileError(
+            f"`{key}` in its metadata must be a JSON object, found {kind}", where=runtime.path, fix=_EXPORT
+        )
+    return value
+
+
+def _check_input(runtime: FileRuntime) -> None:
+    kind, shape = runtime.inputs.get("image", ("", []))
+    free = len(shape) == 4 and not any(isinstance(side, int) for side in shape[:3])
+    if list(runtime.inputs) != ["image"] or kind != "uint8" or not free or shape[3] != 3:
+        raise ModelFileError(
+            "its one input must be `image`, uint8 (B, H, W, 3) with free B, H and W; found "
+            + ", ".join(f"`{name}`, {kind} {shape}" for name, (kind, shape) in runtime.inputs.items()),
+            where=runtime.path,
+            fix=_EXPORT,
+        )
+
+
+def _check_outputs(runtime: FileRuntime, count: int) -> None:
+    expected = "uint8" if count <= 256 else "uint16"
+    found = ", ".join(f"`{name}`, {kind} {shape}" for name, (kind, shape) in runtime.outputs.items())
+    kind, shape = runtime.outputs.get("classes", ("", []))
+    if kind != expected or len(shape) != 3:
+        message = f"with {count} classes it must have an output `classes`, {expected} (B, H, W); found {found}"
+        raise ModelFileError(message, where=runtime.path, fix=_EXPORT)
+    kind, shape = runtime.outputs.get("logits", ("float", [None, count, None, None]))
+    if kind != "float" or len(shape) != 4 or (isinstance(shape[1], int) and shape[1] != count):
+        message = f"its metadata names {count} classes, so `logits` must be float32 (B, {count}, H, W); found {found}"
+        raise ModelFileError(message, where=runtime.path, fix=_EXPORT)

@@ -1,0 +1,143 @@
+"""Settings as plain nested mappings: read, changed by dotted keys, compared, and their mistakes put in plain words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from bridgeseg.data.yamlfile import read_value
+from bridgeseg.errors import ConfigError, DataError, nearest
+from bridgeseg.wording import shown
+
+WORDS = {
+    "missing": "must be given",
+    "int": "must be a whole number",
+    "float": "must be a number",
+    "finite": "must be a finite number",
+    "bool": "must be true or false",
+    "string": "must be text",
+    "tuple": "must be a list, such as [256, 320]",
+    "too": "has the wrong length",
+    "greater_than": "must be above {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be below {lt}",
+    "less_than_equal": "must be at most {le}",
+    "literal_error": "must be {expected}",
+}
+"""What pydantic's kinds of errors mean, by their name or by its first word."""
+
+
+def load_values(path: str | Path) -> dict[str, Any]:
+    """Read a YAML or JSON mapping.
+
+    Raises:
+        ConfigError: the file cannot be read or holds no mapping.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        values = json.loads(text) if str(path).endswith(".json") else read_value(text, Path(path))
+    except (OSError, ValueError, RecursionError, DataError) as error:
+        reason = error.strerror if isinstance(error, OSError) else shown(error)
+        reason = error.message if isinstance(error, DataError) else reason
+        raise ConfigError(
+            f"cannot be read as a configuration: {reason}", where=path, fix="give a YAML or JSON file of settings"
+        ) from error
+    if not isinstance(values, dict):
+        raise ConfigError("holds no mapping of settings", where=path, fix="write `key: value` lines")
+    return values
+
+
+def flatten(values: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
+    """Return dotted keys: {"model": {"method": "none"}} -> {"model.method": "none"}; lists are plain values."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def set_values(values: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `values` with dotted keys replaced: {"model.bridge.depth": 3} changes one number deep inside.
+
+    Raises:
+        ConfigError: a key reaches into a plain value.
+    """
+    result: dict[str, Any] = {}
+    for dotted, value in [*flatten(values).items(), *flatten(settings).items()]:
+        place = result
+        *parents, last = dotted.split(".")
+        for key in parents:
+            place = place.setdefault(key, {})
+            if not isinstance(place, dict):
+                raise ConfigError(f"{dotted!r} reaches into {key!r}, which is a plain value", fix="shorten the key")
+        place[last] = value
+    return result
+
+
+def differences(old: BaseModel, new: BaseModel) -> list[str]:
+    """List what differs between two configurations, as `key: old -> new`; two names of one file do not differ."""
+    before, after = flatten(old.model_dump(mode="json")), flatten(new.model_dump(mode="json"))
+    return [
+        f"{key}: {before.get(key)} -> {after.get(key)}"
+        for key in dict.fromkeys([*before, *after])
+        if before.get(key) != after.get(key) and not _same_file(before.get(key), after.get(key))
+    ]
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """Put what pydantic found wrong with a `model` in plain words, unknown keys with the nearest known one."""
+    return "; ".join(_explain(dict(item), model) for item in error.errors())
+
+
+def _explain(item: dict[str, Any], model: type[BaseModel]) -> str:
+    place, kind, found = ".".join(str(part) for part in item["loc"]), item["type"], item["input"]
+    if kind == "extra_forbidden":
+        return f"unknown key {shown(place)}; {_suggest(item['loc'], model)}"
+    if kind == "value_error":
+        return f"{place}: {item['msg'].removeprefix('Value error, ')}"
+    if kind in ("model_type", "model_attributes_type", "dict_type"):
+        group = _group(model, item["loc"])
+        return f"{place} is a group of settings, such as {place}.{next(iter(group.model_fields))}, found {shown(found)}"
+    words = WORDS.get(kind) or WORDS.get(kind.partition("_")[0]) or item["msg"]
+    limits = {k: int(v) if isinstance(v, float) and v.is_integer() else v for k, v in item.get("ctx", {}).items()}
+    text = f"{place} {words.format(**limits)}"
+    return text if kind == "missing" else f"{text}, found {shown(found)}"
+
+
+def _suggest(location: tuple[Any, ...], model: type[BaseModel]) -> str:
+    """Name the key that was meant: one of that name in another group, else the nearest in the same group."""
+    last = str(location[-1])
+    elsewhere = [key for key in _keys(model) if key.rpartition(".")[2] == last]
+    if elsewhere:
+        return f"did you mean {elsewhere[0]!r}?"
+    return nearest(last, _group(model, location[:-1]).model_fields)
+
+
+def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _keys(field.annotation, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
+
+
+def _group(model: type[BaseModel], location: tuple[Any, ...]) -> type[BaseModel]:
+    """Return the group of settings at a location, or the innermost one around it."""
+    for part in location:
+        field = model.model_fields.get(str(part))
+        if field is None or not isinstance(field.annotation, type) or not issubclass(field.annotation, BaseModel):
+            break
+        model = field.annotation
+    return model
+
+
+def _same_file(old: Any, new: Any) -> bool:
+    if not (isinstance(old, str) and isinstance(new, str)):
+        return False
+    return Path(old).exists() and Path(old).resolve() == Path(new).resolve()

@@ -1,0 +1,400 @@
+"""Modes of prediction and the evaluation loop, with predictors whose answers are known."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from bridgeseg.data.spec import DataSpec
+from bridgeseg.errors import ConfigError, DataError, ModelFileError
+from bridgeseg.evaluating import evaluate as evaluate_module
+from bridgeseg.evaluating.evaluate import AHEAD, count_split, evaluate, evaluate_split
+from bridgeseg.evaluating.modes import MULTISCALE, EvalMode, predict_classes, predict_logits, windows
+from bridgeseg.runtime.model import Model
+
+NAMES = ["red", "green", "blue"]
+SIZES = [(7, 9), (12, 5), (8, 8), (6, 11), (5, 5)]
+
+
+class Channels:
+    """Class = strongest channel; logits = the channels. Sees each pixel alone."""
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        return images.transpose(0, 3, 1, 2).astype(np.float32)
+
+
+class Context:
+    """Logits that depend on the whole input: on the mean colour, and on how far left and up a pixel is."""
+
+    def logits(self, images: np.ndarray) -> np.ndarray:
+        logits = images.transpose(0, 3, 1, 2).astype(np.float32) / 64
+        logits += images.mean(axis=(1, 2))[:, :, None, None].astype(np.float32) / 32
+        logits[:, 0] += np.arange(images.shape[2], dtype=np.float32) / 5
+        logits[:, 1] += np.arange(images.shape[1], dtype=np.float32)[:, None] / 5
+        return logits
+
+
+class ClassesOnly:
+    def classes(self, images: np.ndarray) -> np.ndarray:
+        return images.argmax(axis=3).astype(np.uint8)
+
+
+def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    powers = np.exp(logits - logits.max(axis=0))
+    return powers / powers.sum(axis=0)
+
+
+def write_data(root: Path, names: list[str] = NAMES, sizes: list[tuple[int, int]] = SIZES) -> DataSpec:
+    """Write pictures whose strongest channel is mostly their class; the first row of every mask is ignored."""
+    for folder in ("images/val", "masks/val"):
+        (root / folder).mkdir(parents=True)
+    for index, (height, width) in enumerate(sizes):
+        image = picture(height, width, seed=index)
+        mask = image.argmax(axis=2).astype(np.uint8)
+        mask[0] = 255
+        mask[1] = index % 3  # some of these are errors
+        Image.fromarray(image).save(root / f"images/val/{index}.png")
+        Image.fromarray(mask).save(root / f"masks/val/{index}.png")
+    (root / "data.yaml").write_text(json.dumps({"path": ".", "val": "images/val", "names": names}))
+    return DataSpec.load(root / "data.yaml")
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> DataSpec:
+    return write_data(tmp_path / "data")
+
+
+def reference(spec: DataSpec) -> np.ndarray:
+    """Count, pixel by pixel, what `Channels` makes of the pictures."""
+    matrix = np.zeros((3, 3), int)
+    for sample in spec.samples("val"):
+        prediction = np.array(Image.open(sample.image)).argmax(axis=2)
+        for true, predicted in zip(np.array(Image.open(sample.mask)).flat, prediction.flat, strict=True):
+            if true != 255:
+                matrix[true, predicted] += 1
+    return matrix
+
+
+# Modes
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 5), st.integers(0, 5))
+def test_slide_is_whole_on_pictures_of_one_window(height: int, width: int, more_rows: int, more_columns: int) -> None:
+    image, window = picture(height, width), (height + more_rows, width + more_columns)
+    assert np.array_equal(predict_logits(Context(), image, window), predict_logits(Context(), image))
+    sliding = predict_classes(Context(), image, EvalMode(window))
+    assert np.array_equal(sliding, predict_classes(Context(), image))
+
+
+@settings(max_examples=60, deadline=None)
+@given(*(st.integers(1, 40) for _ in range(4)))
+def test_windows_cover_the_picture_two_thirds_apart(height: int, width: int, rows: int, columns: int) -> None:
+    hits = np.zeros((height, width), int)
+    places = list(windows(height, width, (rows, columns)))
+    for place in places:
+        assert hits[place].shape == (min(rows, height), min(columns, width))
+        hits[place] += 1
+    assert hits.min() >= 1
+    for length, window, axis in ((height, rows, 0), (width, columns, 1)):
+        starts = sorted({place[axis].start for place in places})
+        steps = [after - before for before, after in itertools.pairwise(starts)]
+        stride = max(1, window * 2 // 3)
+        assert all(step == stride for step in steps[:-1])
+        assert all(1 <= step <= stride for step in steps[-1:])
+        assert starts[-1] == max(0, length - window)
+
+
+def test_slide_averages_logits_where_windows_overlap() -> None:
+    image = picture(13, 17)
+    expected = np.zeros((3, 13, 17))
+    for row, column in itertools.product(range(13), range(17)):
+        over = [
+            Context().logits(image[None, top : top + 6, left : left + 9])[0, :, row - top, column - left]
+            for top, left in itertools.product((0, 4, 7), (0, 6, 8))
+            if top <= row < top + 6 and left <= column < left + 9
+        ]
+        expected[:, row, column] = np.mean(over, axis=0)
+    np.testing.assert_allclose(predict_logits(Context(), image, (6, 9)), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "mode", [EvalMode((5, 4)), EvalMode((3, 50)), EvalMode(flip=True), EvalMode((4, 4), flip=True)]
+)
+def test_views_of_a_pixelwise_network_change_nothing(mode: EvalMode) -> None:
+    image = picture(11, 14)
+    assert np.array_equal(predict_classes(Channels(), image, mode), predict_classes(Channels(), image))
+
+
+def test_flip_averages_probabilities_of_both_pictures() -> None:
+    image = picture(9, 12)
+    plain = softmax(Context().logits(image[None])[0])
+    mirrored = softmax(Context().logits(image[None, :, ::-1])[0])[:, :, ::-1]
+    found = predict_classes(Context(), image, EvalMode(flip=True))
+    assert np.array_equal(found, (plain + mirrored).argmax(axis=0))
+    assert not np.array_equal(found, plain.argmax(axis=0))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 20), st.integers(1, 20), st.booleans())
+def test_flip_gives_mirrored_answers_for_mirrored_pictures(height: int, width: int, slide: bool) -> None:
+    image, mode = picture(height, width), EvalMode((7, 7) if slide else None, flip=True)
+    if slide and max(height, width) > 7:  # windows start from the left, so only one window is symmetric
+        image = image[:7, :7]
+    mirrored = predict_classes(Context(), np.ascontiguousarray(image[:, ::-1]), mode)
+    assert np.array_equal(predict_classes(Context(), image, mode), mirrored[:, ::-1])
+
+
+def test_scales_average_probabilities_at_native_size() -> None:
+    image = picture(10, 14)
+    halved = np.asarray(Image.fromarray(image).resize((7, 5), Image.Resampling.BILINEAR))
+    enlarged = np.stack(
+        [
+            np.asarray(Image.fromarray(channel).resize((14, 10), Image.Resampling.BILINEAR))
+            for channel in Context().logits(halved[None])[0]
+        ]
+    )
+    expected = (softmax(Context().logits(image[None])[0]) + softmax(enlarged)).argmax(axis=0)
+    assert np.array_equal(predict_classes(Context(), image, EvalMode(scales=(1.0, 0.5))), expected)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 15), st.integers(1, 15), st.sampled_from([0.1, 0.5, 1.7]), st.booleans())
+def test_every_mode_gives_the_native_size(height: int, width: int, scale: float, flip: bool) -> None:
+    mode = EvalMode((4, 6), (1.0, scale), flip)
+    assert predict_classes(Context(), picture(height, width), mode).shape == (height, width)
+
+
+def test_names_of_modes() -> None:
+    assert EvalMode.named() == EvalMode()
+    assert EvalMode.named("slide", 8) == EvalMode((8, 8))
+    assert EvalMode.named("slide", [8, 9], [0.5, 2], True) == EvalMode((8, 9), (0.5, 2.0), True)
+    assert EvalMode.named("multiscale") == EvalMode(None, MULTISCALE, True)
+    assert EvalMode.named("multiscale", scales=(1.0,)) == EvalMode(None, (1.0,), True)
+    assert EvalMode.named("multiscale", (4, 4), (0.5,)) == EvalMode((4, 4), (0.5,), True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("slid", (4, 4)), "did you mean 'slide'"),
+        (("slide",), "sliding windows need a size"),
+        (("whole", (4, 4)), "goes with sliding windows"),
+        (("slide", (0, 4)), r"at least 1 pixel each, found \(0, 4\)"),
+        (("slide", (4,)), r"found \(4,\)"),
+        (("slide", ("a", "b")), "found"),
+        (("whole", None, ()), "numbers above 0"),
+        (("whole", None, (1.0, 0.0)), "numbers above 0"),
+        (("whole", None, (float("nan"),)), "numbers above 0"),
+    ],
+)
+def test_impossible_modes_are_refused(arguments: tuple[Any, ...], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        EvalMode.named(*arguments)
+
+
+@pytest.mark.parametrize("mode", [EvalMode((4, 4)), EvalMode(scales=(0.5, 1.0)), EvalMode(flip=True)])
+def test_a_model_without_logits_serves_whole_mode_only(mode: EvalMode) -> None:
+    image = picture(6, 6)
+    assert np.array_equal(predict_classes(ClassesOnly(), image), image.argmax(axis=2))
+    with pytest.raises(ModelFileError, match="bridgeseg export --logits"):
+        predict_classes(ClassesOnly(), image, mode)
+
+
+def test_an_answer_of_another_size_is_refused() -> None:
+    class Small:
+        def classes(self, images: np.ndarray) -> np.ndarray:
+            return images[:, ::4, ::4, 0]
+
+    with pytest.raises(ModelFileError, match=r"an output of \(2, 2\) for a picture of \(8, 8\)"):
+        predict_classes(Small(), picture(8, 8))
+
+
+# The loop over a split
+
+
+def test_scores_of_a_split_at_native_size(spec: DataSpec) -> None:
+    scores = evaluate_split(Channels(), spec.samples("val"), spec, progress=False)
+    assert np.array_equal(scores.confusion, reference(spec))
+    assert scores.images == len(SIZES)
+    assert list(scores.iou) == NAMES
+    assert 0 < scores.miou < 1
+
+
+def test_uneven_shards_add_up_exactly(spec: DataSpec) -> None:
+    samples = spec.samples("val")
+    shards = [count_split(Channels(), samples[rank::3], spec, progress=False) for rank in range(3)]
+    total = shards[0] + shards[1] + shards[2]
+    assert np.array_equal(total.matrix, reference(spec))
+    assert total.images == len(samples)
+
+
+def test_the_mode_reaches_the_network(spec: DataSpec) -> None:
+    seen = []
+
+    class Watched(Channels):
+        def logits(self, images: np.ndarray) -> np.ndarray:
+            seen.append(images.shape[1:3])
+            return super().logits(images)
+
+    evaluate_split(Watched(), spec.samples("val")[:1], spec, mode=EvalMode((4, 9)), progress=False)
+    assert seen == [(4, 9)] * 3
+
+
+def test_each_image_is_handed_on_in_order_and_read_only_a_little_ahead(
+    spec: DataSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    samples = spec.samples("val") * 4
+    reads: list[Any] = []
+    ahead: list[int] = []
+    handed: list[Any] = []
+    read_image = evaluate_module.read_image
+
+    def note(path: Path) -> Any:
+        reads.append(path)
+        return read_image(path)
+
+    def on_image(sample: Any, image: np.ndarray, truth: np.ndarray, prediction: np.ndarray) -> None:
+        ahead.append(len(reads) - len(handed))
+        handed.append(sample)
+        assert image.shape[:2] == truth.shape == prediction.shape
+        assert np.array_equal(prediction, image.argmax(axis=2))
+
+    monkeypatch.setattr(evaluate_module, "read_image", note)
+    evaluate_split(Channels(), samples, spec, progress=False, on_image=on_image)
+    assert handed == samples
+    assert len(reads) == len(samples)
+    assert max(ahead) <= AHEAD + 1
+
+
+def test_the_bar_goes_to_stderr_and_can_be_left_out(spec: DataSpec, capfd: pytest.CaptureFixture[str]) -> None:
+    evaluate_split(Channels(), spec.samples("val"), spec)
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "5/5" in err
+    assert "mIoU 0." in err
+    evaluate_split(Channels(), spec.samples("val"), spec, progress=False)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_unreadable_file_is_named_and_no_thread_is_left(spec: DataSpec) -> None:
+    class Failing:
+        def classes(self, images: np.ndarray) -> np.ndarray:
+            raise ModelFileError("out of order")
+
+    samples = spec.samples("val")
+    with pytest.raises(ModelFileError, match="out of order") as kept:
+        evaluate_split(Failing(), samples, spec, progress=False)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("read-ahead")], kept
+    samples[2].image.write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"2\.png"):
+        evaluate_split(Channels(), samples, spec, progress=False)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("read-ahead")]
+
+
+def test_nothing_to_score_is_an_error(spec: DataSpec) -> None:
+    samples = spec.samples("val")
+    with pytest.raises(DataError, match="no samples"):
+        evaluate_split(Channels(), [], spec, progress=False)
+    for sample in samples:
+        Image.fromarray(np.full_like(np.array(Image.open(sample.mask)), 255)).save(sample.mask)
+    with pytest.raises(DataError, match="all pixels of the 5 masks are ignored"):
+        evaluate_split(Channels(), samples, spec, progress=False)
+
+
+# Models and files
+
+
+def test_an_onnx_file_scores_like_its_rule(spec: DataSpec, rgb_onnx: Path) -> None:
+    scores = evaluate(rgb_onnx, spec.path, threads=1, quiet=True)
+    assert np.array_equal(scores.confusion, reference(spec))
+    whole = evaluate(rgb_onnx, spec, mode="slide", window=(4, 5), flip=True, threads=1, quiet=True)
+    assert np.array_equal(whole.confusion, scores.confusion)
+
+
+def test_an_onnx_file_without_logits_names_the_export_option(spec: DataSpec, make_onnx: Any) -> None:
+    path = make_onnx()
+    assert evaluate(path, spec, threads=1, quiet=True).images == len(SIZES)
+    with pytest.raises(ModelFileError, match="--logits"):
+        evaluate(path, spec, mode="multiscale", threads=1, quiet=True)
+
+
+def test_the_default_window_is_the_size_the_model_was_trained_at(spec: DataSpec) -> None:
+    seen = set()
+
+    class Watched(Channels):
+        def logits(self, images: np.ndarray) -> np.ndarray:
+            seen.add(images.shape[1:3])
+            return super().logits(images)
+
+    evaluate(Model(Watched(), spec.classes, {"image_size": [5, 5]}), spec, mode="slide", quiet=True)
+    assert seen == {(5, 5)}
+    for size in (None, [5], "5x5", 5):
+        with pytest.raises(ConfigError, match="sliding windows need a size"):
+            evaluate(Model(Channels(), spec.classes, {"image_size": size}), spec, mode="slide", quiet=True)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["red", "green"], "3 classes and the data 2, and they differ; only in the model: 'blue'"),
+        (["red", "green", "sky"], "only in the data: 'sky'; only in the model: 'blue'"),
+        (["green", "red", "blue"], "another order: class 0 is 'red' in the model, 'green' in the data, 1 is 'green'"),
+    ],
+)
+def test_models_of_other_classes_are_refused(tmp_path: Path, rgb_onnx: Path, names: list[str], message: str) -> None:
+    spec = write_data(tmp_path / "data", names, sizes=[])
+    with pytest.raises(DataError, match=message) as error:
+        evaluate(rgb_onnx, spec, threads=1, quiet=True)
+    assert "in their order: 'red', 'green', 'blue'" in str(error.value)
+
+
+def test_a_checkpoint_folder_scores_like_its_network(spec: DataSpec, tmp_path: Path) -> None:
+    from bridgeseg.checkpoint import Checkpoint, save_checkpoint
+    from bridgeseg.deploy import TorchRuntime
+    from bridgeseg.models.registry import build
+    from bridgeseg.settings.model import ModelConfig
+
+    config = ModelConfig(method="none", backbone="test_efficientnet", width=8)
+    network = build(config, 3).eval()
+    folder = save_checkpoint(tmp_path / "run" / "best", Checkpoint(network, config, spec.classes))
+    scores = evaluate(folder.parent, spec, quiet=True)
+    same = evaluate_split(TorchRuntime(network), spec.samples("val"), spec, progress=False)
+    assert np.array_equal(scores.confusion, same.confusion)
+
+
+def test_out_holds_scores_and_pictures(spec: DataSpec, tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "out"
+    scores = evaluate(Model(Channels(), spec.classes, {}), spec, out=out, quiet=True)
+    assert json.loads((out / "scores.json").read_text()) == scores.to_dict()
+    assert sorted(path.name for path in out.iterdir()) == ["confusion.png", "iou.png", "pictures.png", "scores.json"]
+    for path in out.glob("*.png"):
+        with Image.open(path) as image:
+            image.load()
+
+
+def test_an_impossible_out_is_refused_before_the_work(spec: DataSpec, tmp_path: Path) -> None:
+    class Untouched:
+        def classes(self, images: np.ndarray) -> np.ndarray:
+            raise AssertionError("the network was run")
+
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="the folder cannot be made"):
+        evaluate(Model(Untouched(), spec.classes, {}), spec, out=tmp_path / "file", quiet=True)
+    with pytest.raises(ConfigError, match="no dataset"):
+        evaluate(Model(Untouched(), spec.classes, {}))
+    with pytest.raises(DataError, match="no split 'test'"):
+        evaluate(Model(Untouched(), spec.classes, {}), spec, split="test", quiet=True)
