@@ -792,7 +792,7 @@ def test_from_python_and_errors_of_use(tmp_path: Path) -> None:
 def test_the_page_of_the_docs_lists_every_code() -> None:
     root = Path(__file__).parents[1]
     page = (root / "docs" / "check.md").read_text(encoding="utf-8")
-    sources = "".join(file.read_text(encoding="utf-8") for file in (root / "src/bridgeseg/doctor").glob("*.py"))
+    sources = "".join(file.read_text(encoding="utf-8") for file in (root / "src/bridgeseg/checking").glob("*.py"))
     used = set(re.findall(r'"((?:[a-z0-9]+-)+[a-z0-9]+)"', sources)) - {"utf-8", "utf-8-sig"}
     listed = set(re.findall(r"^\| `([a-z0-9-]+)` \| (?:error|warning|note)", page, re.MULTILINE))
     assert used == listed
