@@ -30,7 +30,7 @@ import cold_start
 from _machine import describe, run, show, write_json
 from _video import make_video
 from bridgeseg.commands.arguments import size
-from bridgeseg.predicting.sources import Failure
+from bridgeseg.reading.sources import Failure
 
 LIMIT_MB = 1500
 """What the large picture may take, with --memory at its default or below."""

@@ -30,7 +30,7 @@ import bridgeseg
 from _machine import describe, run, show, write_json
 from _video import make_video, views
 from bridgeseg.predicting.batch import Batch
-from bridgeseg.predicting.sources import Failure
+from bridgeseg.reading.sources import Failure
 from bridgeseg.runtime.model import Model
 
 SIZE = (864, 1152)

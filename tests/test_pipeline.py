@@ -20,14 +20,14 @@ from PIL import Image
 import bridgeseg
 from bridgeseg.cli import main
 from bridgeseg.errors import InputError, ModelFileError
-from bridgeseg.predicting import sources
 from bridgeseg.predicting.batch import Batch
-from bridgeseg.predicting.pipeline import Cancelled, Pipeline
-from bridgeseg.predicting.sources import Failure, PathStream, Source, find
 from bridgeseg.predicting.stopping import Stop
-from bridgeseg.predicting.writer import Record
+from bridgeseg.reading import sources
+from bridgeseg.reading.pipeline import Cancelled, Pipeline
+from bridgeseg.reading.sources import Failure, PathStream, Source, find
 from bridgeseg.runtime.model import Model
 from bridgeseg.runtime.result import Result
+from bridgeseg.runtime.saving import Record
 
 LONG_S = 20.0
 """No test waits for so long, unless it fails."""
@@ -181,7 +181,7 @@ class TestStream:
             next(items)
 
     def test_failures_give_their_room_back(self, model: Model, tmp_path: Path, monkeypatch: Any) -> None:
-        monkeypatch.setattr("bridgeseg.predicting.pipeline.ROOM", 10_000)  # one at a time
+        monkeypatch.setattr("bridgeseg.reading.pipeline.ROOM", 10_000)  # one at a time
         noise = np.random.default_rng(0).integers(0, 255, (90, 90, 3), np.uint8)
         folder = pictures(tmp_path / "in", 6, noise)
         for name in ("001.png", "003.png"):

@@ -22,11 +22,12 @@ import bridgeseg
 from bridgeseg.classes import ClassSet
 from bridgeseg.errors import ConfigError, DataError, InputError, MissingDependencyError, ModelFileError
 from bridgeseg.predicting.batch import Batch
-from bridgeseg.predicting.sources import Failure
-from bridgeseg.predicting.writer import Record, Writer
+from bridgeseg.predicting.writer import Writer
+from bridgeseg.reading.sources import Failure
 from bridgeseg.runtime.model import BUNDLED, Model
 from bridgeseg.runtime.result import Result
 from bridgeseg.runtime.runtimes import OnnxRuntime
+from bridgeseg.runtime.saving import Record
 
 MakeOnnx = Callable[..., Path]
 PIXELS = arrays.arrays(np.uint8, st.tuples(st.integers(1, 12), st.integers(1, 12), st.just(3)))
@@ -306,13 +307,13 @@ class TestWriter:
         self, model: Model, stripes: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def full(self: Image.Image, file: Any, *arguments: Any, **options: Any) -> None:
-            file.write(b"the first half")
+            Path(file).write_bytes(b"the first half")
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
         monkeypatch.setattr(Image.Image, "save", full)
         with pytest.raises(InputError, match="No space left") as caught:
             model.predict(stripes).save(tmp_path / "out")
-        assert caught.value.where == tmp_path / "out" / "picture_mask.png"
+        assert caught.value.where == tmp_path / "out" / "image_mask.png"
         assert list((tmp_path / "out").iterdir()) == []
 
     def test_folder_that_cannot_be_made(self, model: Model, stripes: np.ndarray, tmp_path: Path) -> None:
@@ -341,7 +342,7 @@ class TestWriter:
         classes = ClassSet.build(["a"])
         result = Result(np.zeros((1, 70_000, 3), np.uint8), np.zeros((1, 70_000), np.uint8), classes)
         record = result.save(tmp_path)
-        assert record.overlay == tmp_path / "picture_overlay.png"
+        assert record.overlay == tmp_path / "image_overlay.png"
 
 
 class TestApi:

@@ -16,7 +16,7 @@ from PIL import Image
 from bridgeseg import images
 from bridgeseg.errors import DataError, InputError
 from bridgeseg.images import as_pixels, read_image
-from bridgeseg.predicting.sources import Failure, Source, find, survey
+from bridgeseg.reading.sources import Failure, Source, find, survey
 
 ORIENTATION = 0x0112
 

@@ -18,13 +18,13 @@ from PIL import Image
 import bridgeseg
 from bridgeseg.cli import main
 from bridgeseg.errors import ConfigError, DataError, InputError, MissingDependencyError
-from bridgeseg.predicting import video as videos
 from bridgeseg.predicting.batch import Batch
-from bridgeseg.predicting.sources import Failure
 from bridgeseg.predicting.stopping import Stop
-from bridgeseg.predicting.streaming import expand
-from bridgeseg.predicting.video import Frame, Video, check_rates, is_camera, read_frames
 from bridgeseg.predicting.video_writer import VideoRecord
+from bridgeseg.reading import video as videos
+from bridgeseg.reading.loading import expand
+from bridgeseg.reading.sources import Failure
+from bridgeseg.reading.video import Frame, Video, check_rates, is_camera, read_frames
 from bridgeseg.runtime.model import Model
 from bridgeseg.runtime.result import Result
 

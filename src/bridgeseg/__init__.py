@@ -28,8 +28,8 @@ _HOME = {
     "prepare": "bridgeseg.catalog",
     "Model": "bridgeseg.runtime.model",
     "Result": "bridgeseg.runtime.result",
-    "Record": "bridgeseg.predicting.writer",
-    "Failure": "bridgeseg.predicting.sources",
+    "Record": "bridgeseg.runtime.saving",
+    "Failure": "bridgeseg.reading.sources",
     "ClassSet": "bridgeseg.classes",
     "BridgeSegError": "bridgeseg.errors",
     "InputError": "bridgeseg.errors",
@@ -60,10 +60,10 @@ if TYPE_CHECKING:
     from bridgeseg.api import benchmark, evaluate, export, load, predict, quantize, train
     from bridgeseg.classes import ClassSet
     from bridgeseg.errors import BridgeSegError, InputError
-    from bridgeseg.predicting.sources import Failure
-    from bridgeseg.predicting.writer import Record
+    from bridgeseg.reading.sources import Failure
     from bridgeseg.runtime.model import Model
     from bridgeseg.runtime.result import Result
+    from bridgeseg.runtime.saving import Record
 
 
 def __getattr__(name: str) -> Any:

@@ -12,12 +12,12 @@ from bridgeseg.errors import ConfigError, MissingDependencyError
 
 if TYPE_CHECKING:
     from bridgeseg.checking.report import Report
-    from bridgeseg.predicting.sources import Failure
-    from bridgeseg.predicting.streaming import Picture
     from bridgeseg.predicting.video_writer import VideoRecord
-    from bridgeseg.predicting.writer import Record
+    from bridgeseg.reading.loading import ImageInput
+    from bridgeseg.reading.sources import Failure
     from bridgeseg.runtime.model import Model
     from bridgeseg.runtime.result import Result
+    from bridgeseg.runtime.saving import Record
 
 
 def load(
@@ -60,18 +60,22 @@ def load(
 
 @overload
 def predict(
-    sources: Picture | Iterable[Picture], model: str | Path | Model | None = ..., out: None = ..., **options: Any
+    sources: ImageInput | Iterable[ImageInput], model: str | Path | Model | None = ..., out: None = ..., **options: Any
 ) -> list[Result | Failure]: ...
 @overload
 def predict(
-    sources: Picture | Iterable[Picture], model: str | Path | Model | None, out: str | Path, **options: Any
+    sources: ImageInput | Iterable[ImageInput], model: str | Path | Model | None, out: str | Path, **options: Any
 ) -> list[Record | VideoRecord | Failure]: ...
 @overload
 def predict(
-    sources: Picture | Iterable[Picture], model: str | Path | Model | None = ..., *, out: str | Path, **options: Any
+    sources: ImageInput | Iterable[ImageInput],
+    model: str | Path | Model | None = ...,
+    *,
+    out: str | Path,
+    **options: Any,
 ) -> list[Record | VideoRecord | Failure]: ...
 def predict(
-    sources: Picture | Iterable[Picture],
+    sources: ImageInput | Iterable[ImageInput],
     model: str | Path | Model | None = None,
     out: str | Path | None = None,
     *,
@@ -104,8 +108,8 @@ def predict(
         InputError: not one picture could be read, the model cannot be used, or the results cannot be written.
     """
     from bridgeseg.predicting.batch import Batch
-    from bridgeseg.predicting.sources import Failure
-    from bridgeseg.predicting.streaming import as_list
+    from bridgeseg.reading.loading import as_list
+    from bridgeseg.reading.sources import Failure
     from bridgeseg.runtime.model import Model
 
     pictures = as_list(sources)

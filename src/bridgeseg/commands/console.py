@@ -13,14 +13,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.table import Table
 from rich.text import Text
 
-from bridgeseg.predicting.sources import Failure
+from bridgeseg.reading.sources import Failure
 from bridgeseg.report.draw import percent
 from bridgeseg.wording import printable
 
 if TYPE_CHECKING:
     from bridgeseg.classes import ClassSet
     from bridgeseg.predicting.video_writer import VideoRecord
-    from bridgeseg.predicting.writer import Record
+    from bridgeseg.runtime.saving import Record
 
 NAMED = 4
 """Classes named on the line of one picture among many."""

@@ -67,8 +67,8 @@ def predict(
     from bridgeseg import api
     from bridgeseg.commands import console
     from bridgeseg.predicting.batch import Batch
-    from bridgeseg.predicting.sources import PathStream
     from bridgeseg.predicting.stopping import Stop
+    from bridgeseg.reading.sources import PathStream
 
     if "-" in sources and sys.stdin is None:
         raise InputError("standard input is closed", where="-", fix="pipe paths into the command")

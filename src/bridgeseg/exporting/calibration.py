@@ -20,7 +20,7 @@ from bridgeseg.data.listing import Sample
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import ConfigError, DataError, nearest
 from bridgeseg.images import read_image
-from bridgeseg.predicting.sources import Failure, find
+from bridgeseg.reading.sources import Failure, find
 
 DEFAULT_IMAGES = 64
 MAX_SIDE = 1536

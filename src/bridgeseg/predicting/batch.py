@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from bridgeseg.errors import InputError
-from bridgeseg.predicting.pipeline import Pipeline
-from bridgeseg.predicting.sources import Failure, PathStream, Source, is_below, survey
-from bridgeseg.predicting.streaming import Found, Options, Picture, expand, results
-from bridgeseg.predicting.video import Video, is_camera, is_video
 from bridgeseg.predicting.video_writer import DEFAULT_CODEC, VideoRecord, VideoSink, check_codec
-from bridgeseg.predicting.writer import Record, Writer
+from bridgeseg.predicting.writer import Writer
+from bridgeseg.reading.loading import Found, ImageInput, expand
+from bridgeseg.reading.pipeline import Pipeline
+from bridgeseg.reading.sources import Failure, PathStream, Source, is_below, survey
+from bridgeseg.reading.video import Video, is_camera, is_video
 from bridgeseg.runtime.model import Model
 from bridgeseg.runtime.result import Result
+from bridgeseg.runtime.saving import Record
+from bridgeseg.runtime.streaming import Options, results
 
 RECORDS = 8
 """Records that may wait for whoever prints them."""
@@ -48,7 +50,7 @@ class Batch:
 
     def __init__(
         self,
-        sources: Iterable[Picture],
+        sources: Iterable[ImageInput],
         out: str | Path,
         *,
         recursive: bool = False,
@@ -135,6 +137,6 @@ class Batch:
                 yield item
 
 
-def _leads_to_frames(source: Picture) -> bool:
+def _leads_to_frames(source: ImageInput) -> bool:
     named = isinstance(source, str | Path) and (is_camera(str(source)) or is_video(Path(source)))
     return named or isinstance(source, Video)

@@ -27,9 +27,9 @@ from PIL import Image
 
 from bridgeseg.errors import InputError, MissingDependencyError
 from bridgeseg.images import DEFAULT_MAX_PIXELS, as_pixels, open_picture
-from bridgeseg.predicting.writer import save_mask
 from bridgeseg.report.draw import area_shares, palette_image
 from bridgeseg.runtime.model import Model
+from bridgeseg.runtime.saving import save_mask
 
 ENDING = "_mask.png"
 WRITTEN, THERE, FAILED = "written", "there", "failed"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -16,9 +15,10 @@ from PIL import Image
 
 from bridgeseg.classes import ClassSet
 from bridgeseg.errors import ConfigError, InputError, nearest
-from bridgeseg.predicting.video import Frame, Video, import_av
+from bridgeseg.reading.video import Frame, Video, import_av
 from bridgeseg.report import draw
 from bridgeseg.runtime.result import Result
+from bridgeseg.runtime.saving import save_mask
 
 DEFAULT_CODEC = "libx264"
 OPTIONS = {"libx264": {"preset": "ultrafast", "crf": "22"}}
@@ -76,7 +76,6 @@ class VideoSink:
         overlay: the overlay video to write, None for none.
         masks: the folder of masks to write, None for none.
         codec: FFmpeg's name of an encoder.
-        save: writes one mask picture to a path.
     """
 
     def __init__(
@@ -86,9 +85,8 @@ class VideoSink:
         overlay: Path | None,
         masks: Path | None,
         codec: str,
-        save: Callable[[Image.Image, Path], None],
     ) -> None:
-        self.video, self.overlay, self.masks, self._codec, self._save = video, overlay, masks, codec, save
+        self.video, self.overlay, self.masks, self._codec = video, overlay, masks, codec
         self._encoder: _Encoder | None = None
         self._counts = np.zeros(len(classes), np.int64)
         self._classes, self._frames, self._seconds, self._size = classes, 0, 0.0, (0, 0)
@@ -103,7 +101,7 @@ class VideoSink:
         height, width = result.mask.shape
         self._frames, self._seconds, self._size = self._frames + 1, frame.time, (width, height)
         if self.masks is not None:
-            self._save(draw.palette_image(result.mask, self._classes), self.masks / f"{frame.index:06d}.png")
+            save_mask(draw.palette_image(result.mask, self._classes), self.masks / f"{frame.index:06d}.png")
         if self.overlay is not None:
             if self._encoder is None:
                 self._encoder = _Encoder(self.overlay, self._codec, self._size, self._classes, frame.time_base)

@@ -14,12 +14,13 @@ from PIL import Image
 from bridgeseg.classes import ClassSet
 from bridgeseg.errors import ModelFileError
 from bridgeseg.images import DEFAULT_MAX_PIXELS, Pixels, as_pixels, read_image
-from bridgeseg.predicting.pipeline import Pipeline
-from bridgeseg.predicting.sources import Failure, Source
-from bridgeseg.predicting.streaming import Options, Picture, check_size, expand, results
+from bridgeseg.reading.loading import ImageInput, expand
+from bridgeseg.reading.pipeline import Pipeline
+from bridgeseg.reading.sources import Failure, Source
 from bridgeseg.runtime.metadata import read_metadata
 from bridgeseg.runtime.result import Result
 from bridgeseg.runtime.runtimes import RUNTIMES, FileRuntime, Ids, Runtime, open_runtime
+from bridgeseg.runtime.streaming import Options, check_size, results
 from bridgeseg.runtime.tiling import DEFAULT_MEMORY, plan, segment
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
@@ -105,7 +106,7 @@ class Model:
 
     def stream(
         self,
-        sources: Picture | Iterable[Picture | Failure],
+        sources: ImageInput | Iterable[ImageInput | Failure],
         *,
         recursive: bool = False,
         max_size: int | None = None,

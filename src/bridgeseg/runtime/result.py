@@ -1,47 +1,50 @@
-"""What a model says about one picture."""
+"""What a model says about one image."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from bridgeseg.classes import ClassSet
+from bridgeseg.errors import InputError
 from bridgeseg.images import Pixels
+from bridgeseg.reading.video import Frame
 from bridgeseg.report import draw
+from bridgeseg.runtime.saving import MASK, OVERLAY, Record, save_mask, save_overlay
 
-if TYPE_CHECKING:
-    from bridgeseg.predicting.video import Frame
-    from bridgeseg.predicting.writer import Record
+LONGEST_STEM = 180
+"""Bytes of a file name that are kept, so that the endings of results fit into the usual limit of 255."""
 
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """Class ids of every pixel of a picture.
+    """Class ids of every pixel of an image.
 
     Attributes:
-        image: the picture, uint8 RGB (H, W, 3).
+        image: the image, uint8 RGB (H, W, 3).
         mask: class ids (H, W), uint8 (uint16 above 256 classes), positions in `classes`.
         classes: names and colours.
-        source: the file it was read from; None for a picture in memory.
+        source: the file it was read from; None for an image in memory.
         name: what outputs are named after: the path below the folder that was searched, or the file's name.
-        frame: which frame of a video it is; None for a picture.
+        frame: which frame of a video it is; None for an image.
     """
 
     image: Pixels
     mask: NDArray[np.uint8] | NDArray[np.uint16]
     classes: ClassSet
     source: Path | None = None
-    name: Path = Path("picture")
+    name: Path = Path("image")
     frame: Frame | None = None
 
     def areas(self) -> dict[str, float]:
-        """Return class name -> share of the picture (0..1), largest first, absent classes left out; they sum to 1."""
+        """Return class name -> share of the image (0..1), largest first, absent classes left out; they sum to 1."""
         return dict(self._areas)
 
     @cached_property
@@ -49,7 +52,7 @@ class Result:
         return draw.area_shares(self.mask, self.classes)
 
     def overlay(self, **options: Any) -> Image.Image:
-        """Return the picture under the colours of its classes, with a legend; options as in `draw.overlay`."""
+        """Return the image under the colours of its classes, with a legend; options as in `draw.overlay`."""
         if options.get("legend", True):
             options.setdefault("areas", self._areas)
         return draw.overlay(self.image, self.mask, self.classes, **options)
@@ -57,11 +60,28 @@ class Result:
     def save(self, folder: str | Path, *, overlay: bool = True) -> Record:
         """Write `<name>_mask.png` and `<name>_overlay.jpg` into a folder, replacing those of an earlier call.
 
-        To write many pictures, some of the same name, into one folder use one `Writer` for all of them.
+        To write many images, some of the same name, into one folder use one `Writer` for all of them.
 
         Raises:
             InputError: the folder or the files cannot be written.
         """
-        from bridgeseg.predicting.writer import Writer
+        folder = Path(folder)
+        if folder.exists() and not folder.is_dir():
+            raise InputError("results go into a folder, this is a file", where=folder, fix="name another folder")
+        return self.save_as(folder / stem(self.name), overlay=overlay)
 
-        return Writer(folder, overlay=overlay).write(self)
+    def save_as(self, base: Path, *, overlay: bool = True) -> Record:
+        """Write `<base>_mask.png` and `<base>_overlay.jpg`; as `save`, for callers that choose the names."""
+        mask = base.with_name(base.name + MASK)
+        save_mask(draw.palette_image(self.mask, self.classes), mask)
+        drawn = save_overlay(self.overlay(), base.with_name(base.name + OVERLAY)) if overlay else None
+        height, width = self.mask.shape
+        return Record(self.source, mask, drawn, width, height, self.areas())
+
+
+def stem(name: Path) -> Path:
+    """Return the name of an image without its ending, cut so that results named after it fit on any file system."""
+    short = name.stem
+    while len(os.fsencode(short)) > LONGEST_STEM:
+        short = short[:-1]
+    return name.parent / short

@@ -1,0 +1,1 @@
+"""What is to be predicted: names -> images and frames, read ahead in threads. No network here, and no PyTorch."""

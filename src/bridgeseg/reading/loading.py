@@ -1,0 +1,116 @@
+"""Names -> pixels on their way to the network: find, open and decode, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from bridgeseg.errors import InputError
+from bridgeseg.images import DEFAULT_MAX_PIXELS, Pixels, as_pixels
+from bridgeseg.reading.pipeline import Pipeline
+from bridgeseg.reading.sources import Failure, PathStream, Source, find
+from bridgeseg.reading.video import Frame, Video, is_camera, is_video, read_frames
+
+ImageInput: TypeAlias = str | Path | Source | Video | PathStream | Image.Image | NDArray[Any]
+"""What leads to images: names of files, folders, globs, videos, cameras; what was found; images in memory."""
+Found: TypeAlias = Source | Video | Failure | Image.Image | NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """An image on its way to the network.
+
+    Attributes:
+        image: uint8 RGB (H, W, 3).
+        path: the file it was read from; None for an image in memory.
+        name: what outputs are named after.
+        frame: which frame of a video it is; None for an image.
+    """
+
+    image: Pixels
+    path: Path | None = None
+    name: Path = Path("image")
+    frame: Frame | None = None
+
+
+def load(
+    found: Iterable[Found],
+    pipeline: Pipeline,
+    *,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    every: int = 1,
+    max_fps: float | None = None,
+) -> Iterator[Loaded | Failure]:
+    """Read what was found, a stage of a pipeline: it waits until there is room for the pixels of the next image.
+
+    Args:
+        found: what `expand` gives.
+        pipeline: whoever is done with an image gives its pixels back there.
+        max_pixels: images and frames with more are refused.
+        every: of a video, take every Nth frame only.
+        max_fps: of a video, take at most so many frames a second.
+    """
+    for item in found:
+        if isinstance(item, Failure):
+            yield item
+            continue
+        path = item.path if isinstance(item, Source | Video) else None
+        taken = 0
+
+        def admit(pixels: int) -> None:
+            nonlocal taken
+            pipeline.take(pixels)
+            taken += pixels
+
+        try:
+            if isinstance(item, Video):
+                for image, frame in read_frames(item, every=every, max_fps=max_fps, max_pixels=max_pixels):
+                    pipeline.take(image.shape[0] * image.shape[1])
+                    yield Loaded(image, item.path, item.name.with_suffix("") / f"{frame.index:06d}", frame)
+            elif isinstance(item, Source):
+                yield Loaded(item.load(max_pixels, admit), item.path, item.name)
+            else:
+                image = as_pixels(item)
+                admit(image.shape[0] * image.shape[1])
+                yield Loaded(image.copy() if isinstance(item, np.ndarray) else image)  # the caller may use it again
+        except InputError as error:
+            pipeline.give(taken)
+            yield Failure(path, error)
+
+
+def expand(
+    sources: ImageInput | Iterable[ImageInput | Failure], *, recursive: bool = False, skip: str | Path | None = None
+) -> Iterator[Found]:
+    """Replace names by the images and videos they lead to; what is in memory passes as it is.
+
+    A file whose ending is that of a video is one; of folders only the images are taken.
+
+    Raises:
+        InputError: something that is no image and names none.
+    """
+    for item in as_list(sources):
+        if isinstance(item, PathStream):
+            yield from expand(iter(item), recursive=recursive, skip=skip)
+        elif isinstance(item, str) and is_camera(item):
+            yield Video(Path(item), Path(item.replace(":", "-")))
+        elif isinstance(item, str | Path):
+            for one in find([item], recursive, skip):
+                film = isinstance(one, Source) and is_video(one.path)
+                yield Video(one.path, one.name) if film and isinstance(one, Source) else one
+        elif isinstance(item, Source | Video | Failure | Image.Image | np.ndarray):
+            yield item
+        else:
+            kind = type(item).__name__
+            raise InputError(f"an image is a file name, a Pillow image or an array, found {kind}", fix="convert it")
+
+
+def as_list(sources: Any) -> Iterable[Any]:
+    """Return one image as a list of it, many as they are."""
+    single = str | Path | Source | Video | PathStream | Image.Image | np.ndarray
+    return [sources] if isinstance(sources, single) else sources

@@ -1,0 +1,72 @@
+"""Class ids and overlays as files that are whole or not there at all."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from bridgeseg.files import replacing
+
+MASK, OVERLAY = "_mask.png", "_overlay.jpg"
+JPEG_SIDE = 65_535
+"""JPEG cannot hold a longer side; such an overlay is written as PNG."""
+FIX = "free some space, or choose another --out"
+
+
+@dataclass(frozen=True)
+class Record:
+    """What was written for one image.
+
+    Attributes:
+        source: the file it was read from; None for an image in memory.
+        mask: the PNG of class ids.
+        overlay: the image with its classes and legend; None if none was asked for.
+        width: of the image, in pixels.
+        height: of the image, in pixels.
+        areas: class name -> share of the image (0..1), largest first.
+    """
+
+    source: Path | None
+    mask: Path
+    overlay: Path | None
+    width: int
+    height: int
+    areas: dict[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a JSON-ready dict; shares are rounded to six digits."""
+        return {
+            "source": None if self.source is None else str(self.source),
+            "mask": str(self.mask),
+            "overlay": None if self.overlay is None else str(self.overlay),
+            "width": self.width,
+            "height": self.height,
+            "areas": {name: round(share, 6) for name, share in self.areas.items()},
+        }
+
+
+def save_mask(image: Image.Image, path: Path) -> None:
+    """Write an image of class ids as PNG, in the way that is fast and small for large areas of one value.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    with replacing(path, FIX) as part:
+        image.save(part, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
+
+
+def save_overlay(image: Image.Image, path: Path) -> Path:
+    """Write an overlay as JPEG, or as PNG if it is too large for that, and return where it is.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    large = max(image.size) > JPEG_SIDE
+    path = path.with_suffix(".png") if large else path
+    with replacing(path, FIX) as part:
+        image.save(part, **({"format": "PNG"} if large else {"format": "JPEG", "quality": 92, "subsampling": 0}))
+    return path
