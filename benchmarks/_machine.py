@@ -6,9 +6,10 @@ import sys
 from collections.abc import Callable
 
 from bridgeseg.errors import InputError
-from bridgeseg.measuring.machine import describe, show, spread, take_turns, write_json
+from bridgeseg.hardware import describe
+from bridgeseg.measuring.machine import quartiles, show, take_turns, write_json
 
-__all__ = ["describe", "run", "show", "spread", "take_turns", "write_json"]
+__all__ = ["describe", "quartiles", "run", "show", "take_turns", "write_json"]
 
 
 def run(main: Callable[[], None]) -> None:

@@ -25,7 +25,7 @@ from rich.progress import Progress, track
 
 from _dense import channels_last
 from _files import Row, bundled, given
-from _machine import describe, run, show, spread, take_turns, write_json
+from _machine import describe, quartiles, run, show, take_turns, write_json
 from _networks import PEER, candidates, has_smp
 from _video import photo
 from bridgeseg.commands.arguments import numbers, size
@@ -98,7 +98,7 @@ def report(
                 "name": row.name,
                 "size": list(sides),
                 "classes": row.classes,
-                "ms": {key: value * 1e3 for key, value in spread(own).items()},
+                "ms": {key: value * 1e3 for key, value in quartiles(own).items()},
                 "ratio": _ratio(own, peer),
                 "fastest_ms": min(own) * 1e3,
                 "fastest_ratio": min(own) / min(peer),
@@ -113,7 +113,7 @@ def report(
 
 
 def _ratio(times: list[float], others: list[float]) -> float:
-    return spread([one / other for one, other in zip(times, others, strict=True)])["median"]
+    return quartiles([one / other for one, other in zip(times, others, strict=True)])["median"]
 
 
 def table_row(row: dict[str, Any]) -> list[str]:

@@ -18,7 +18,8 @@ import open_clip
 import torch
 from torch.nn import functional as F
 
-from bridgeseg.measuring.machine import describe, spread
+from bridgeseg.hardware import describe
+from bridgeseg.measuring.machine import quartiles
 from bridgeseg.models.registry import build
 from bridgeseg.models.segmentor import STRIDE, to_size
 from bridgeseg.settings.model import ModelConfig
@@ -50,7 +51,7 @@ def child(kind: str, options: argparse.Namespace) -> None:
         F.cross_entropy(to_size(network(images, text).logits, STRIDE, images), masks).backward()
         seconds.append(time.perf_counter() - start)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
-    print(spread(seconds[2:])["median"], peak)
+    print(quartiles(seconds[2:])["median"], peak)
 
 
 def main() -> None:

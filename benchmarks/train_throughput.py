@@ -24,7 +24,7 @@ import torch
 from PIL import Image
 
 from _loops import REAL, SKIP, Bare, Batch, TakeTurns
-from _machine import describe, run, show, spread, write_json
+from _machine import describe, quartiles, run, show, write_json
 from bridgeseg.commands.arguments import size
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.models.registry import build
@@ -166,17 +166,17 @@ def report(seconds: dict[str, list[float]], options: argparse.Namespace, machine
     base = seconds[f"bare loop, {options.method}"]
     rows = []
     for name, times in seconds.items():
-        summary = spread(times)
+        summary = quartiles(times)
         rows.append(
             {
                 "name": f"{name}, {options.method}" if name == REAL else name,
                 "images_per_s": options.batch_size / summary["median"],
                 "step_ms": {key: value * 1e3 for key, value in summary.items()},
-                "throughput_ratio": spread([b / t for b, t in zip(base, times, strict=True)])["median"],
+                "throughput_ratio": quartiles([b / t for b, t in zip(base, times, strict=True)])["median"],
             }
         )
     none, bridge = (seconds[f"bare loop, {method}"] for method in ("none", "bridge"))
-    cost = spread([b / n for b, n in zip(bridge, none, strict=True)])["median"]
+    cost = quartiles([b / n for b, n in zip(bridge, none, strict=True)])["median"]
     notes = [
         f"throughput: images/s over the bare loop's ({options.method}) in the same round",
         f"a step of bridge takes {cost:.3f} times a step of none (bare loops)",

@@ -335,7 +335,7 @@ class TestRun:
         assert torch.equal(best.segmentor.class_embeddings, last.segmentor.class_embeddings)  # type: ignore[arg-type]
         assert torch.linalg.norm(best.segmentor.class_embeddings, dim=1).tolist() == pytest.approx([1] * 3)
         described = json.loads((out / "environment.json").read_text())
-        assert described["packages"]["torch"] == torch.__version__.partition("+")[0]
+        assert described["versions"]["torch"] == torch.__version__.partition("+")[0]
         assert described["data"]["sha256"] == DataSpec.load(data).digest
         for name in ("best", "last"):
             for file in ("config.json", "README.md"):

@@ -1,10 +1,13 @@
-"""What this process may use of the machine."""
+"""What this process may use of the machine, and what a reader compares measurements by."""
 
 from __future__ import annotations
 
 import math
 import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
 
@@ -15,6 +18,28 @@ def usable_cores() -> int:
     return max(1, min(cores, _quota() or cores))
 
 
+def describe(*packages: str) -> dict[str, Any]:
+    """Return processor, cores, memory, load and versions, JSON-ready; nothing in it names the machine.
+
+    Args:
+        packages: distributions whose versions matter; those not installed are left out.
+    """
+    return {
+        "cpu": _cpu(),
+        "cores": usable_cores(),
+        "memory_gb": _memory(),
+        "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
+        "system": f"{platform.system()} {platform.machine()}",
+        "versions": versions(*packages),
+    }
+
+
+def versions(*packages: str) -> dict[str, str]:
+    """Return the versions of Python, bridgeseg and other distributions, as far as they are installed."""
+    found = {name: number for name in ("bridgeseg", *packages) if (number := _version(name))}
+    return {"python": platform.python_version(), **found}
+
+
 def _quota() -> int | None:
     """Return the cores that a container's quota (cgroup v2) allows, rounded up; None for no quota."""
     try:
@@ -22,3 +47,24 @@ def _quota() -> int | None:
         return math.ceil(int(allowed) / int(period))
     except (OSError, ValueError, ZeroDivisionError):  # no such file, or "max"
         return None
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
+
+
+def _cpu() -> str:
+    """Return the processor's name; the kernel knows it better than Python's `platform`."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _memory() -> int | None:
+    if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
+        return None
+    return round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9)

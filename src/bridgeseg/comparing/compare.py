@@ -32,7 +32,8 @@ from bridgeseg.comparing.state import (
 from bridgeseg.comparing.tables import NOTE, main_table, markdown_table
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import ConfigError, InputError
-from bridgeseg.evaluating.figure import require_matplotlib, write_file
+from bridgeseg.files import write
+from bridgeseg.report.figures import require_matplotlib
 from bridgeseg.settings.values import flatten
 from bridgeseg.training.lock import lock
 
@@ -157,8 +158,8 @@ def report(
     made = save_plots(plots, cells, results["runs"], split)
     write_json(out / RESULTS, results)
     text = markdown_table(*main_table(cells, split, against)) + f"\n{NOTE}\n"
-    write_file(out / TABLE, text.encode())
-    write_file(out / PAGE, make_page(results, made).encode())
+    write(out / TABLE, text)
+    write(out / PAGE, make_page(results, made))
     return results
 
 

@@ -17,7 +17,8 @@ from bridgeseg.checkpoint import load_checkpoint
 from bridgeseg.deploy import DeployNetwork
 from bridgeseg.errors import ModelFileError
 from bridgeseg.exporting.onnx import export
-from bridgeseg.measuring.machine import describe, take_turns
+from bridgeseg.hardware import describe
+from bridgeseg.measuring.machine import take_turns
 from bridgeseg.measuring.picture import picture
 from bridgeseg.runtime.runtimes import OnnxRuntime
 from bridgeseg.training.provenance import source_commit

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from bridgeseg.evaluating.figure import DARK, LINES, MIDDLE, label, new_figure, plain, save_png
+from bridgeseg.report.figures import DARK, LINES, MIDDLE, label, new_figure, plain, save_png
 
 Cells = Sequence[dict[str, Any]]
 COLUMNS = 2

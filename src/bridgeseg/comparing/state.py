@@ -9,7 +9,7 @@ from typing import Any
 
 from bridgeseg.comparing.grid import Run
 from bridgeseg.errors import ConfigError
-from bridgeseg.evaluating.figure import write_file
+from bridgeseg.files import write
 from bridgeseg.settings.train import TrainConfig
 from bridgeseg.settings.values import differences
 from bridgeseg.training import folder
@@ -25,7 +25,7 @@ FINISHED, UNFINISHED, NEW = "finished", "to be continued", "new"
 def write_json(path: Path, value: Any) -> None:
     """Write JSON whole or not at all, and the folder before it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_file(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+    write(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

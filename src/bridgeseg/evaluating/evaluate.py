@@ -17,10 +17,11 @@ from bridgeseg.classes import ClassSet
 from bridgeseg.data.masks import read_image, read_mask
 from bridgeseg.data.spec import DataSpec, Sample
 from bridgeseg.errors import ConfigError, DataError
-from bridgeseg.evaluating.figure import require_matplotlib, write_file
 from bridgeseg.evaluating.modes import EvalMode, Predictor, predict_classes
 from bridgeseg.evaluating.plots import Example, save_confusion, save_examples, save_iou
+from bridgeseg.files import write
 from bridgeseg.metrics import ConfusionMatrix, Scores
+from bridgeseg.report.figures import require_matplotlib
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -90,7 +91,7 @@ def evaluate(
     scores = evaluate_split(loaded.runtime, samples, spec, mode=eval_mode, progress=not quiet, on_image=keep)
     if folder is not None:
         report = json.dumps(scores.to_dict(), indent=2, ensure_ascii=False) + "\n"
-        write_file(folder / "scores.json", report.encode())
+        write(folder / "scores.json", report)
         save_confusion(folder / "confusion.png", scores.confusion, spec.classes.names)
         save_iou(folder / "iou.png", scores)
         save_examples(folder / "pictures.png", examples, spec.classes)

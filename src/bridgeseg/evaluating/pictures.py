@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from bridgeseg.classes import ClassSet, Colour
 from bridgeseg.errors import InputError
-from bridgeseg.evaluating.figure import MIDDLE, label, new_figure, save_png
+from bridgeseg.report.figures import MIDDLE, label, new_figure, save_png
 
 PANEL_INCHES = 3.3
 PANEL_PIXELS = 495

@@ -18,7 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridgeseg.errors import ConfigError, DataError, InputError
-from bridgeseg.evaluating.figure import (
+from bridgeseg.evaluating.pictures import Example, save_examples
+from bridgeseg.metrics import Scores, percent
+from bridgeseg.report.figures import (
     BLUE,
     DARK,
     LIGHT,
@@ -31,8 +33,6 @@ from bridgeseg.evaluating.figure import (
     plain,
     save_png,
 )
-from bridgeseg.evaluating.pictures import Example, save_examples
-from bridgeseg.metrics import Scores, percent
 
 __all__ = ["Example", "History", "read_history", "save_confusion", "save_curves", "save_examples", "save_iou"]
 

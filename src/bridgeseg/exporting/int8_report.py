@@ -11,7 +11,8 @@ from rich.table import Table
 
 from bridgeseg.errors import ConfigError
 from bridgeseg.evaluating.evaluate import evaluate
-from bridgeseg.measuring.machine import describe, spread, take_turns
+from bridgeseg.hardware import describe
+from bridgeseg.measuring.machine import quartiles, take_turns
 from bridgeseg.measuring.picture import picture
 from bridgeseg.runtime.runtimes import RUNTIMES, open_runtime
 
@@ -67,9 +68,9 @@ def compare(
         latency.append(
             {
                 "runtime": name,
-                "ms_before": 1e3 * spread(first)["median"],
-                "ms_after": 1e3 * spread(second)["median"],
-                "ratio": spread(ratios)["median"],
+                "ms_before": 1e3 * quartiles(first)["median"],
+                "ms_after": 1e3 * quartiles(second)["median"],
+                "ratio": quartiles(ratios)["median"],
             }
         )
     scores = None

@@ -1,47 +1,25 @@
-"""What every benchmark needs besides its numbers: the machine, the versions, spreads, turns, a table, a JSON file."""
+"""What every benchmark needs besides its numbers: quartiles, turns, a table, a JSON file."""
 
 from __future__ import annotations
 
 import json
-import os
-import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
-WIDTH = 120
-"""Columns of a table that is not printed to a terminal."""
-
-
-def describe(*packages: str) -> dict[str, Any]:
-    """Return processor, cores, memory, load and versions: what a reader compares by, nothing that names the machine.
-
-    Args:
-        packages: distributions whose versions matter for the numbers; those not installed are left out.
-    """
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    found = {name: number for name in ("bridgeseg", *packages) if (number := _version(name))}
-    return {
-        "cpu": _cpu(),
-        "cores": usable,
-        "memory_gb": _memory(),
-        "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
-        "system": f"{platform.system()} {platform.machine()}",
-        "versions": {"python": platform.python_version(), **found},
-    }
+from bridgeseg.files import write
+from bridgeseg.report.tables import Table
 
 
-def spread(values: Sequence[float]) -> dict[str, float]:
+def quartiles(values: Sequence[float]) -> dict[str, float]:
     """Return median and quartiles of one or more numbers.
 
-    >>> spread([1.0, 2.0, 3.0, 4.0, 5.0])
+    >>> quartiles([1.0, 2.0, 3.0, 4.0, 5.0])
     {'median': 3.0, 'q1': 2.0, 'q3': 4.0}
     """
     if len(values) == 1:
@@ -94,15 +72,8 @@ def show(
     notes: Sequence[str] = (),
 ) -> None:
     """Print a table: the first column on the left, numbers on the right, then notes and the machine, if it is given."""
-    table = Table(title=title, title_justify="left", title_style="bold")
-    for index, column in enumerate(columns):
-        table.add_column(column, justify="right" if index else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    # All of every number, also where the terminal is too narrow: one cut short is worse than a line that wraps.
-    usual = Console().width if Console().is_terminal else WIDTH
-    console = Console(width=max(usual, Console(width=1000).measure(table).maximum), highlight=False)
-    console.print(table)
+    console = Console(highlight=False, soft_wrap=True)
+    Table(columns, rows, title).print(console)
     for note in notes:
         console.print(note, markup=False)
     if machine is None:
@@ -116,27 +87,10 @@ def show(
 
 
 def write_json(path: str | Path | None, **facts: Any) -> None:
-    """Write what was measured, if a file was asked for."""
+    """Write what was measured, whole or not at all, if a file was asked for.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
     if path is not None:
-        Path(path).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
-
-
-def _version(distribution: str) -> str | None:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return None
-
-
-def _cpu() -> str:
-    """Return the processor's name; the kernel knows it better than Python's `platform`."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-def _memory() -> int | None:
-    if not hasattr(os, "sysconf") or "SC_PHYS_PAGES" not in os.sysconf_names:
-        return None
-    return round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9)
+        write(path, json.dumps(facts, indent=2) + "\n")

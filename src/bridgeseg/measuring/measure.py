@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from bridgeseg.errors import ConfigError, nearest
-from bridgeseg.measuring.machine import PAUSE_S, describe
+from bridgeseg.hardware import describe
+from bridgeseg.measuring.machine import PAUSE_S
 from bridgeseg.measuring.process import Child, Setting
 from bridgeseg.runtime.model import Model
 from bridgeseg.runtime.runtimes import RUNTIMES, open_runtime

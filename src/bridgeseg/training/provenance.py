@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import platform
 import subprocess
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +11,7 @@ import torch
 
 from bridgeseg import __version__
 from bridgeseg.data.spec import DataSpec
+from bridgeseg.hardware import describe
 from bridgeseg.metrics import Scores
 from bridgeseg.models.segmentor import Segmentor
 from bridgeseg.settings.train import TrainConfig
@@ -82,12 +81,10 @@ def public_name(name: str | None) -> str | None:
 
 def environment(spec: DataSpec, commit: str | None) -> dict[str, Any]:
     """Describe what else it takes to repeat a run: versions, machine, the digest of the data.yaml."""
+    machine = {key: value for key, value in describe(*PACKAGES).items() if key != "load"}
     return {
-        "bridgeseg": __version__,
         "commit": commit,
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "packages": {name: _version(name) for name in PACKAGES},
+        **machine,
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "data": {"file": spec.path.name, "sha256": spec.digest},
     }
@@ -105,10 +102,3 @@ def source_commit() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return found.stdout.strip() or None
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

@@ -1,13 +1,13 @@
-"""What all pictures of results share: a figure without pyplot, and files that are written whole or not at all."""
+"""What all figures of results share: made without pyplot, one look, and labels that are safe to draw."""
 
 from __future__ import annotations
 
 import io
-import os
 from pathlib import Path
 from typing import Any
 
-from bridgeseg.errors import InputError, MissingDependencyError
+from bridgeseg.errors import MissingDependencyError
+from bridgeseg.files import write
 
 BLUE, ORANGE, RED = "#2f6db3", "#d9772b", "#e5383b"
 LINES = (BLUE, ORANGE, "#3f9b5b", "#8e5ea2", "#8a8a8a", "#b5526b")
@@ -20,24 +20,7 @@ def require_matplotlib() -> None:
     try:
         import matplotlib  # noqa: F401
     except ImportError as error:
-        raise MissingDependencyError("pictures need matplotlib", fix="pip install 'bridgeseg[train]'") from error
-
-
-def write_file(path: str | Path, content: bytes) -> None:
-    """Write a file whole or not at all: beside its place first, then moved there in one step.
-
-    Raises:
-        InputError: the folder is missing, not writable or full.
-    """
-    path = Path(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        beside.write_bytes(content)
-        beside.replace(path)
-    except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror}", where=path, fix="choose another folder") from error
-    finally:
-        beside.unlink(missing_ok=True)
+        raise MissingDependencyError("figures need matplotlib", fix="pip install 'bridgeseg[train]'") from error
 
 
 def new_figure(width: float, height: float) -> Any:
@@ -49,11 +32,15 @@ def new_figure(width: float, height: float) -> Any:
 
 
 def save_png(figure: Any, path: str | Path) -> None:
-    """Write a figure as PNG; see `write_file` for errors."""
+    """Write a figure as PNG, whole or not at all.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
     content = io.BytesIO()
     # A tight box: the layout engine alone cuts the labels of axes whose aspect is fixed.
     figure.savefig(content, format="png", facecolor="white", bbox_inches="tight", pad_inches=0.1)
-    write_file(path, content.getvalue())
+    write(path, content.getvalue())
 
 
 def label(name: str, longest: int = 40) -> str:
