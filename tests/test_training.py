@@ -134,7 +134,7 @@ class TestSettings:
             ({"train_splits": []}, "train_splits has the wrong length"),
             ({"train_splits": "train,val"}, "`val_split` is trained on"),
             ({"learned": {"length": 3}}, "`learned` has no effect without `prompt: learned`"),
-            ({"lr": -1, "seed": -1}, "lr must be above 0, found -1; seed must be at least 0"),
+            ({"lr": -1, "seed": -1}, "seed must be at least 0, found -1; lr must be above 0"),
         ],
     )
     def test_mistakes_in_plain_words(self, values: dict[str, Any], message: str) -> None:
@@ -203,8 +203,8 @@ class TestSettings:
         new = TrainConfig.parse({"data": "other.yaml", "epochs": 3, "model": {"method": "none"}})
         assert differences(old, new) == [
             "data: data.yaml -> other.yaml",
-            "model.method: bridge -> none",
             "epochs: 50 -> 3",
+            "model.method: bridge -> none",
         ]
 
 

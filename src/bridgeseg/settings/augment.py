@@ -3,48 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from bridgeseg.errors import ConfigError, nearest
+from bridgeseg.settings.fields import AUGMENTATION, setting
 
 Range = tuple[float, float]
 
 
 class AugmentConfig(BaseModel):
-    """Training augmentation; unknown keys are refused. The defaults are MMSegmentation's, hue as in SSD.
-
-    Attributes:
-        crop_size: (height, width) of the training crop, pixels.
-        scale: range of the random scale factor (of the native size), drawn uniformly.
-        cat_max_ratio: a crop is drawn again while one class has this share of its labelled pixels or more; 1.0 sets no
-            limit.
-        tries: crops drawn before the last one is taken as it is.
-        flip: probability of a horizontal flip.
-        photometric: probability of each of the four colour changes.
-        brightness: largest shift of all channels, in grey levels of 0..255.
-        contrast: range of the contrast factor.
-        saturation: range of the saturation factor.
-        hue: largest hue rotation, degrees.
-        rare_class_prob: probability of a crop around a pixel of a rare class; needs class weights.
-        pad_colour: RGB colour of padding, 0..255 (ImageNet's mean).
-    """
+    """Training augmentation; unknown keys are refused. The defaults are MMSegmentation's, hue as in SSD."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    crop_size: tuple[int, int] = (512, 512)
-    scale: Range = (0.5, 2.0)
-    cat_max_ratio: float = Field(default=0.75, gt=0.0, le=1.0)
-    tries: int = Field(default=10, ge=1, le=1000)
-    flip: float = Field(default=0.5, ge=0.0, le=1.0)
-    photometric: float = Field(default=0.5, ge=0.0, le=1.0)
-    brightness: float = Field(default=32.0, ge=0.0, le=255.0)
-    contrast: Range = (0.5, 1.5)
-    saturation: Range = (0.5, 1.5)
-    hue: float = Field(default=18.0, ge=0.0, le=180.0)
-    rare_class_prob: float = Field(default=0.0, ge=0.0, le=1.0)
-    pad_colour: tuple[int, int, int] = (124, 116, 104)
+    crop_size: Annotated[
+        tuple[int, int],
+        setting("height and width of training crops", AUGMENTATION, "--crop", metavar="HxW", read="size"),
+    ] = (512, 512)
+    scale: Annotated[Range, setting("range of the random scale of the native size, drawn uniformly", AUGMENTATION)] = (
+        0.5,
+        2.0,
+    )
+    cat_max_ratio: Annotated[
+        float,
+        setting(
+            "draw a crop again while one class has this share of its labelled pixels; 1 for no limit",
+            AUGMENTATION,
+            gt=0,
+            le=1,
+        ),
+    ] = 0.75
+    tries: Annotated[int, setting("crops drawn before the last one is taken as it is", AUGMENTATION, ge=1, le=1000)] = (
+        10
+    )
+    rare_class_prob: Annotated[
+        float, setting("share of crops around a pixel of a rare class", AUGMENTATION, ge=0, le=1)
+    ] = 0.0
+    flip: Annotated[float, setting("probability of a horizontal flip", AUGMENTATION, ge=0, le=1)] = 0.5
+    photometric: Annotated[
+        float, setting("probability of each of the four colour changes", AUGMENTATION, ge=0, le=1)
+    ] = 0.5
+    brightness: Annotated[
+        float, setting("largest shift of all channels, in grey levels of 0..255", AUGMENTATION, ge=0, le=255)
+    ] = 32.0
+    contrast: Annotated[Range, setting("range of the contrast factor", AUGMENTATION)] = (0.5, 1.5)
+    saturation: Annotated[Range, setting("range of the saturation factor", AUGMENTATION)] = (0.5, 1.5)
+    hue: Annotated[float, setting("largest hue rotation, in degrees", AUGMENTATION, ge=0, le=180)] = 18.0
+    pad_colour: Annotated[
+        tuple[int, int, int], setting("RGB where a crop is larger than the image (ImageNet's mean)", AUGMENTATION)
+    ] = (124, 116, 104)
 
     @model_validator(mode="after")
     def _ranges(self) -> AugmentConfig:

