@@ -37,8 +37,8 @@ from bridgeseg.comparing.statistics import Spread, paired, spread
 from bridgeseg.comparing.tables import main_table, markdown_table
 from bridgeseg.deploy import DeployNetwork
 from bridgeseg.errors import ConfigError, InputError, ModelFileError
+from bridgeseg.locking import LOCK, lock
 from bridgeseg.training import fit
-from bridgeseg.training.lock import LOCK, lock
 from conftest import write_onnx
 from tiny_data import TINY, write_dataset
 

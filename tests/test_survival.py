@@ -19,10 +19,10 @@ from PIL import Image
 from bridgeseg.checking.report import Finding, Report
 from bridgeseg.checkpoint import load_checkpoint
 from bridgeseg.errors import DataError, InputError, ModelFileError
+from bridgeseg.locking import LOCK, lock
 from bridgeseg.training import datamodule, folder
 from bridgeseg.training import fit as room
 from bridgeseg.training.fit import train
-from bridgeseg.training.lock import LOCK, lock
 from bridgeseg.training.module import TrainModule
 from tiny_data import TINY, write_dataset
 from tiny_runs import differing, start
@@ -189,6 +189,20 @@ class TestOneAtATime:
                 pass
         assert not (tmp_path / LOCK).exists()
 
+    @pytest.mark.parametrize("name", [LOCK, folder.RUNNING])
+    def test_a_link_in_the_place_of_the_lock_is_not_followed(self, tmp_path: Path, name: str) -> None:
+        mine = tmp_path / "mine"
+        mine.write_text("keep")
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / name).symlink_to(mine)
+        with pytest.raises(InputError, match="is a link"), lock(tmp_path / "run", name=name):
+            pass
+        (tmp_path / "run" / name).unlink()
+        os.link(mine, tmp_path / "run" / name)
+        with lock(tmp_path / "run", name=name):
+            pass
+        assert mine.read_text() == "keep"
+
     @pytest.mark.parametrize(("number", "kept_out"), [(38, False), (5, True)])
     def test_file_systems_without_locks(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, kept_out: bool
@@ -241,14 +255,14 @@ class TestNoRoom:
         self.check_kept(out, whole)
 
     def test_a_read_only_folder(self, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        opened = Path.open
+        opened = os.open
 
-        def refuse(self: Path, mode: str = "r", *args: Any, **options: Any) -> Any:
-            if self.parent == tmp_path and mode != "r":
+        def refuse(path: Any, flags: int, *args: Any, **options: Any) -> int:
+            if Path(path).parent == tmp_path and flags & os.O_CREAT:
                 raise OSError(30, "Read-only file system")
-            return opened(self, mode, *args, **options)
+            return opened(path, flags, *args, **options)
 
-        monkeypatch.setattr(Path, "open", refuse)
+        monkeypatch.setattr(os, "open", refuse)
         with pytest.raises(
             InputError, match=r"cannot be written \(Read-only file system\)\n  fix: choose another --out"
         ):

@@ -33,9 +33,9 @@ from bridgeseg.comparing.tables import NOTE, main_table, markdown_table
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import ConfigError, InputError
 from bridgeseg.files import write
+from bridgeseg.locking import lock
 from bridgeseg.report.figures import require_matplotlib
 from bridgeseg.settings.values import flatten
-from bridgeseg.training.lock import lock
 
 MEMORY, LATENCY, RESULTS, TABLE, PAGE = "compare.json", "latency.json", "results.json", "results.md", "report.html"
 AGAINST = (BASELINE, "denseclip")

@@ -18,10 +18,10 @@ from bridgeseg.data.spec import DataSpec
 from bridgeseg.deploy import TorchRuntime
 from bridgeseg.errors import BridgeSegError, InputError
 from bridgeseg.evaluating.evaluate import evaluate_split
+from bridgeseg.locking import lock
 from bridgeseg.settings.train import TrainConfig
 from bridgeseg.training import folder
 from bridgeseg.training.fit import train
-from bridgeseg.training.lock import lock
 
 PATIENCE = 60.0
 """Seconds to wait for the process of a killed comparison to leave the run's folder."""

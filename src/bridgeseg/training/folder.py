@@ -12,8 +12,8 @@ import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from bridgeseg.errors import DataError, InputError, ModelFileError
+from bridgeseg.locking import lock
 from bridgeseg.settings.train import TrainConfig
-from bridgeseg.training.lock import lock
 
 RESUME, SETTINGS, ENVIRONMENT, TABLE = "resume.ckpt", "train.json", "environment.json", "metrics.csv"
 RUNNING = ".running"
