@@ -1,7 +1,7 @@
 """What other starts of the bridge are worth: residual branches near zero, projections fitted to a classifier's names.
 
-    python benchmarks/aligned_start.py rank --data camvid/data.yaml --text-encoder clip.safetensors
-    python benchmarks/aligned_start.py train --data camvid/data.yaml --text-encoder clip.safetensors --start aligned
+    python benchmarks/aligned_start.py rank --data data/camvid/data.yaml
+    python benchmarks/aligned_start.py train --data data/camvid/data.yaml --start aligned
 
 `rank` prints how well the scores that need no training tell the classes apart (area under the ROC curve, cells of 32
 pixels); `train` trains with one of three starts: `plain` (the package's own), `quiet`, or `aligned` (quiet as well).
@@ -201,7 +201,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("rank", "train"))
     parser.add_argument("--data", required=True, type=Path)
-    parser.add_argument("--text-encoder", required=True)
+    parser.add_argument("--text-encoder", default="open_clip:ViT-B-16/openai")
     parser.add_argument("--start", choices=("plain", "quiet", "aligned"), default="aligned")
     parser.add_argument("--fraction", type=float, default=0.1)
     parser.add_argument("--seed", type=int, default=0)

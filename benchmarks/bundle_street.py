@@ -1,7 +1,7 @@
 """Make the bundled models from their run: export, quantise, score on the test split, write files and card.
 
 bridgeseg train --config benchmarks/street.yaml --out runs/street
-python benchmarks/bundle_street.py --run runs/street --data ../shared/data/camvid/data.yaml
+python benchmarks/bundle_street.py --run runs/street --data data/camvid/data.yaml
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ LIMITS = (
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", default="runs/street")
-    parser.add_argument("--data", default="../shared/data/camvid/data.yaml")
+    parser.add_argument("--data", default="data/camvid/data.yaml")
     options = parser.parse_args()
     checkpoint = load_checkpoint(options.run)
     palette = {name: COLOURS[name] for name in checkpoint.classes.names}
@@ -84,18 +84,20 @@ def card(facts: dict[str, Any], small: dict[str, Any]) -> str:
             f"`{facts['decoder']}`, class embeddings `{facts['text_encoder']}`",
             f"- size: {facts['parameters'] / 1e6:.2f} M parameters; {INT8.stat().st_size / 1e6:.1f} MB in 8 bits, "
             f"{FLOAT.stat().st_size / 1e6:.1f} MB in float",
-            f"- data: CamVid, splits {' + '.join(config['train_splits'])} (468 pictures of 480x360), 11 classes",
+            f"- data: CamVid, splits {' + '.join(config['train_splits'])} (468 images of 480x360), 11 classes",
             f"- recipe: {facts['recipe']} (batch {config['batch_size']}, crop "
             f"{'x'.join(str(side) for side in config['augment']['crop_size'])}, {config['epochs']} epochs)",
-            f"- 8 bits: {quantised['calibration']['pictures']} training pictures for the ranges; [int8.md](int8.md)",
+            f"- 8 bits: {quantised['calibration']['pictures']} training images for the ranges; [int8.md](int8.md)",
             f"- seed {facts['seed']}, commit `{facts['commit']}`, bridgeseg {facts['bridgeseg']}",
             f"- licence: {facts['licence']}",
             f"- limits: {facts['limits']}",
             "",
-            f"Scores on the test split ({scores['images']} pictures, native size, single scale), printed by",
+            f"Scores on the test split ({scores['images']} images, native size, single scale), printed by",
             "",
-            "    bridgeseg evaluate --data ../shared/data/camvid/data.yaml --split test --json",
-            "    bridgeseg evaluate --model street --data ../shared/data/camvid/data.yaml --split test --json",
+            "```bash",
+            "bridgeseg evaluate --data data/camvid/data.yaml --split test --json",
+            "bridgeseg evaluate --model street --data data/camvid/data.yaml --split test --json",
+            "```",
             "",
             "| | float | 8 bits |",
             "|---|---|---|",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,58 @@ import numpy as np
 import pytest
 
 from bridgeseg.classes import ClassSet
+
+ABSENT = tuple(name for name in ("torch", "lightning", "onnx", "av", "ray") if find_spec(name) is None)
+"""Packages of extras that are not installed: tests that import them are skipped, so the light install can be tested."""
+LONG = 2.0
+"""Seconds from which a fast test is named at the end of a run, as one to mark slow."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test `fast` that is not marked `slow`, be it itself or its module."""
+    for item in items:
+        if item.get_closest_marker("slow") is None:
+            item.add_marker("fast")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
+    """Skip a module that imports what is not installed."""
+    if ABSENT and isinstance(collector, pytest.Module):
+        try:
+            _ = collector.obj
+        except collector.CollectError as error:
+            if name := missing(error.__cause__):
+                collector.collect = lambda: pytest.skip(f"needs {name}", allow_module_level=True)
+        except pytest.skip.Exception:
+            pass
+    return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call() -> Iterator[None]:
+    """Skip a test that imports what is not installed."""
+    try:
+        return (yield)
+    except Exception as error:
+        if ABSENT and missing(error):
+            pytest.skip(f"needs {missing(error)}")
+        raise
+
+
+def missing(error: BaseException | None) -> str:
+    """Return the package of an extra that an error is about and that is not installed, or nothing."""
+    name = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    return name if name in ABSENT else ""
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Name the fast tests that take long."""
+    done = [report for report in terminalreporter.getreports("passed") if report.when == "call"]
+    long = [report for report in done if report.duration > LONG and "fast" in report.keywords]
+    for report in sorted(long, key=lambda report: -report.duration):
+        terminalreporter.write_line(f"{report.duration:.1f} s, mark it slow? {report.nodeid}")
 
 
 @pytest.fixture(scope="session", autouse=True)

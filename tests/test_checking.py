@@ -799,7 +799,7 @@ def test_the_page_of_the_docs_lists_every_code() -> None:
 
 
 def test_the_example_of_the_docs_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    make(tmp_path / "street", ids=np.zeros(SIZE))
+    make(tmp_path, ids=np.zeros(SIZE))
     monkeypatch.chdir(tmp_path)
     page = (Path(__file__).parents[1] / "docs" / "check.md").read_text(encoding="utf-8")
     for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
