@@ -55,14 +55,14 @@ class TestPredict:
             "areas": {"red": 0.333333, "green": 0.333333, "blue": 0.333333},
         }
         assert failed["source"] == str(bad)
-        assert "not a picture" in failed["error"]
+        assert "not an image" in failed["error"]
         assert err == "1 of 2 failed, 1 done\n"
 
     def test_many_pictures_one_bad(self, capsys: Any, rgb_onnx: Path, photo: Path, tmp_path: Path) -> None:
         code, out, err = run(capsys, "predict", tmp_path, f"{tmp_path}/*.jpg", "-m", rgb_onnx, "-o", tmp_path / "out")
         assert code == 1
         assert out == f"{photo}: red 33 %, green 33 %, blue 33 %\n"
-        assert "no picture matches" in err
+        assert "no image matches" in err
         assert f"results: {tmp_path / 'out'}\n1 of 2 failed, 1 done\n" in err
 
     @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ class TestPredict:
         [
             (["missing.jpg"], "there is no such file"),
             (["missing.jpg", "gone.jpg"], "2 of 2 failed"),
-            ([".", "--out", "."], "cannot go into a folder of pictures"),
+            ([".", "--out", "."], "cannot go into a folder of images"),
             (["photo.png", "--model", "missing.onnx"], "no such model file"),
             (["photo.png", "--max-pixels", "10"], "--max-pixels 2400"),
             (["photo.png", "--threads", "0"], "threads"),

@@ -239,7 +239,7 @@ class TestMistakes:
     def test_a_picture_that_cannot_be_read(self, float_file: Path, tmp_path: Path) -> None:
         (tmp_path / "in").mkdir()
         (tmp_path / "in" / "a.png").write_text("no picture")
-        with pytest.raises(DataError, match="not a picture"):
+        with pytest.raises(DataError, match="not an image"):
             quantize(float_file, tmp_path / "a.onnx", tmp_path / "in")
 
     def test_a_full_disk_keeps_the_older_file(

@@ -288,7 +288,7 @@ class TestWriter:
         assert len(list((tmp_path / "out").iterdir())) == 2
 
     def test_out_may_not_be_the_folder_of_pictures(self, tmp_path: Path) -> None:
-        with pytest.raises(InputError, match="cannot go into a folder of pictures"):
+        with pytest.raises(InputError, match="cannot go into a folder of images"):
             Batch([tmp_path], tmp_path / "." / "")
 
     def test_out_inside_the_searched_folder_is_not_searched(
@@ -329,7 +329,7 @@ class TestWriter:
         assert record.mask.name.encode().decode() == record.mask.name
 
     def test_what_is_no_picture(self, model: Model) -> None:
-        with pytest.raises(DataError, match="found list"):
+        with pytest.raises(DataError, match="found a list"):
             model.predict([1, 2])
 
     @pytest.mark.skipif(os.name == "nt", reason="file modes are POSIX")
@@ -357,7 +357,7 @@ class TestApi:
     def test_nothing_done_is_an_error(self, model: Model, tmp_path: Path) -> None:
         with pytest.raises(InputError, match="no such file"):
             bridgeseg.predict(tmp_path / "a.png", model)
-        with pytest.raises(InputError, match="no pictures were given"):
+        with pytest.raises(InputError, match="no images were given"):
             bridgeseg.predict([], model, out=tmp_path / "out")
         with pytest.raises(InputError, match="found int"):
             bridgeseg.predict([3], model)  # type: ignore[list-item]

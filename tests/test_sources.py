@@ -15,13 +15,13 @@ from PIL import Image
 
 from bridgeseg import images
 from bridgeseg.errors import DataError, InputError
-from bridgeseg.images import as_pixels, read_image
+from bridgeseg.images import read_image
 from bridgeseg.reading.sources import Failure, Source, find, survey
 
 ORIENTATION = 0x0112
 
 
-def picture(path: Path, size: tuple[int, int] = (4, 3), mode: str = "RGB") -> Path:
+def image(path: Path, size: tuple[int, int] = (4, 3), mode: str = "RGB") -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new(mode, size).save(path)
     return path
@@ -43,21 +43,21 @@ def failure(*sources: object, **options: object) -> InputError:
 class TestFind:
     def test_folder_takes_pictures_in_order_and_leaves_the_rest(self, tmp_path: Path) -> None:
         for name in ("b.JPG", "a.png", ".hidden.png", "sub/c.png"):
-            picture(tmp_path / name)
-        (tmp_path / "notes.txt").write_text("no picture")
+            image(tmp_path / name)
+        (tmp_path / "notes.txt").write_text("no image")
         assert names(find([tmp_path])) == ["a.png", "b.JPG"]
         assert names(find([tmp_path], recursive=True)) == ["a.png", "b.JPG", "sub/c.png"]
 
     def test_folder_is_listed_only_when_its_turn_comes(self, tmp_path: Path) -> None:
-        first, second = picture(tmp_path / "1" / "a.png").parent, tmp_path / "2"
+        first, second = image(tmp_path / "1" / "a.png").parent, tmp_path / "2"
         second.mkdir()
         found = find([first, second])
         assert isinstance(next(found), Source)
-        picture(second / "late.png")
+        image(second / "late.png")
         assert names(found) == ["late.png"]
 
     def test_loop_of_links_ends(self, tmp_path: Path) -> None:
-        picture(tmp_path / "a.png")
+        image(tmp_path / "a.png")
         (tmp_path / "loop").symlink_to(tmp_path, target_is_directory=True)
         (tmp_path / "self.png").symlink_to(tmp_path / "self.png")
         assert names(find([tmp_path], recursive=True)) == ["a.png", "self.png"]
@@ -73,13 +73,13 @@ class TestFind:
             source.load()
 
     def test_skipped_folder(self, tmp_path: Path) -> None:
-        picture(tmp_path / "a.png")
-        picture(tmp_path / "out" / "a_mask.png")
+        image(tmp_path / "a.png")
+        image(tmp_path / "out" / "a_mask.png")
         assert names(find([tmp_path], recursive=True, skip=tmp_path / "out")) == ["a.png"]
 
     def test_glob(self, tmp_path: Path) -> None:
         for name in ("x/1.png", "x/deep/2.png", "y/3.jpg", "x/notes.txt"):
-            picture(tmp_path / name) if not name.endswith("txt") else (tmp_path / name).write_text("")
+            image(tmp_path / name) if not name.endswith("txt") else (tmp_path / name).write_text("")
         assert names(find([f"{tmp_path}/*/*.png"])) == ["x/1.png"]
         assert names(find([f"{tmp_path}/x/*"])) == ["1.png", "2.png"]
         assert names(find([f"{tmp_path}/**/*"])) == names(find([f"{tmp_path}/**"]))
@@ -87,40 +87,40 @@ class TestFind:
         assert names(find([f"{tmp_path}/x/*.txt"])) == ["notes.txt"]
 
     def test_names_stay_below_the_folder_of_results(self, tmp_path: Path) -> None:
-        picture(tmp_path / "a.png")
+        image(tmp_path / "a.png")
         (tmp_path / "x" / "y").mkdir(parents=True)
         assert names(find([f"{tmp_path}/x/*/../../*.png"])) == ["y/a.png"]
 
     def test_file_named_like_a_glob_is_a_file(self, tmp_path: Path) -> None:
-        assert names(find([picture(tmp_path / "img[1].png")])) == ["img[1].png"]
+        assert names(find([image(tmp_path / "img[1].png")])) == ["img[1].png"]
 
     @pytest.mark.parametrize("name", ["-x.png", "new\nline.png", "größe 中.png", "a b'c\".png"])
     def test_odd_names(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-        picture(tmp_path / name)
+        image(tmp_path / name)
         monkeypatch.chdir(tmp_path)
         assert names(find([name])) == names(find(["."])) == names(find(["*.png"])) == [name]
         assert read_image(name).shape == (3, 4, 3)
 
     def test_what_leads_to_no_picture(self, tmp_path: Path) -> None:
-        picture(tmp_path / "pictures" / "street.png")
-        error = failure(tmp_path / "pictures" / "stret.png")
+        image(tmp_path / "images" / "street.png")
+        error = failure(tmp_path / "images" / "stret.png")
         assert "no such file" in error.message
         assert "street.png" in str(error.fix)
         assert "no folder" in str(failure(tmp_path / "nowhere" / "a.png").fix)
-        assert "no picture matches" in failure(f"{tmp_path}/*.jpg").message
+        assert "no image matches" in failure(f"{tmp_path}/*.jpg").message
         assert "--recursive" in str(failure(tmp_path).fix)
         (tmp_path / "empty").mkdir()
-        assert "no picture in this folder" in failure(tmp_path / "empty", recursive=True).message
+        assert "no image in this folder" in failure(tmp_path / "empty", recursive=True).message
         assert "empty name" in failure("").message
 
     def test_a_bad_name_does_not_stop_the_rest(self, tmp_path: Path) -> None:
-        good = picture(tmp_path / "a.png")
+        good = image(tmp_path / "a.png")
         kinds = [type(item) for item in find([good, tmp_path / "b.png", good])]
         assert kinds == [Source, Failure, Source]
 
     def test_subfolder_that_cannot_be_listed_is_reported(self, tmp_path: Path) -> None:
         for name in ("1.png", "a/2.png", "b/3.png"):
-            picture(tmp_path / name)
+            image(tmp_path / name)
         found = find([tmp_path], recursive=True)
         assert isinstance(next(found), Source)
         shutil.rmtree(tmp_path / "a")
@@ -130,7 +130,7 @@ class TestFind:
         assert names(found) == ["b/3.png"]
 
     def test_survey_counts_and_names_the_pictures_inside(self, tmp_path: Path) -> None:
-        inside, outside = picture(tmp_path / "out" / "a.png"), picture(tmp_path / "b.png")
+        inside, outside = image(tmp_path / "out" / "a.png"), image(tmp_path / "b.png")
         (tmp_path / "link.png").symlink_to(inside)
         count, paths = survey(find([inside, outside]), tmp_path / "out")
         assert (count, paths) == (2, {os.path.realpath(inside)})
@@ -233,7 +233,7 @@ class TestReadImage:
 
     @pytest.mark.parametrize(
         ("content", "text"),
-        [(b"", "empty"), (b"hello", "not a picture"), (b"%!PS-Adobe-3.0 EPSF-3.0\n", "not a picture")],
+        [(b"", "empty"), (b"hello", "not an image"), (b"%!PS-Adobe-3.0 EPSF-3.0\n", "not an image")],
     )
     def test_what_is_no_picture(self, tmp_path: Path, content: bytes, text: str) -> None:
         (tmp_path / "a.jpg").write_bytes(content)
@@ -267,7 +267,7 @@ class TestReadImage:
         chunk = struct.pack(">I", len(head + packed)) + kind + head + packed
         chunk += struct.pack(">I", zlib.crc32(kind + head + packed))
         (tmp_path / "a.png").write_bytes(content[:33] + chunk + content[33:])
-        with pytest.raises(DataError, match="cannot be read as a picture: Decompressed data too large"):
+        with pytest.raises(DataError, match="cannot be read as an image: Decompressed data too large"):
             read_image(tmp_path / "a.png")
 
     def test_bomb_is_refused_before_it_is_decoded(self, tmp_path: Path) -> None:
@@ -282,7 +282,7 @@ class TestReadImage:
         assert limit == Image.MAX_IMAGE_PIXELS
 
     def test_limit_is_the_callers(self, tmp_path: Path) -> None:
-        path = picture(tmp_path / "a.png", (5, 4))
+        path = image(tmp_path / "a.png", (5, 4))
         assert read_image(path, max_pixels=20).shape == (4, 5, 3)
         with pytest.raises(DataError, match="more than the limit of 19"):
             read_image(path, max_pixels=19)
@@ -301,26 +301,3 @@ class TestReadImage:
         Image.init()
         formats = {Image.registered_extensions().get(suffix) for suffix in images.SUFFIXES}
         assert formats - {None, "DIB", "MPO"} <= set(images.FORMATS)
-
-
-class TestAsPixels:
-    def test_pillow_image_is_not_changed(self) -> None:
-        image = Image.new("RGBA", (2, 1), (0, 0, 0, 0))
-        assert as_pixels(image).tolist() == [[[255] * 3] * 2]
-        assert image.mode == "RGBA"
-
-    def test_greyscale_array(self) -> None:
-        assert as_pixels(np.full((2, 3), 7, np.uint8)).tolist() == np.full((2, 3, 3), 7).tolist()
-
-    @pytest.mark.parametrize(
-        "array",
-        [
-            np.zeros((2, 2, 3)),
-            np.zeros((2, 2, 4), np.uint8),
-            np.zeros((1, 2, 2, 3), np.uint8),
-            np.zeros((0, 2, 3), np.uint8),
-        ],
-    )
-    def test_other_arrays_are_refused(self, array: np.ndarray) -> None:
-        with pytest.raises(DataError, match="uint8 RGB"):
-            as_pixels(array)

@@ -1,9 +1,11 @@
-"""A picture, whatever its file format, mode, depth or orientation -> uint8 RGB pixels."""
+"""An image, whatever its file format, mode, depth or orientation -> uint8 RGB pixels."""
 
 from __future__ import annotations
 
+import io
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -12,12 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from bridgeseg.errors import DataError, InputError
-
-Pixels = NDArray[np.uint8]
-"""uint8 RGB (H, W, 3), 0..255."""
+from bridgeseg.pixels import AS_STORED, Note, Pixels, Reading, is_deep, scaled, to_pixels
 
 DEFAULT_MAX_PIXELS = 200_000_000
-"""Pictures of more pixels than this are refused: a file of a few kilobytes can claim any size."""
+"""Images of more pixels than this are refused: a file of a few kilobytes can claim any size."""
 
 # Only raster formats that Pillow decodes by itself: others run helpers (EPS starts Ghostscript) or hold no photos. The
 # first five are loaded with Pillow, the others on need.
@@ -26,86 +26,186 @@ SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".bmp", ".dib", ".gif", ".ppm", ".pgm", ".pbm", ".pnm"}
     | {".webp", ".tif", ".tiff", ".jp2", ".j2k", ".avif"}
 )
-"""What a file in a folder must end with to be taken for a picture (files given by name are always tried)."""
-
-STRIPE = 4_000_000
-"""Pixels that are converted at a time."""
+"""What a file in a folder must end with to be taken for an image (files given by name are always tried)."""
 _PILLOW_LIMIT = threading.Lock()
+_REDUCED = 254  # the TIFF tag that marks a page as a smaller copy or a mask of another
+
+__all__ = ["DEFAULT_MAX_PIXELS", "SUFFIXES", "Note", "Pixels", "Reading", "as_pixels", "open_image", "read_image"]
 
 
 def read_image(
-    path: str | Path, max_pixels: int = DEFAULT_MAX_PIXELS, admit: Callable[[int], None] | None = None
+    path: str | Path,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+    admit: Callable[[int], None] | None = None,
+    how: Reading = AS_STORED,
+    notes: list[Note] | None = None,
 ) -> Pixels:
-    """Read a picture file as uint8 RGB (H, W, 3).
+    """Read an image file as uint8 RGB (H, W, 3).
 
     The EXIF orientation is applied, transparent parts are shown on white, 16-bit greyscale is scaled to 8 bits, and of
-    a file with several pictures the first is taken.
+    a file with several images the first is taken.
 
     Args:
         path: the file.
         max_pixels: refuse files with more.
         admit: called with the number of pixels before any is decoded; may wait until there is room for them.
+        how: how to read values whose meaning the file does not state.
+        notes: what was dropped or reinterpreted is added here.
 
     Raises:
         InputError: there is no such file.
-        DataError: it is not a picture, is damaged or cut off, or has more than `max_pixels` pixels.
+        DataError: it is not an image, is damaged or cut off, or has more than `max_pixels` pixels.
     """
     path = Path(path)
     try:
         _check_file(path)
-        with open_picture(path, max_pixels) as image:
-            if admit is not None:
-                admit(image.width * image.height)
-            image.load()
-            return _to_pixels(_turned(image))
+        return _read(path, max_pixels, admit, how, notes)
     except InputError as error:
         if error.where is not None:
             raise
         raise DataError(error.message, where=path, fix=error.fix) from error
     except UnidentifiedImageError as error:
-        found = "the file is empty" if path.stat().st_size == 0 else "not a picture in a known format"
+        found = "the file is empty" if path.stat().st_size == 0 else "not an image in a known format"
         raise DataError(found, where=path, fix=f"give one of {', '.join(FORMATS)}") from error
     except PermissionError as error:
         raise DataError("no permission to read it", where=path, fix="change the permissions of the file") from error
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
         reason = str(error) or type(error).__name__
-        raise DataError(f"cannot be read as a picture: {reason}", where=path, fix="replace the damaged file") from error
+        raise DataError(f"cannot be read as an image: {reason}", where=path, fix="replace the damaged file") from error
 
 
-def as_pixels(picture: Image.Image | NDArray[Any]) -> Pixels:
-    """Turn a picture in memory into uint8 RGB (H, W, 3); a Pillow image is treated as its file would be.
+def _read(
+    file: Path | BinaryIO,
+    max_pixels: int,
+    admit: Callable[[int], None] | None,
+    how: Reading,
+    notes: list[Note] | None,
+) -> Pixels:
+    with open_image(file, max_pixels) as image:
+        if admit is not None:
+            admit(image.width * image.height)
+        if notes is not None:
+            notes += _pages(image)
+        deep = is_deep(image)
+        image.load()
+        return to_pixels(_turned(image), how, notes, deep=deep)
+
+
+def _pages(image: Image.Image) -> list[Note]:
+    """Notice images in a file beside the first; previews of it do not count."""
+    if image.format == "MPO" or not getattr(image, "is_animated", False):
+        return []
+    kind = "a page" if image.format == "TIFF" else "a frame"
+    with suppress(Exception):  # of a damaged second page nothing is lost: it is not read anyway
+        try:
+            image.seek(1)
+            if image.format == "TIFF" and getattr(image, "tag_v2", {}).get(_REDUCED, 0):
+                return []
+        finally:
+            image.seek(0)
+    fix = f"save each as {kind[2:]} of its own file, if they matter"
+    return [Note("pages", f"more than {kind} in one file: only the first is read", fix)]
+
+
+def as_pixels(
+    image: Any,
+    how: Reading = AS_STORED,
+    notes: list[Note] | None = None,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+) -> Pixels:
+    """Turn an image in memory into uint8 RGB (H, W, 3); a Pillow image is treated as its file would be.
+
+    Args:
+        image: a Pillow image; an encoded file as bytes or opened for bytes; an array or a tensor of any library, uint8
+            (H, W), (H, W, 1), (H, W, 3), (H, W, 4) with transparency, or a batch of one of these.
+        how: how to read values whose meaning is not stated.
+        notes: what was dropped or reinterpreted is added here.
+        max_pixels: refuse encoded files with more.
 
     Raises:
-        DataError: an array that is not uint8 of shape (H, W, 3) or (H, W), or has no pixels.
+        DataError: something else, of which the message says how to convert it.
     """
-    if isinstance(picture, Image.Image):
-        return _to_pixels(_turned(picture.copy()))
-    if not isinstance(picture, np.ndarray):
-        found = f"found {type(picture).__name__}"
+    if isinstance(image, Image.Image):
+        return to_pixels(_turned(image.copy()), how, notes)
+    if isinstance(image, bytes | bytearray | memoryview) or hasattr(image, "read"):
+        return _decode(image, how, notes, max_pixels)
+    values = _array(image)
+    while values.ndim > 3 and values.shape[0] == 1:
+        values = values[0]
+    if values.ndim == 3 and values.shape[2] == 1:
+        values = values[..., 0]
+    known = values.ndim == 2 or (values.ndim == 3 and values.shape[2] in (3, 4))
+    if known and values.size and values.dtype != np.uint8 and how.image_range is not None:
+        values = scaled(values, how.image_range)
+    if not known or values.size == 0 or values.dtype != np.uint8:
+        found = f"{values.dtype} of shape {values.shape}"
         raise DataError(
-            f"a picture is a file, a Pillow image or a uint8 array; {found}", fix="convert it: np.asarray(...)"
+            f"an image is a uint8 RGB array of shape (H, W, 3), or (H, W) for greyscale; found {found}",
+            fix=_conversion(values),
         )
-    if picture.ndim == 2:
-        picture = np.repeat(picture[:, :, None], 3, axis=2)
-    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3 or picture.size == 0:
-        found = f"{picture.dtype} of shape {picture.shape}"
-        raise DataError(
-            f"a picture is a uint8 RGB array of shape (H, W, 3), or (H, W) for greyscale; found {found}",
-            fix="scale it to 0..255 and convert it with .astype('uint8')",
+    if values.ndim == 3 and values.shape[2] == 4:
+        return to_pixels(Image.fromarray(values), how, notes)
+    return np.ascontiguousarray(np.repeat(values[:, :, None], 3, axis=2) if values.ndim == 2 else values)
+
+
+def _decode(file: Any, how: Reading, notes: list[Note] | None, max_pixels: int) -> Pixels:
+    """Read an encoded image from memory or an open file."""
+    try:
+        stream = io.BytesIO(file if isinstance(file, bytes | bytearray | memoryview) else file.read())
+        return _read(stream, max_pixels, None, how, notes)
+    except InputError:
+        raise
+    except Exception as error:  # as in `read_image`
+        known = not isinstance(error, UnidentifiedImageError)
+        found = f"cannot be read as an image: {error}" if known else "these bytes are no image in a known format"
+        raise DataError(found, fix=f"give the bytes of a whole file, one of {', '.join(FORMATS)}") from error
+
+
+def _array(image: Any) -> NDArray[Any]:
+    """Return an array or a tensor, wherever it lies and whatever gradients it has, as numpy's."""
+    if isinstance(image, str | Path) or not (hasattr(image, "__array__") or hasattr(image, "__array_interface__")):
+        found = f"a list of {len(image)}" if isinstance(image, list | tuple) else type(image).__name__
+        fix = "give one image, or all to bridgeseg.predict([...])" if isinstance(image, list | tuple) else "name a file"
+        raise DataError(f"an image is a file, a Pillow image or a uint8 array; found {found}", fix=fix)
+    for step in ("detach", "cpu"):
+        if callable(method := getattr(image, step, None)):
+            image = method()
+    return np.asarray(image)
+
+
+def _conversion(values: NDArray[Any]) -> str:
+    """Say what makes an image of an array."""
+    if values.size == 0:
+        return "give an array with pixels"
+    if values.ndim == 4 and values.shape[3] in (1, 3, 4):
+        return f"give its {values.shape[0]} images one by one: bridgeseg.predict(list(images))"
+    if values.ndim == 3 and values.shape[0] in (1, 3, 4) and values.shape[2] not in (3, 4):
+        return "put the channels last: np.moveaxis(image, 0, 2)"
+    if values.ndim not in (2, 3) or (values.ndim == 3 and values.shape[2] not in (3, 4)):
+        return (
+            "choose three channels: image[:, :, :3]" if values.ndim == 3 and values.shape[2] > 4 else "give (H, W, 3)"
         )
-    return np.ascontiguousarray(picture)
+    if values.dtype == bool:
+        return "convert it: image.astype('uint8') * 255"
+    if values.dtype.kind in "iuf" and values.min() >= 0 and values.max() <= 1 and values.dtype.kind == "f":
+        return "convert it: (image * 255).round().astype('uint8')"
+    if values.dtype.kind in "iuf" and values.min() >= 0 and values.max() <= 255:
+        return "convert it: image.astype('uint8')"
+    if values.dtype.kind in "iuf":
+        return f"say what is black and white: image_range=({values.min():g}, {values.max():g})"
+    return "scale it to 0..255 and convert it with .astype('uint8')"
 
 
 def _check_file(path: Path) -> None:
     if path.is_dir():
-        raise InputError("this is a folder, not a picture", where=path, fix="name a file in it")
+        raise InputError("this is a folder, not an image", where=path, fix="name a file in it")
     if not path.exists():
         raise InputError("there is no such file", where=path, fix="check the spelling and the folder")
     if not path.is_file():
-        raise DataError("not a regular file", where=path, fix="save the picture to a file first")
+        raise DataError("not a regular file", where=path, fix="save the image to a file first")
 
 
-def open_picture(path: Path | BinaryIO, max_pixels: int) -> Image.Image:
+def open_image(path: Path | BinaryIO, max_pixels: int) -> Image.Image:
     """Read the header of a file or of its bytes, with `max_pixels` in the place of Pillow's own limit.
 
     Pillow's is lower, and a global. Errors are Pillow's own, but for a `DataError` on more pixels than that.
@@ -130,41 +230,9 @@ def open_picture(path: Path | BinaryIO, max_pixels: int) -> Image.Image:
 
 
 def _turned(image: Image.Image) -> Image.Image:
-    """Apply the EXIF orientation in place; a picture whose EXIF block is broken stays as it is."""
+    """Apply the EXIF orientation in place; an image whose EXIF block is broken stays as it is."""
     try:
         ImageOps.exif_transpose(image, in_place=True)
     except Exception:  # the pixels are loaded already, so only the EXIF block can be at fault, in many ways
         return image
     return image
-
-
-def _to_pixels(image: Image.Image) -> Pixels:
-    """Convert in stripes, because every step of it makes a copy."""
-    pixels = np.empty((image.height, image.width, 3), np.uint8)
-    rows = max(1, STRIPE // image.width)
-    for top in range(0, image.height, rows):
-        bottom = min(top + rows, image.height)
-        pixels[top:bottom] = np.asarray(_to_rgb(image.crop((0, top, image.width, bottom))))
-    return pixels
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith(("I", "F")):
-        image = Image.fromarray(_to_8_bit(np.asarray(image)))
-    if image.has_transparency_data:
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image.convert("RGBA"))
-    return image if image.mode == "RGB" else image.convert("RGB")
-
-
-def _to_8_bit(values: NDArray[Any]) -> Pixels:
-    """Scale greyscale of 16 bits (0..65535) or floats (0..1) to 0..255; other ranges have no known white."""
-    if values.dtype.kind == "f":
-        low, high = float(values.min()), float(values.max())
-        if not (low >= 0 and high <= 1):
-            raise DataError(f"a picture of floats must lie in 0..1, found {low:g}..{high:g}", fix="save it with 8 bits")
-        return (values * 255 + 0.5).astype(np.uint8)
-    if int(values.min()) < 0 or int(values.max()) > 65535:
-        found = f"{values.min()}..{values.max()}"
-        raise DataError(f"a picture of integers must lie in 0..65535, found {found}", fix="save it with 8 or 16 bits")
-    return ((values.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)

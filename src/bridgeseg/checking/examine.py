@@ -122,7 +122,7 @@ def _image(job: Job) -> ImageFacts:
     data = job.image.read_bytes() if job.depth == "all" else b""
     try:
         source: Any = io.BytesIO(data) if data else job.image
-        picture = images.open_picture(source, job.max_pixels)
+        picture = images.open_image(source, job.max_pixels)
     except InputError as error:
         return ImageFacts(problem=Problem("image-too-large", error.message, error.fix or ""))
     with picture:

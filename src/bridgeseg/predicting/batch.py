@@ -1,4 +1,4 @@
-"""Many pictures and videos into one folder: find, count, segment, write."""
+"""Many images and videos into one folder: find, count, segment, write."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ RECORDS = 8
 
 
 class Batch:
-    """A run over many pictures whose results are written to a folder.
+    """A run over many images whose results are written to a folder.
 
-    The pictures are looked for twice, once to count them and to learn which lie where results will go, and once to do
+    The images are looked for twice, once to count them and to learn which lie where results will go, and once to do
     them; neither time are they all in memory. Names from a `PathStream` can be read only once: they are not counted,
     and one that lies where results go is refused.
 
     Args:
-        sources: files, folders, globs, videos, cameras, one `PathStream`, pictures in memory.
+        sources: files, folders, globs, videos, cameras, one `PathStream`, images in memory.
         out: folder for the results; left out of the search if it lies in a folder that is searched.
         recursive: search the subfolders of folders.
         overlay: write overlays too.
@@ -40,12 +40,12 @@ class Batch:
         codec: FFmpeg's name of an encoder, for overlays of videos.
 
     Attributes:
-        total: how many pictures and videos (and names that lead to none) there are; None if that is not known.
+        total: how many images and videos (and names that lead to none) there are; None if that is not known.
         videos: whether some sources are named as videos or cameras.
         frames: how many frames of them have been written so far.
 
     Raises:
-        InputError: no sources; `out` is a file, or a folder that pictures are taken from; there is no such codec.
+        InputError: no sources; `out` is a file, or a folder that images are taken from; there is no such codec.
     """
 
     def __init__(
@@ -61,14 +61,14 @@ class Batch:
         self._sources, self._recursive, self._out = list(sources), recursive, Path(out)
         self._masks, self._codec = masks or not overlay, codec
         if not self._sources:
-            raise InputError("no pictures were given", fix="name files, folders or globs: bridgeseg predict photos/")
+            raise InputError("no images were given", fix="name files, folders or globs: bridgeseg predict photos/")
         if codec != DEFAULT_CODEC:
             check_codec(codec)
         real = os.path.realpath(out)
         for source in self._sources:
             if isinstance(source, str | Path) and Path(source).is_dir() and os.path.realpath(source) == real:
                 raise InputError(
-                    "results cannot go into a folder of pictures: the next run would take them for pictures",
+                    "results cannot go into a folder of images: the next run would take them for images",
                     where=out,
                     fix=f"choose another folder: --out {Path(out) / 'out'}",
                 )
@@ -82,7 +82,7 @@ class Batch:
     def run(
         self, model: Model, *, stop: threading.Event | None = None, **options: Any
     ) -> Iterator[Record | VideoRecord | Failure]:
-        """Do one picture after the other; options as in `Model.stream`. A thread of its own writes the results.
+        """Do one image after the other; options as in `Model.stream`. A thread of its own writes the results.
 
         Once `stop` is set, what has been begun is finished, videos are closed as long as they are, and the run ends.
 
@@ -112,7 +112,7 @@ class Batch:
                         sink = self._writer.video(item.frame.video, item.classes, masks=self._masks, codec=self._codec)
                     sink.write(item, item.frame)
                     self.frames += 1
-                del item  # a large picture must not outlive its turn
+                del item  # a large image must not outlive its turn
             if sink is not None:
                 yield sink.finish()
                 sink = None

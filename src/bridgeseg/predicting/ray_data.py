@@ -3,14 +3,14 @@
     import ray
     from bridgeseg.predicting.ray_data import RayPredictor
 
-    pictures = ray.data.read_binary_files("s3://bucket/photos", include_paths=True)
-    rows = pictures.map_batches(
+    images = ray.data.read_binary_files("s3://bucket/photos", include_paths=True)
+    rows = images.map_batches(
         RayPredictor, fn_constructor_kwargs={"out": "s3://bucket/masks", "root": "bucket/photos"},
         batch_size=8, num_cpus=1, compute=ray.data.ActorPoolStrategy(size=16),
     )
 
-Every picture has a mask whose name follows from its own, and that is whole or not there. So a worker that is killed
-loses nothing: Ray gives its pictures to another one, which leaves the masks alone that were written already. The same
+Every image has a mask whose name follows from its own, and that is whole or not there. So a worker that is killed
+loses nothing: Ray gives its images to another one, which leaves the masks alone that were written already. The same
 holds for a job that is started again.
 """
 
@@ -26,7 +26,7 @@ import numpy as np
 from PIL import Image
 
 from bridgeseg.errors import InputError, MissingDependencyError
-from bridgeseg.images import DEFAULT_MAX_PIXELS, as_pixels, open_picture
+from bridgeseg.images import DEFAULT_MAX_PIXELS, as_pixels, open_image
 from bridgeseg.report.draw import area_shares, palette_image
 from bridgeseg.runtime.model import Model
 from bridgeseg.runtime.saving import save_mask
@@ -36,15 +36,15 @@ WRITTEN, THERE, FAILED = "written", "there", "failed"
 
 
 class RayPredictor:
-    """Segments batches of encoded pictures and writes their masks; one instance a worker.
+    """Segments batches of encoded images and writes their masks; one instance a worker.
 
     Args:
         out: folder, or the address of a bucket that pyarrow knows (`s3://`, `gs://`, `file://`).
         model: an .onnx file that every worker can read; None for the bundled model.
-        root: what is cut off the front of a picture's path to name its mask; by default all but the file's name. With
-            it pictures of the same name in different folders keep apart.
+        root: what is cut off the front of an image's path to name its mask; by default all but the file's name. With
+            it images of the same name in different folders keep apart.
         threads: of the network; give the worker as many CPUs.
-        max_pixels: pictures with more are refused.
+        max_pixels: images with more are refused.
 
     Raises:
         InputError: the model cannot be used.
@@ -67,17 +67,17 @@ class RayPredictor:
         """Segment a batch.
 
         Args:
-            batch: columns `bytes` (whole picture files) and `path`, as `ray.data.read_binary_files` gives them.
+            batch: columns `bytes` (whole image files) and `path`, as `ray.data.read_binary_files` gives them.
 
         Returns:
             Columns `path`, `mask` (below `out`), `status` ("written", "there" if it was before, "failed"), `areas`
-            (JSON: class name -> share of the picture) and `error` (text, empty unless failed).
+            (JSON: class name -> share of the image) and `error` (text, empty unless failed).
         """
         rows = [self._one(str(path), bytes(data)) for path, data in zip(batch["path"], batch["bytes"], strict=True)]
         return {key: [row[key] for row in rows] for key in ("path", "mask", "status", "areas", "error")}
 
     def name(self, path: str) -> str:
-        """Return the name of a picture's mask below `out`; its ending stays: `a.jpg` and `a.png` may both be there."""
+        """Return the name of an image's mask below `out`; its ending stays: `a.jpg` and `a.png` may both be there."""
         whole = PurePosixPath(path.partition("://")[2] or path)
         if self.root is None:
             return whole.name + ENDING
@@ -92,14 +92,14 @@ class RayPredictor:
             name = row["mask"] = self.name(path)
             found = self.store.read(name)
             if found is None:
-                ids = self.model.mask(as_pixels(open_picture(io.BytesIO(data), self.max_pixels)))
+                ids = self.model.mask(as_pixels(open_image(io.BytesIO(data), self.max_pixels)))
                 self.store.write(name, palette_image(ids, self.model.classes))
             else:
                 with Image.open(io.BytesIO(found)) as image:
                     ids = np.asarray(image)
             row["areas"] = json.dumps(area_shares(ids, self.model.classes))
             row["status"] = WRITTEN if found is None else THERE
-        except Exception as error:  # one bad picture must not end a job of a million
+        except Exception as error:  # one bad image must not end a job of a million
             row["error"] = f"{type(error).__name__}: {error}"
         return row
 

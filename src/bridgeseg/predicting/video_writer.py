@@ -122,7 +122,7 @@ class VideoSink:
 
 
 class _Encoder:
-    """An MP4 under a temporary name, with the legend of all classes below the pictures."""
+    """An MP4 under a temporary name, with the legend of all classes below the images."""
 
     def __init__(self, path: Path, codec: str, size: tuple[int, int], classes: ClassSet, time_base: Fraction) -> None:
         self._av, self._path, self._last = import_av(), path, -1
@@ -150,9 +150,9 @@ class _Encoder:
                 raise
             raise self._error(error) from error
 
-    def write(self, picture: Image.Image, pts: int) -> None:
-        """Add a picture of the size given at the start."""
-        self._canvas.paste(picture, (self._left, 0))
+    def write(self, image: Image.Image, pts: int) -> None:
+        """Add an image of the size given at the start."""
+        self._canvas.paste(image, (self._left, 0))
         frame = self._av.VideoFrame.from_ndarray(np.asarray(self._canvas), format="rgb24")
         frame = frame.reformat(format=self._stream.pix_fmt, src_colorspace="ITU709", dst_colorspace="ITU709")
         self._last = frame.pts = max(round(pts * self._scale), self._last + 1)

@@ -19,9 +19,9 @@ VIDEO, MASKS = "_overlay.mp4", "_masks"
 class Writer:
     """Writes the results of one run into a folder.
 
-    A picture `street.jpg` becomes `street_mask.png` and `street_overlay.jpg`; pictures found in subfolders keep them.
-    A second picture that would take the same names (`other/street.jpg`, `street.png`) becomes `street-2_mask.png` and
-    so on, in the order of the run. Files of earlier runs are replaced, pictures listed in `inputs` never.
+    An image `street.jpg` becomes `street_mask.png` and `street_overlay.jpg`; images found in subfolders keep them.
+    A second image that would take the same names (`other/street.jpg`, `street.png`) becomes `street-2_mask.png` and
+    so on, in the order of the run. Files of earlier runs are replaced, images listed in `inputs` never.
 
     Args:
         folder: made when the first result is written.
@@ -40,7 +40,7 @@ class Writer:
             raise InputError("results go into a folder, this is a file", where=self.folder, fix="name another folder")
 
     def write(self, result: Result) -> Record:
-        """Write the files of one picture.
+        """Write the files of one image.
 
         Raises:
             InputError: the disk is full, the folder cannot be written or the like; no partial file is left behind.
@@ -59,7 +59,7 @@ class Writer:
         )
 
     def _stem(self, name: Path) -> str:
-        """Choose the path below the folder, without ending, that no other picture of this run has."""
+        """Choose the path below the folder, without ending, that no other image of this run has."""
         chosen = first = str(stem(name))
         number = 1
         # Upper and lower case count as the same: on some file systems they are.

@@ -5,21 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
-import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from bridgeseg.errors import InputError
-from bridgeseg.images import DEFAULT_MAX_PIXELS, Pixels, as_pixels
+from bridgeseg.images import DEFAULT_MAX_PIXELS, Note, Pixels, Reading, as_pixels
+from bridgeseg.pixels import AS_STORED
 from bridgeseg.reading.pipeline import Pipeline
 from bridgeseg.reading.sources import Failure, PathStream, Source, find
 from bridgeseg.reading.video import Frame, Video, is_camera, is_video, read_frames
 
-ImageInput: TypeAlias = str | Path | Source | Video | PathStream | Image.Image | NDArray[Any]
+InMemory: TypeAlias = Image.Image | NDArray[Any] | bytes | BinaryIO
+"""An image in memory: a Pillow image, an array or a tensor, an encoded file as bytes or opened for bytes."""
+ImageInput: TypeAlias = str | Path | Source | Video | PathStream | InMemory
 """What leads to images: names of files, folders, globs, videos, cameras; what was found; images in memory."""
-Found: TypeAlias = Source | Video | Failure | Image.Image | NDArray[Any]
+Found: TypeAlias = Source | Video | Failure | InMemory
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,12 +33,14 @@ class Loaded:
         path: the file it was read from; None for an image in memory.
         name: what outputs are named after.
         frame: which frame of a video it is; None for an image.
+        notes: what was dropped or reinterpreted when it was read.
     """
 
     image: Pixels
     path: Path | None = None
     name: Path = Path("image")
     frame: Frame | None = None
+    notes: tuple[Note, ...] = ()
 
 
 def load(
@@ -46,6 +50,7 @@ def load(
     max_pixels: int = DEFAULT_MAX_PIXELS,
     every: int = 1,
     max_fps: float | None = None,
+    how: Reading = AS_STORED,
 ) -> Iterator[Loaded | Failure]:
     """Read what was found, a stage of a pipeline: it waits until there is room for the pixels of the next image.
 
@@ -55,13 +60,14 @@ def load(
         max_pixels: images and frames with more are refused.
         every: of a video, take every Nth frame only.
         max_fps: of a video, take at most so many frames a second.
+        how: how to read values whose meaning an image does not state.
     """
     for item in found:
         if isinstance(item, Failure):
             yield item
             continue
         path = item.path if isinstance(item, Source | Video) else None
-        taken = 0
+        taken, notes = 0, list[Note]()
 
         def admit(pixels: int) -> None:
             nonlocal taken
@@ -74,11 +80,13 @@ def load(
                     pipeline.take(image.shape[0] * image.shape[1])
                     yield Loaded(image, item.path, item.name.with_suffix("") / f"{frame.index:06d}", frame)
             elif isinstance(item, Source):
-                yield Loaded(item.load(max_pixels, admit), item.path, item.name)
+                image = item.load(max_pixels, admit, how, notes)
+                yield Loaded(image, item.path, item.name, notes=tuple(notes))
             else:
-                image = as_pixels(item)
+                image = as_pixels(item, how, notes, max_pixels)
                 admit(image.shape[0] * image.shape[1])
-                yield Loaded(image.copy() if isinstance(item, np.ndarray) else image)  # the caller may use it again
+                shared = not isinstance(item, Image.Image)  # the caller may use an array again
+                yield Loaded(image.copy() if shared else image, notes=tuple(notes))
         except InputError as error:
             pipeline.give(taken)
             yield Failure(path, error)
@@ -103,14 +111,23 @@ def expand(
             for one in find([item], recursive, skip):
                 film = isinstance(one, Source) and is_video(one.path)
                 yield Video(one.path, one.name) if film and isinstance(one, Source) else one
-        elif isinstance(item, Source | Video | Failure | Image.Image | np.ndarray):
-            yield item
+        elif isinstance(item, Source | Video | Failure) or in_memory(item):
+            yield from as_list(item)
         else:
             kind = type(item).__name__
-            raise InputError(f"an image is a file name, a Pillow image or an array, found {kind}", fix="convert it")
+            fix = "name a file, or give a Pillow image, a uint8 array or the bytes of a file"
+            raise InputError(f"an image is a file name, a Pillow image or an array, found {kind}", fix=fix)
+
+
+def in_memory(item: object) -> bool:
+    """Whether something is an image itself, or a batch of them, and not the name of one."""
+    kinds = ("__array__", "__array_interface__", "read")
+    return isinstance(item, Image.Image | bytes | bytearray | memoryview) or any(hasattr(item, kind) for kind in kinds)
 
 
 def as_list(sources: Any) -> Iterable[Any]:
-    """Return one image as a list of it, many as they are."""
-    single = str | Path | Source | Video | PathStream | Image.Image | np.ndarray
+    """Return one image as a list of it, many as they are; an array of four axes (B, H, W, C) is many."""
+    if in_memory(sources):
+        return sources if getattr(sources, "ndim", 3) > 3 else [sources]
+    single = str | Path | Source | Video | PathStream | Failure
     return [sources] if isinstance(sources, single) else sources

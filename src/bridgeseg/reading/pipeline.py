@@ -23,7 +23,7 @@ Item = TypeVar("Item")
 
 DEPTH = 2
 ROOM = 24_000_000
-"""Pixels of pictures that are on their way at a time; one larger than this goes alone."""
+"""Pixels of images that are on their way at a time; one larger than this goes alone."""
 PATIENCE_S = 10.0
 """How long the end waits for a stage, such as one inside a network; it is only ever one item long."""
 POLL_S = 0.1
@@ -112,7 +112,7 @@ class Pipeline:
                         self._wait()
                     channel.waiting.append(item)
                     self._changed.notify_all()
-                del item  # a large picture must not outlive its turn
+                del item  # a large image must not outlive its turn
                 self.check()
         except Cancelled:
             pass

@@ -1,4 +1,4 @@
-"""Files, folders and globs -> a stream of pictures to read, one at a time."""
+"""Files, folders and globs -> a stream of images to read, one at a time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from bridgeseg.errors import InputError
-from bridgeseg.images import DEFAULT_MAX_PIXELS, SUFFIXES, Pixels, read_image
+from bridgeseg.images import DEFAULT_MAX_PIXELS, SUFFIXES, Note, Pixels, Reading, read_image
+from bridgeseg.pixels import AS_STORED
 
 SORTED = 100_000
 """Names of one folder that are held in memory and sorted at a time."""
@@ -21,7 +22,7 @@ Name = TypeVar("Name", str, Path)
 
 @dataclass(frozen=True)
 class Source:
-    """A picture file that has been found, not yet read.
+    """An image file that has been found, not yet read.
 
     Attributes:
         path: the file, as it was given or found.
@@ -32,9 +33,15 @@ class Source:
     path: Path
     name: Path
 
-    def load(self, max_pixels: int = DEFAULT_MAX_PIXELS, admit: Callable[[int], None] | None = None) -> Pixels:
+    def load(
+        self,
+        max_pixels: int = DEFAULT_MAX_PIXELS,
+        admit: Callable[[int], None] | None = None,
+        how: Reading = AS_STORED,
+        notes: list[Note] | None = None,
+    ) -> Pixels:
         """Read it, as `read_image` does."""
-        return read_image(self.path, max_pixels, admit)
+        return read_image(self.path, max_pixels, admit, how, notes)
 
 
 class PathStream:
@@ -64,10 +71,10 @@ class PathStream:
 
 @dataclass(frozen=True)
 class Failure:
-    """A picture that could not be done, and why.
+    """An image that could not be done, and why.
 
     Attributes:
-        source: the file or folder; None for a picture in memory.
+        source: the file or folder; None for an image in memory.
         error: what went wrong, with the fix.
     """
 
@@ -78,12 +85,12 @@ class Failure:
 def find(
     sources: Iterable[str | Path], recursive: bool = False, skip: str | Path | None = None
 ) -> Iterator[Source | Failure]:
-    """Find the pictures that `sources` name, in order, without reading any.
+    """Find the images that `sources` name, in order, without reading any.
 
-    A file is taken whatever its ending. Of a folder, the files that end like a picture (`SUFFIXES`) are taken in
+    A file is taken whatever its ending. Of a folder, the files that end like an image (`SUFFIXES`) are taken in
     alphabetical order, its subfolders too if `recursive`; hidden ones and links to folders are left out, so a loop of
     links cannot trap the search. A name with `*`, `?` or `[` that is no file is a glob; `**` stands for any number of
-    folders, and matches are taken if they end like a picture or as the glob does. At most `SORTED` names are in memory
+    folders, and matches are taken if they end like an image or as the glob does. At most `SORTED` names are in memory
     at a time: of a folder (or a glob) with more, so many at a time are sorted, in the order in which the file system
     gives them.
 
@@ -93,7 +100,7 @@ def find(
         skip: a folder to leave out of the search, such as the one that results are written to.
 
     Yields:
-        A Source for each picture, or a Failure for a name that leads to none (missing, empty, no permission).
+        A Source for each image, or a Failure for a name that leads to none (missing, empty, no permission).
     """
     skipped = os.path.realpath(skip) if skip is not None else None
     for source in sources:
@@ -165,8 +172,8 @@ def _in_folder(root: Path, recursive: bool, skipped: str | None) -> Iterator[Sou
             waiting += [path for path in below if skipped is None or os.path.realpath(path) != skipped]
     if empty:
         deeper = subfolders and not recursive
-        fix = "search its subfolders: --recursive" if deeper else f"pictures end with {' '.join(sorted(SUFFIXES))}"
-        yield Failure(root, InputError("there is no picture in this folder", where=root, fix=fix))
+        fix = "search its subfolders: --recursive" if deeper else f"images end with {' '.join(sorted(SUFFIXES))}"
+        yield Failure(root, InputError("there is no image in this folder", where=root, fix=fix))
 
 
 def _sorted(found: Iterable[Name]) -> Iterator[Name]:
@@ -177,14 +184,14 @@ def _sorted(found: Iterable[Name]) -> Iterator[Name]:
 
 
 def _files(folder: Path, folders: list[str]) -> Iterator[str]:
-    """Yield the names of the pictures in a folder; the names of its subfolders are added to `folders`."""
+    """Yield the names of the images in a folder; the names of its subfolders are added to `folders`."""
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.startswith("."):
                 continue
             if entry.is_dir(follow_symlinks=False):
                 folders.append(entry.name)
-            # A broken link named like a picture is kept: reading it reports it, leaving it out would hide the loss.
+            # A broken link named like an image is kept: reading it reports it, leaving it out would hide the loss.
             elif _suffix(entry.name) in SUFFIXES and not (entry.is_symlink() and Path(entry.path).is_dir()):
                 yield entry.name
 
@@ -205,7 +212,7 @@ def _in_glob(pattern: Path, recursive: bool, skipped: str | None) -> Iterator[So
                 if path.suffix.lower() in wanted:
                     empty = False
                     yield Source(path, Path(*(part for part in path.relative_to(root).parts if part != "..")))
-            # With `**` the glob itself reaches into folders; opening them here too would do every picture twice.
+            # With `**` the glob itself reaches into folders; opening them here too would do every image twice.
             elif "**" not in parts and (skipped is None or os.path.realpath(path) != skipped):
                 empty = False
                 yield from _in_folder(path, recursive, skipped)
@@ -214,7 +221,7 @@ def _in_glob(pattern: Path, recursive: bool, skipped: str | None) -> Iterator[So
         yield Failure(pattern, InputError(f"this glob cannot be searched: {reason}", where=pattern, fix="simplify it"))
         return
     if empty:
-        yield Failure(pattern, InputError("no picture matches this glob", where=pattern, fix=_suggestion(root / "*")))
+        yield Failure(pattern, InputError("no image matches this glob", where=pattern, fix=_suggestion(root / "*")))
 
 
 def _is_glob(text: str) -> bool:

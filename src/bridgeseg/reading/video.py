@@ -38,7 +38,7 @@ class Video:
 
     Attributes:
         path: the file, or `camera:0`.
-        name: what outputs are named after, as of a picture.
+        name: what outputs are named after, as of an image.
     """
 
     path: Path
@@ -181,7 +181,7 @@ def _decode(
     except av.error.FFmpegError as error:  # nothing more can be read
         reasons.append(error.strerror or str(error))
     if video.camera is not None:
-        raise DataError("the camera gives no more pictures", where=video.path, fix="plug it in, and start again")
+        raise DataError("the camera gives no more images", where=video.path, fix="plug it in, and start again")
     lost = _seconds(container, stream, clock) - float((clock.last + clock.gap) * clock.base)
     if count == 0 or reasons or lost > MISSING_S:
         found = "no frame of this video can be read" if count == 0 else f"damaged or cut off, {count} frames were read"
@@ -191,7 +191,7 @@ def _decode(
 
 
 def _seconds(container: InputContainer, stream: VideoStream, clock: _Clock) -> float:
-    """Return how long the pictures of a video are said to last, 0 if nothing is said of them."""
+    """Return how long the images of a video are said to last, 0 if nothing is said of them."""
     if stream.duration is not None and stream.time_base is not None:
         return float(stream.duration * stream.time_base)
     if container.duration is not None and len(container.streams) == 1:

@@ -1,4 +1,4 @@
-"""Class ids made visible: palette pictures, overlays, legends."""
+"""Class ids made visible: palette images, overlays, legends."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ TEXT: Colour = (236, 238, 242)
 FAINT: Colour = (150, 156, 166)
 WHITE = 255  # the place of white in a palette of all classes
 STRIPE = 250_000
-"""Pixels of a stripe: large pictures are worked on in such pieces, which also fit into a processor's cache."""
+"""Pixels of a stripe: large images are worked on in such pieces, which also fit into a processor's cache."""
 MOST_ENTRIES = 40
 """A legend names at most this many classes, the largest; the last entry then counts the rest."""
 
 
 def area_shares(mask: Ids, classes: ClassSet) -> dict[str, float]:
-    """Return the share of the picture that each class covers, largest first, absent classes left out; they sum to 1.
+    """Return the share of the image that each class covers, largest first, absent classes left out; they sum to 1.
 
     >>> area_shares(np.array([[0, 0], [0, 1]], np.uint8), ClassSet.build(["road", "sky", "car"]))
     {'road': 0.75, 'sky': 0.25}
@@ -60,7 +60,7 @@ def stripes(height: int, width: int) -> Iterator[slice]:
 
 
 def palette_image(mask: Ids, classes: ClassSet) -> Image.Image:
-    """Return class ids (H, W) as a picture whose pixel values are the ids.
+    """Return class ids (H, W) as an image whose pixel values are the ids.
 
     Up to 256 classes: mode "P" with the palette embedded, so viewers show the colours. Above: 16-bit greyscale.
     """
@@ -81,26 +81,26 @@ def overlay(
     min_share: float = 0.001,
     areas: dict[str, float] | None = None,
 ) -> Image.Image:
-    """Lay the colours of the classes over a picture, with outlines, and a legend in a strip below it.
+    """Lay the colours of the classes over an image, with outlines, and a legend in a strip below it.
 
-    It is drawn in stripes: of a large picture no more than the overlay itself is added to what is in memory.
+    It is drawn in stripes: of a large image no more than the overlay itself is added to what is in memory.
 
     Args:
         image: uint8 RGB (H, W, 3).
         mask: class ids (H, W).
         classes: names and palette.
-        alpha: weight of the colours, 0 (the picture alone) to 1 (the colours alone).
+        alpha: weight of the colours, 0 (the image alone) to 1 (the colours alone).
         legend: add the strip with name, colour and area share of the classes present.
-        min_share: classes that cover less than this share of the picture are not in the legend.
+        min_share: classes that cover less than this share of the image are not in the legend.
         areas: what `area_shares` gives, if that is known already.
 
     Returns:
-        An RGB picture; with a legend it is higher than the original, and wider if that is very narrow.
+        An RGB image; with a legend it is higher than the original, and wider if that is very narrow.
     """
     if legend and areas is None:
         areas = area_shares(mask, classes)
     sheet, left = _sheet(image, areas if legend else None, classes, min_share)
-    step = 1 + max(mask.shape) // 1600  # outlines are thicker on large pictures
+    step = 1 + max(mask.shape) // 1600  # outlines are thicker on large images
     for rows in stripes(*mask.shape):
         colours = _coloured(mask[rows], classes, _edges(mask[rows.start : rows.stop + step], step))
         sheet.paste(Image.blend(Image.fromarray(image[rows]), colours, alpha), (left, rows.start))
@@ -135,7 +135,7 @@ def _edges(mask: Ids, step: int) -> NDArray[np.bool_]:
 def _sheet(
     image: Pixels, areas: dict[str, float] | None, classes: ClassSet, min_share: float
 ) -> tuple[Image.Image, int]:
-    """Return an empty picture with the legend drawn, and how far from the left the overlay goes."""
+    """Return an empty image with the legend drawn, and how far from the left the overlay goes."""
     height, width = image.shape[:2]
     if areas is None:
         return Image.new("RGB", (width, height)), 0
@@ -146,12 +146,12 @@ def _sheet(
 
 
 def key(size: tuple[int, int], classes: ClassSet) -> Image.Image:
-    """Return a strip with the names and colours of all classes, to go below pictures of `size` (width, height)."""
+    """Return a strip with the names and colours of all classes, to go below images of `size` (width, height)."""
     return draw_legend(size, _entries(dict.fromkeys(classes.names, 1.0), classes, 0, shown=False))
 
 
 def draw_legend(size: tuple[int, int], entries: list[Entry]) -> Image.Image:
-    """Draw the strip that goes below a picture of `size` (width, height); wider than it if that is very narrow."""
+    """Draw the strip that goes below an image of `size` (width, height); wider than it if that is very narrow."""
     font_size = max(12, round((size[0] * size[1]) ** 0.5 / 38))
     font = _font(font_size)
     gap, line = round(font_size * 0.7), round(font_size * 1.75)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from bridgeseg.classes import ClassSet
 from bridgeseg.errors import ModelFileError
-from bridgeseg.images import DEFAULT_MAX_PIXELS, Pixels, as_pixels, read_image
-from bridgeseg.reading.loading import ImageInput, expand
+from bridgeseg.images import DEFAULT_MAX_PIXELS, Note, Pixels, Reading, as_pixels
+from bridgeseg.reading.loading import ImageInput, InMemory, expand
 from bridgeseg.reading.pipeline import Pipeline
 from bridgeseg.reading.sources import Failure, Source
 from bridgeseg.runtime.metadata import read_metadata
@@ -76,33 +75,39 @@ class Model:
 
     def predict(
         self,
-        source: str | Path | Source | Image.Image | NDArray[Any],
+        source: str | Path | Source | InMemory,
         *,
         max_size: int | None = None,
         max_pixels: int = DEFAULT_MAX_PIXELS,
         memory: int = DEFAULT_MEMORY,
+        image_range: float | Sequence[float] | None = None,
+        bands: Sequence[int] | None = None,
     ) -> Result:
         """Segment one picture.
 
         Args:
-            source: a file, a Pillow image, or a uint8 RGB array (H, W, 3).
+            source: a file, or an image in memory, as `images.as_pixels` takes it.
             max_size: pictures whose longest side is longer are scaled down to it for the network, which saves time and
                 memory; class ids come back at the picture's own size.
             max_pixels: files with more pixels are refused.
             memory: MB that the network may use; a picture that needs more is done in overlapping tiles (see `tiling`).
+            image_range: the values of black and white in images of more than 8 bits, as `pixels.Reading` explains.
+            bands: which bands are red, green and blue, as `pixels.Reading` explains.
 
         Raises:
             InputError: the picture cannot be read or used.
             ModelFileError: the network's answer does not fit its metadata.
         """
         check_size(max_size)
+        how, notes = Reading.of(image_range, bands), list[Note]()
+        if isinstance(source, str | Path):
+            source = Source(Path(source), Path(Path(source).name))
         if isinstance(source, Source):
-            image, path, name = source.load(max_pixels), source.path, source.name
-        elif isinstance(source, str | Path):
-            image, path, name = read_image(source, max_pixels), Path(source), Path(Path(source).name)
+            image, path, name = source.load(max_pixels, None, how, notes), source.path, source.name
         else:
-            return Result(image := as_pixels(source), self.mask(image, max_size, memory), self.classes)
-        return Result(image, self.mask(image, max_size, memory), self.classes, path, name)
+            image, path, name = as_pixels(source, how, notes, max_pixels), None, Path("image")
+        mask = self.mask(image, max_size, memory)
+        return Result(image, mask, self.classes, path, name, notes=tuple(notes))
 
     def stream(
         self,
@@ -114,6 +119,8 @@ class Model:
         memory: int = DEFAULT_MEMORY,
         every: int = 1,
         max_fps: float | None = None,
+        image_range: float | Sequence[float] | None = None,
+        bands: Sequence[int] | None = None,
         stop: threading.Event | None = None,
     ) -> Iterator[Result | Failure]:
         """Segment pictures and videos one after the other; one that cannot be read does not stop the rest.
@@ -130,6 +137,8 @@ class Model:
             memory: as in `predict`.
             every: of a video or a camera, take every Nth frame only.
             max_fps: of a video or a camera, take at most so many frames a second.
+            image_range: as in `predict`.
+            bands: as in `predict`.
             stop: once set, no more is read; what the network has begun still comes.
 
         Yields:
@@ -140,7 +149,7 @@ class Model:
             ModelFileError: the network's answer does not fit its metadata.
             ConfigError: an option has a value that cannot be.
         """
-        options = Options(recursive, max_size, max_pixels, memory, every, max_fps)
+        options = Options(recursive, max_size, max_pixels, memory, every, max_fps, image_range, bands)
         with Pipeline(stop) as pipeline:
             yield from results(self, expand(sources, recursive=recursive), pipeline, options)
 

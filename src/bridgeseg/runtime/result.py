@@ -14,7 +14,7 @@ from PIL import Image
 
 from bridgeseg.classes import ClassSet
 from bridgeseg.errors import InputError
-from bridgeseg.images import Pixels
+from bridgeseg.images import Note, Pixels
 from bridgeseg.reading.video import Frame
 from bridgeseg.report import draw
 from bridgeseg.runtime.saving import MASK, OVERLAY, Record, save_mask, save_overlay
@@ -34,6 +34,7 @@ class Result:
         source: the file it was read from; None for an image in memory.
         name: what outputs are named after: the path below the folder that was searched, or the file's name.
         frame: which frame of a video it is; None for an image.
+        notes: what was dropped or reinterpreted when the image was read.
     """
 
     image: Pixels
@@ -42,6 +43,7 @@ class Result:
     source: Path | None = None
     name: Path = Path("image")
     frame: Frame | None = None
+    notes: tuple[Note, ...] = ()
 
     def areas(self) -> dict[str, float]:
         """Return class name -> share of the image (0..1), largest first, absent classes left out; they sum to 1."""
@@ -76,7 +78,7 @@ class Result:
         save_mask(draw.palette_image(self.mask, self.classes), mask)
         drawn = save_overlay(self.overlay(), base.with_name(base.name + OVERLAY)) if overlay else None
         height, width = self.mask.shape
-        return Record(self.source, mask, drawn, width, height, self.areas())
+        return Record(self.source, mask, drawn, width, height, self.areas(), self.notes)
 
 
 def stem(name: Path) -> Path:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
 from bridgeseg.files import replacing
+from bridgeseg.pixels import Note
 
 MASK, OVERLAY = "_mask.png", "_overlay.jpg"
 JPEG_SIDE = 65_535
@@ -28,6 +29,7 @@ class Record:
         width: of the image, in pixels.
         height: of the image, in pixels.
         areas: class name -> share of the image (0..1), largest first.
+        notes: what was dropped or reinterpreted when the image was read.
     """
 
     source: Path | None
@@ -36,6 +38,7 @@ class Record:
     width: int
     height: int
     areas: dict[str, float]
+    notes: tuple[Note, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready dict; shares are rounded to six digits."""
@@ -46,6 +49,7 @@ class Record:
             "width": self.width,
             "height": self.height,
             "areas": {name: round(share, 6) for name, share in self.areas.items()},
+            **({"notes": [asdict(note) for note in self.notes]} if self.notes else {}),
         }
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from bridgeseg.classes import ClassSet
 from bridgeseg.errors import ConfigError, InputError, ModelFileError
 from bridgeseg.images import DEFAULT_MAX_PIXELS, Pixels
+from bridgeseg.pixels import Reading
 from bridgeseg.reading.loading import Found, Loaded, load
 from bridgeseg.reading.pipeline import Cancelled, Pipeline
 from bridgeseg.reading.sources import Failure
@@ -43,8 +44,11 @@ class Options:
     memory: int = DEFAULT_MEMORY
     every: int = 1
     max_fps: float | None = None
+    image_range: float | Sequence[float] | None = None
+    bands: Sequence[int] | None = None
 
     def __post_init__(self) -> None:
+        Reading.of(self.image_range, self.bands)
         check_rates(self.every, self.max_fps)
         check_size(self.max_size)
 
@@ -66,7 +70,9 @@ def results(
 
     An image counts as done, and makes room for others, when the next one is asked for.
     """
-    images = load(found, pipeline, max_pixels=options.max_pixels, every=options.every, max_fps=options.max_fps)
+    how = Reading.of(options.image_range, options.bands)
+    pixels, every, fps = options.max_pixels, options.every, options.max_fps
+    images = load(found, pipeline, max_pixels=pixels, every=every, max_fps=fps, how=how)
     loaded = pipeline.ahead(images, source=True)
     for item in pipeline.ahead(_segment(model, loaded, pipeline, options)):
         pixels = item.mask.size if isinstance(item, Result) else 0
@@ -84,7 +90,9 @@ def _segment(
             continue
         try:
             mask = model.mask(item.image, options.max_size, options.memory, pipeline.check)
-            done: Result | Failure = Result(item.image, mask, model.classes, item.path, item.name, item.frame)
+            done: Result | Failure = Result(
+                item.image, mask, model.classes, item.path, item.name, item.frame, item.notes
+            )
         except (ModelFileError, ConfigError, Cancelled):  # the same for every image
             raise
         except InputError as error:

@@ -1,0 +1,246 @@
+"""What images in memory are taken for, and what is said of values that were dropped or reinterpreted."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from bridgeseg.errors import ConfigError, DataError
+from bridgeseg.images import Note, Reading, as_pixels, read_image
+from bridgeseg.pixels import AS_STORED
+from bridgeseg.runtime.model import Model
+
+GREY = np.array([[0, 1000, 4095]], np.uint16)
+
+
+def read(path: Path, how: Reading = AS_STORED) -> tuple[list[int], list[Note]]:
+    notes: list[Note] = []
+    return read_image(path, how=how, notes=notes)[0, :, 0].tolist(), notes
+
+
+def save_deep(path: Path, values: np.ndarray) -> None:
+    """Write uint16 (H, W, 3) as a PNG of 16 bits a channel, which Pillow reads and cannot write."""
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    header = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, 2, 0, 0, 0)
+    content = b"\x89PNG\r\n\x1a\n"
+    for chunk in (b"IHDR" + header, b"IDAT" + zlib.compress(rows), b"IEND"):
+        content += struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    path.write_bytes(content)
+
+
+def kinds(path: Path, how: Reading = AS_STORED) -> list[str]:
+    return [note.code for note in read(path, how)[1]]
+
+
+class TestRange:
+    @pytest.mark.parametrize(("top", "white"), [(1023, 1023), (4095, 4095), (2500, 4095), (16383, 16383)])
+    def test_few_bits_in_sixteen_are_noticed_and_the_fix_works(self, tmp_path: Path, top: int, white: int) -> None:
+        Image.fromarray(np.array([[0, top // 2, top]], np.uint16)).save(tmp_path / "a.png")
+        values, (note,) = read(tmp_path / "a.png")
+        assert values[2] <= 64
+        assert note.code == "range"
+        assert f"no value above {white}" in note.message
+        assert note.fix.endswith(f"image_range: {white}")
+        values, notes = read(tmp_path / "a.png", Reading.of(white))
+        assert values[2] == round(top / white * 255)
+        assert notes == []
+
+    @pytest.mark.parametrize("values", [[0, 0], [0, 65535], [0, 200]])
+    def test_other_values_are_not(self, tmp_path: Path, values: list[int]) -> None:
+        Image.fromarray(np.array([values], np.uint16)).save(tmp_path / "a.png")
+        assert kinds(tmp_path / "a.png") == []
+
+    def test_colour_of_sixteen_bits(self, tmp_path: Path) -> None:
+        save_deep(tmp_path / "dark.png", np.full((2, 2, 3), 4000, np.uint16))
+        save_deep(tmp_path / "bright.png", np.full((2, 2, 3), 60_000, np.uint16))
+        assert kinds(tmp_path / "dark.png") == ["range"]
+        assert kinds(tmp_path / "bright.png") == []
+
+    def test_values_outside_are_cut_and_said(self, tmp_path: Path) -> None:
+        Image.fromarray(np.array([[0, 100, 150, 300]], np.uint16)).save(tmp_path / "a.png")
+        values, (note,) = read(tmp_path / "a.png", Reading.of((100, 200)))
+        assert values == [0, 0, 128, 255]
+        assert "50.0% of its values lie outside of 100..200" in note.message
+
+    def test_floats(self, tmp_path: Path) -> None:
+        Image.fromarray(np.array([[0, 100, np.nan, 200]], np.float32)).save(tmp_path / "a.tif")
+        Image.fromarray(np.array([[-5, 100]], np.float32)).save(tmp_path / "b.tif")
+        with pytest.raises(DataError, match=r"image_range: \[-5, 100\]"):
+            read(tmp_path / "b.tif")
+        assert read(tmp_path / "b.tif", Reading.of((-5, 100)))[0] == [0, 255]
+        assert read(tmp_path / "a.tif", Reading.of(200))[0] == [0, 128, 0, 255]
+        Image.fromarray(np.array([[0, 255]], np.float32)).save(tmp_path / "c.tif")
+        with pytest.raises(DataError, match="image_range: 255"):
+            read(tmp_path / "c.tif")
+
+    def test_images_of_eight_bits_have_none(self, tmp_path: Path) -> None:
+        Image.new("L", (2, 1), 77).save(tmp_path / "a.png")
+        assert read(tmp_path / "a.png", Reading.of(4095)) == ([77, 77], [])
+
+    @pytest.mark.parametrize("wrong", ["4095", (5, 5), (1, 2, 3), 0, float("nan"), (0, float("inf"))])
+    def test_ranges_that_are_none(self, wrong: Any) -> None:
+        with pytest.raises(ConfigError, match="black and of white"):
+            Reading.of(wrong)
+
+
+class TestBands:
+    def test_alpha_that_is_no_transparency(self, tmp_path: Path) -> None:
+        values = np.zeros((1, 4, 4), np.uint8)
+        values[0, :, 0], values[0, 2:, 3] = [10, 20, 30, 40], 255
+        Image.fromarray(values).save(tmp_path / "a.png")
+        read_values, (note,) = read(tmp_path / "a.png")
+        assert read_values == [255, 255, 30, 40]
+        assert note.code == "alpha"
+        assert "50.0% of it is transparent" in note.message
+        assert read(tmp_path / "a.png", Reading.of(bands=[0, 1, 2])) == ([10, 20, 30, 40], [])
+        assert read(tmp_path / "a.png", Reading.of(bands=[3]))[0] == [0, 0, 255, 255]
+        with pytest.raises(DataError, match="there is no band 4, it has 4"):
+            read(tmp_path / "a.png", Reading.of(bands=[4]))
+
+    def test_a_cut_out_object_is_transparency(self, tmp_path: Path) -> None:
+        values = np.zeros((1, 4, 4), np.uint8)
+        values[0, 2:] = 255
+        Image.fromarray(values).save(tmp_path / "a.png")
+        assert read(tmp_path / "a.png") == ([255] * 4, [])
+
+    def test_grey_images_stay_grey(self, tmp_path: Path) -> None:
+        Image.new("LA", (2, 1), (90, 0)).save(tmp_path / "la.png")
+        Image.new("L", (2, 1), 90).save(tmp_path / "l.png")
+        for name in ("la.png", "l.png"):
+            assert read(tmp_path / name, Reading.of(bands=(0, 1, 2))) == ([90, 90], [])
+
+    @pytest.mark.parametrize("wrong", ["012", [0, 1], [0, 1, -1], [0.5], []])
+    def test_bands_that_are_none(self, wrong: Any) -> None:
+        with pytest.raises(ConfigError, match="numbers of the bands"):
+            Reading.of(bands=wrong)
+
+
+class TestPages:
+    def test_frames_and_pages_are_said(self, tmp_path: Path) -> None:
+        frames = [Image.new("RGB", (3, 3), colour) for colour in ("red", "blue")]
+        for name in ("a.gif", "a.tif", "a.webp", "a.png"):
+            frames[0].save(tmp_path / name, save_all=True, append_images=frames[1:])
+            assert kinds(tmp_path / name) == ["pages"]
+            assert read_image(tmp_path / name)[0, 0, 0] > 250
+
+    def test_smaller_copies_are_no_pages(self, tmp_path: Path) -> None:
+        small = Image.new("RGB", (2, 2))
+        small.encoderinfo = {"tiffinfo": {254: 1}}
+        Image.new("RGB", (4, 4)).save(tmp_path / "a.tif", save_all=True, append_images=[small])
+        assert Image.open(tmp_path / "a.tif").n_frames == 2  # type: ignore[attr-defined]
+        assert kinds(tmp_path / "a.tif") == []
+
+
+PIXELS = np.arange(2 * 5 * 3, dtype=np.uint8).reshape(2, 5, 3)
+
+
+def encoded(kind: str = "PNG") -> bytes:
+    data = io.BytesIO()
+    Image.fromarray(PIXELS).save(data, kind)
+    return data.getvalue()
+
+
+class TestInMemory:
+    def test_pillow_image_is_not_changed(self) -> None:
+        image = Image.new("RGBA", (2, 1), (0, 0, 0, 0))
+        assert as_pixels(image).tolist() == [[[255] * 3] * 2]
+        assert image.mode == "RGBA"
+
+    @pytest.mark.parametrize("array", [np.full((2, 3), 7, np.uint8), np.full((1, 2, 3, 1), 7, np.uint8)])
+    def test_greyscale_array(self, array: np.ndarray) -> None:
+        assert as_pixels(array).tolist() == np.full((2, 3, 3), 7).tolist()
+
+    def test_whatever_holds_the_same_pixels(self, tmp_path: Path) -> None:
+        (tmp_path / "a.png").write_bytes(encoded())
+        opaque = np.dstack([PIXELS, np.full((2, 5), 255, np.uint8)])
+        tensor = torch.from_numpy(PIXELS)
+        with (tmp_path / "a.png").open("rb") as file:
+            same = [encoded(), bytearray(encoded()), io.BytesIO(encoded()), file, opaque, PIXELS[None], tensor]
+            for image in same:
+                np.testing.assert_array_equal(as_pixels(image), PIXELS)
+
+    def test_transparency_of_arrays(self) -> None:
+        assert as_pixels(np.zeros((1, 1, 4), np.uint8)).tolist() == [[[255] * 3]]
+
+    def test_ranges_of_arrays(self) -> None:
+        assert as_pixels(GREY, Reading.of(4095))[0, :, 0].tolist() == [0, 62, 255]
+
+    @pytest.mark.parametrize(
+        "image",
+        [
+            PIXELS / 255,
+            PIXELS.astype(np.float32),
+            PIXELS.astype(np.int64),
+            PIXELS.astype(np.float32) * 100,
+            PIXELS > 3,
+            np.moveaxis(PIXELS, 2, 0),
+            np.zeros((2, 2, 9), np.uint8),
+            torch.from_numpy(PIXELS / 255).requires_grad_(),
+        ],
+    )
+    def test_every_fix_of_an_array_works(self, image: Any) -> None:
+        with pytest.raises(DataError, match="uint8 RGB") as caught:
+            as_pixels(image)
+        fix = str(caught.value.fix).partition(": ")[2]
+        image = np.asarray(image.detach() if isinstance(image, torch.Tensor) else image)
+        if fix.startswith("image_range="):
+            assert as_pixels(image, Reading.of(eval(fix.partition("=")[2]))).max() == 255
+        else:
+            assert as_pixels(eval(fix, {"np": np}, {"image": image})).shape[2] == 3
+
+    @pytest.mark.parametrize("image", [b"no image", b"", io.BytesIO(encoded()[:45]), io.StringIO("text")])
+    def test_bytes_that_are_no_image(self, image: Any) -> None:
+        with pytest.raises(DataError, match="image") as caught:
+            as_pixels(image)
+        assert caught.value.fix
+
+    @pytest.mark.parametrize("image", [[PIXELS] * 2, (PIXELS, PIXELS), 3, None, {"a": 1}])
+    def test_what_is_no_image(self, image: Any) -> None:
+        with pytest.raises(DataError, match="an image is a file, a Pillow image or a uint8 array; found"):
+            as_pixels(image)
+
+    def test_the_limit_of_pixels_holds_for_bytes(self) -> None:
+        with pytest.raises(DataError, match="more than the limit of 5"):
+            as_pixels(encoded(), max_pixels=5)
+
+
+class TestModel:
+    @pytest.fixture
+    def model(self, rgb_onnx: Path) -> Model:
+        return Model.load(rgb_onnx, threads=1)
+
+    def test_predict_and_stream_take_the_same(self, model: Model, stripes: np.ndarray) -> None:
+        data = io.BytesIO()
+        Image.fromarray(stripes).save(data, "PNG")
+        for image in (data.getvalue(), stripes[None], torch.from_numpy(stripes)):
+            (streamed,) = model.stream(image)
+            assert (model.predict(image).mask == streamed.mask).all()  # type: ignore[union-attr]
+        assert len(list(model.stream(np.stack([stripes] * 3)))) == 3
+        assert len(list(model.stream([data.getvalue(), torch.from_numpy(stripes)]))) == 2
+
+    def test_batches_and_lists_lead_to_all_of_them(self, model: Model, stripes: np.ndarray) -> None:
+        with pytest.raises(DataError, match=r"one by one: bridgeseg\.predict\(list\(images\)\)"):
+            model.predict(np.stack([stripes] * 2))
+        with pytest.raises(DataError, match=r"found a list of 2(.|\n)*bridgeseg\.predict"):
+            model.predict([stripes] * 2)  # type: ignore[arg-type]
+
+    def test_options_reach_files_and_notes_come_back(self, model: Model, tmp_path: Path) -> None:
+        Image.fromarray(GREY).save(tmp_path / "a.png")
+        plain = model.predict(tmp_path / "a.png")
+        assert [note.code for note in plain.notes] == ["range"]
+        assert plain.save(tmp_path / "out").to_dict()["notes"][0]["code"] == "range"
+        read_well = model.predict(tmp_path / "a.png", image_range=4095)
+        assert read_well.notes == ()
+        assert read_well.image.max() == 255
+        (streamed,) = model.stream(tmp_path / "a.png", image_range=4095, bands=[0])
+        assert (streamed.image == read_well.image).all()  # type: ignore[union-attr]
+        with pytest.raises(ConfigError):
+            next(model.stream(tmp_path / "a.png", bands=[1, 2]))
