@@ -16,8 +16,9 @@ from torchvision.models.segmentation import deeplabv3_mobilenet_v3_large, lraspp
 
 from _wrap import FromPixels, from_pixels, settle
 from bridgeseg.deploy import DeployNetwork
-from bridgeseg.models.backbone import Backbone
-from bridgeseg.models.registry import DECODERS, METHODS, build
+from bridgeseg.extend import DECODERS, METHODS
+from bridgeseg.models.backbone import TimmBackbone
+from bridgeseg.models.build import build
 from bridgeseg.settings.model import ModelConfig
 
 TEXT_DIM = 512
@@ -115,7 +116,7 @@ def own(method: str, backbone: str, decoder: str, classes: int, approximate: boo
 def _pairs(backbone: str, everything: bool, first: bool) -> list[tuple[str, str]]:
     """Return the methods and decoders for a backbone, for the first number of classes or a further one."""
     if everything:
-        return [(method, decoder) for decoder in DECODERS for method in METHODS]
+        return [(method, decoder) for decoder in DECODERS.names() for method in METHODS.names()]
     if not first:
         return [("bridge", "light")] if backbone == BACKBONES[0] else []
     return [pair for pair in FEW if pair[1] == "light" or backbone == BACKBONES[0]]
@@ -145,7 +146,7 @@ def _smp(architecture: str, encoder: str, classes: int) -> FromPixels:
 
 
 def _alone(name: str) -> FromPixels:
-    backbone = settle(Backbone(name))
+    backbone = settle(TimmBackbone(name))
     return FromPixels(backbone, backbone.mean, backbone.std, _deepest)
 
 

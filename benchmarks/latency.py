@@ -31,7 +31,7 @@ from _video import photo
 from bridgeseg.commands.arguments import numbers, size
 from bridgeseg.exporting.onnx import to_graph
 from bridgeseg.exporting.tail import borders_only
-from bridgeseg.models.backbone import STRIDES
+from bridgeseg.models.base import STRIDES
 from bridgeseg.runtime.runtimes import OnnxRuntime
 
 

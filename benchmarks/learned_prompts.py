@@ -20,11 +20,11 @@ from torch.nn import functional as F
 
 from bridgeseg.hardware import describe
 from bridgeseg.measuring.machine import quartiles
-from bridgeseg.models.registry import build
+from bridgeseg.models.build import build
 from bridgeseg.models.segmentor import STRIDE, to_size
 from bridgeseg.settings.model import ModelConfig
+from bridgeseg.text.encoders.open_clip import TextTower
 from bridgeseg.text.learned import LearnedPrompts
-from bridgeseg.text.openclip import TextTower
 
 
 def child(kind: str, options: argparse.Namespace) -> None:

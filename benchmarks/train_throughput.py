@@ -27,7 +27,7 @@ from _loops import REAL, SKIP, Bare, Batch, TakeTurns
 from _machine import describe, quartiles, run, show, write_json
 from bridgeseg.commands.arguments import size
 from bridgeseg.data.spec import DataSpec
-from bridgeseg.models.registry import build
+from bridgeseg.models.build import build
 from bridgeseg.models.segmentor import Segmentor
 from bridgeseg.settings.train import TrainConfig
 from bridgeseg.training import fit

@@ -409,7 +409,7 @@ class Checkpoints(Target):
 
         from bridgeseg.checkpoint import Checkpoint, save_checkpoint
         from bridgeseg.classes import ClassSet
-        from bridgeseg.models.registry import build
+        from bridgeseg.models.build import build
         from bridgeseg.settings.model import ModelConfig
 
         classes = ClassSet.build(["sky", "road", "person"])

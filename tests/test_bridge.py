@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bridgeseg.errors import ConfigError
-from bridgeseg.models.guidance.base import Guided
+from bridgeseg.models.base import Guided
 from bridgeseg.models.guidance.bridge import (
     PixelsToTokens,
     TokensToPixels,
@@ -49,7 +49,7 @@ class Output(NamedTuple):
 
 def unpack(guided: Guided, dim: int = DIM) -> Output:
     """What came of the two levels: the channels that joined the finer one, the tokens, the score map."""
-    return Output(guided.levels[2][:, -dim:], guided.tokens, guided.score_map)
+    return Output(guided.features[2][:, -dim:], guided.tokens, guided.score_map)
 
 
 def call(module: TwoWayBridge, levels: list[Tensor], vectors: Tensor) -> Output:
@@ -118,7 +118,7 @@ class TestFormulas:
     def test_the_level_it_sits_on_is_kept_and_widened(self) -> None:
         levels = [noise(2, 3, 24, 32), noise(2, 5, 12, 16), *make_levels()]
         with torch.no_grad():
-            out = bridge()(levels, embeddings(7, TEXT_DIM)).levels
+            out = bridge()(levels, embeddings(7, TEXT_DIM)).features
         assert [level.shape[1] for level in out] == [3, 5, CHANNELS[0] + DIM, CHANNELS[1]]
         assert all(torch.equal(new[:, : old.shape[1]], old) for new, old in zip(out, levels, strict=True))
 

@@ -20,7 +20,8 @@ from bridgeseg import checkpoint as room
 from bridgeseg.checkpoint import Checkpoint, find_checkpoint, load_checkpoint, save_checkpoint
 from bridgeseg.classes import ClassSet
 from bridgeseg.errors import ModelFileError
-from bridgeseg.settings.model import BridgeConfig, ModelConfig
+from bridgeseg.models.guidance.bridge import BridgeConfig
+from bridgeseg.settings.model import ModelConfig
 from tiny_networks import BACKBONE, make_network, noise
 
 CLASSES = ClassSet.build(["road", "sky", "person"], prompts={"person": ["person", "rider"]})

@@ -13,7 +13,8 @@ import torch
 from bridgeseg.deploy import DeployNetwork
 from bridgeseg.errors import ModelFileError
 from bridgeseg.exporting.onnx import to_graph
-from bridgeseg.models.registry import METHODS, build
+from bridgeseg.extend import METHODS
+from bridgeseg.models.build import build
 from bridgeseg.models.segmentor import STRIDE, to_size
 from bridgeseg.settings.loss import LossConfig
 from bridgeseg.settings.model import ModelConfig
@@ -39,7 +40,7 @@ BACKBONES = {
 """Backbone -> width of the class embeddings."""
 WINDOWED = {"swin_tiny_patch4_window7_224"}
 """Backbones that cannot be exported."""
-EXPORTED_WITH = dict(zip([name for name in BACKBONES if name not in WINDOWED], list(METHODS) * 2, strict=True))
+EXPORTED_WITH = dict(zip([name for name in BACKBONES if name not in WINDOWED], METHODS.names() * 2, strict=True))
 """Every backbone with one method, every method with two backbones: an export takes longer than all steps."""
 
 
@@ -47,11 +48,11 @@ EXPORTED_WITH = dict(zip([name for name in BACKBONES if name not in WINDOWED], l
 def test_two_steps_and_an_export(backbone: str, tmp_path: Path) -> None:
     images = torch.randint(0, 256, (2, 3, 64, 64), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
     masks = (images[:, 0] // 64).long()
-    for method in METHODS:
+    for method in METHODS.names():
         torch.manual_seed(0)
         config = ModelConfig(method=method, backbone=backbone)
         network = build(config, CLASSES, embeddings(CLASSES, BACKBONES[backbone])).train()
-        loss = SegmentationLoss(LossConfig(), 255, method=method)
+        loss = SegmentationLoss(LossConfig(), 255, aux_at=METHODS.get(method).aux_at)
         optimiser = torch.optim.AdamW(network.parameters(), lr=1e-3)
         losses = []
         for _ in range(2):

@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from bridgeseg.models.decoder import LightDecoder, SemanticFPN, conv_bn, top_down
+from bridgeseg.models.decoders._layers import conv_bn, top_down
+from bridgeseg.models.decoders.fpn import SemanticFPN
+from bridgeseg.models.decoders.light import LightDecoder
 from tiny_networks import noise
 
 CHANNELS = [5, 6, 7, 8]

@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from bridgeseg.models.heads import LinearHead, LSegHead, PixelTextHead
+from bridgeseg.models.guidance.lseg import LSegHead
+from bridgeseg.models.heads.linear import LinearHead
+from bridgeseg.models.heads.pixel_text import PixelTextHead
 from tiny_networks import embeddings, noise
 
 WIDTH, TOKEN_DIM = 12, 20

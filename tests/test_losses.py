@@ -14,8 +14,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bridgeseg.errors import ConfigError
+from bridgeseg.extend import METHODS
 from bridgeseg.settings.loss import LossConfig
-from bridgeseg.training.losses import SegmentationLoss, cell_cross_entropy, dice_loss, lovasz_softmax
+from bridgeseg.training.losses import SegmentationLoss, cell_cross_entropy
+from bridgeseg.training.losses.dice import dice_loss
+from bridgeseg.training.losses.lovasz import lovasz_softmax
 
 IGNORE = 255
 CONFIGS: dict[str, dict[str, Any]] = {
@@ -211,7 +214,7 @@ class TestAuxiliary:
         ],
     )
     def test_auto_goes_by_the_method(self, at: str, method: str, cells: bool) -> None:
-        loss = SegmentationLoss(LossConfig.model_validate({"aux_at": at}), IGNORE, method=method)
+        loss = SegmentationLoss(LossConfig.model_validate({"aux_at": at}), IGNORE, aux_at=METHODS.get(method).aux_at)
         in_cells = cell_cross_entropy(self.scores, self.masks, 4, IGNORE)
         assert torch.equal(loss.auxiliary(self.scores, self.masks, 4), in_cells) == cells
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -20,11 +21,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from bridgeseg.errors import ConfigError
-from bridgeseg.models.decoder import LightDecoder, SemanticFPN
-from bridgeseg.models.heads import LinearHead
-from bridgeseg.models.registry import METHODS, build
+from bridgeseg.extend import METHODS
+from bridgeseg.models.build import build
+from bridgeseg.models.check import check_model
+from bridgeseg.models.decoders.fpn import SemanticFPN
+from bridgeseg.models.decoders.light import LightDecoder
+from bridgeseg.models.guidance.bridge import BridgeConfig
+from bridgeseg.models.heads.linear import LinearHead
 from bridgeseg.models.segmentor import STRIDE, Segmentor, to_size
-from bridgeseg.settings.model import BridgeConfig, ModelConfig
+from bridgeseg.settings.model import ModelConfig
 from tiny_networks import BACKBONE, TEXT_DIM, embeddings, make_network, noise
 
 CLASSES = 5
@@ -43,7 +48,7 @@ class ModelContract:
     """True of every method.
 
     Class attributes:
-        method: a key of `METHODS`.
+        method: a name of `METHODS`.
         variants: name -> further settings of `ModelConfig`, each tested.
         works_at_text_width: whether inference needs the embeddings as wide as the text encoder gave them.
         fixed_classes: whether weights belong to the number of classes they were made for.
@@ -283,7 +288,7 @@ class TestBridge(GuidedContract):
     }
 
     def test_sits_at_its_stride(self, variant: str) -> None:
-        stride = ModelConfig.model_validate_json(variant).bridge.stride
+        stride = ModelConfig.model_validate_json(variant).groups["bridge"]["stride"]
         _, score_map = self.outputs(variant, embeddings(CLASSES), noise(1, 3, 64, 96))
         assert score_map is not None
         assert score_map.shape == (1, CLASSES, 64 // stride, 96 // stride)
@@ -341,7 +346,7 @@ class TestDenseCLIP(GuidedContract):
 
 def test_every_method_has_its_contract_test() -> None:
     tested = {value.method for name, value in globals().items() if name.startswith("Test")}
-    assert tested == set(METHODS)
+    assert tested == set(METHODS.names())
 
 
 def test_normalise_takes_raw_pixels_to_what_the_backbone_expects() -> None:
@@ -384,7 +389,29 @@ def test_unknown_names_are_refused_with_the_nearest(wrong: dict[str, str], messa
         build(ModelConfig(**{"method": "bridge", "backbone": BACKBONE, **wrong}), CLASSES, embeddings(CLASSES))
 
 
-@pytest.mark.parametrize("wrong", [{"widht": 64}, {"dropout": 1.0}, {"head": "cosine"}, {"bridge": {"stride": 8}}])
+@pytest.mark.parametrize("wrong", [{"widht": 64}, {"dropout": 1.0}, {"brigde": {"stride": 8}}])
 def test_unknown_keys_and_values_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match=next(iter(wrong))):
         ModelConfig(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"head": "cosine"}, "no head 'cosine'; allowed: linear, pixel-text"),
+        ({"bridge": {"stride": 8}}, "model.bridge.stride must be 16 or 32, found 8"),
+        ({"bridge": {"dpeth": 1}}, "unknown key 'model.bridge.dpeth'; did you mean 'depth'"),
+        ({"lseg": {"depth": 1}}, "unknown key 'model.lseg.depth'"),
+        ({"bridge": 3}, "model.bridge is a group of settings, such as model.bridge.dim, found 3"),
+    ],
+)
+def test_settings_of_a_method_are_checked_by_its_own_class(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        check_model(ModelConfig(**wrong))
+
+
+def test_settings_of_the_method_are_completed_and_those_of_others_left_out() -> None:
+    config = check_model(ModelConfig(method="bridge", bridge=BridgeConfig(dim=32), lseg={"blocks": 1}))
+    assert config.groups == {"bridge": {"dim": 32, "depth": 1, "heads": 4, "expand": 2, "stride": 16}}
+    assert check_model(config) == config
+    assert check_model(ModelConfig(method="none", bridge={"dim": 32})).groups == {}

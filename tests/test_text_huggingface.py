@@ -14,7 +14,7 @@ from torch.nn.functional import normalize
 from bridgeseg.classes import ClassSet
 from bridgeseg.errors import ConfigError, ModelFileError
 from bridgeseg.text import embed
-from bridgeseg.text.huggingface import HuggingFaceEncoder
+from bridgeseg.text.encoders.hf import HuggingFaceEncoder
 from text_models import word_tokenizer
 
 transformers = pytest.importorskip("transformers")

@@ -11,8 +11,8 @@ from torch import nn
 from torch.nn.functional import normalize
 
 from bridgeseg.errors import ConfigError
+from bridgeseg.text.encoders.open_clip import TextTower, load_tower
 from bridgeseg.text.learned import LearnedPrompts
-from bridgeseg.text.openclip import TextTower, load_tower
 from text_models import MOBILE_LIKE, SIGLIP_LIKE, tiny_open_clip
 
 pytest.importorskip("open_clip")

@@ -11,7 +11,8 @@ import torch
 
 from bridgeseg.classes import ClassSet
 from bridgeseg.errors import ConfigError, InputError, ModelFileError
-from bridgeseg.text import embed, openclip
+from bridgeseg.text import embed
+from bridgeseg.text.encoders import open_clip as openclip
 from bridgeseg.text.prompts import resolve_templates
 from text_models import MOBILE_LIKE, SIGLIP_LIKE, tiny_open_clip
 

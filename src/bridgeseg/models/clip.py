@@ -1,4 +1,4 @@
-"""CLIP's own image encoders, those of open_clip, as four feature levels at strides 4, 8, 16 and 32."""
+"""CLIP's own image encoders, those of open_clip, as backbones: features at strides 4, 8, 16 and 32."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from open_clip.model import ModifiedResNet
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bridgeseg.models.backbone import STRIDES
+from bridgeseg.models.base import STRIDES, Backbone, Visual
 from bridgeseg.models.clip_weights import create_tower
-from bridgeseg.models.guidance.base import Visual
 
 
-class CLIPBackbone(nn.Module):
-    """An image encoder of open_clip cut into feature levels.
+class CLIPBackbone(Backbone):
+    """An image encoder of open_clip that gives its features.
 
     Only the image encoder is kept. `forward` leaves its pool unused; a network that never calls `features` should
     `drop_pool()`.
@@ -28,11 +27,7 @@ class CLIPBackbone(nn.Module):
         weights: None (random), an open_clip tag such as "openai" (fetched by open_clip), or a file: .safetensors, or
             PyTorch's format, read without executing code, with the state dict of the whole model or its image encoder.
 
-    Attributes:
-        channels: widths of the four levels, finest first.
-        mean, std: normalisation of RGB in 0..1 that the weights expect.
-        embed_dim: width D of the embeddings.
-        level: the level that `Visual` lies on: 3 for ResNets, that of the patches' stride for transformers.
+    Its own embedding lies on the last features of ResNets, on those of the patches' stride of transformers.
 
     Raises:
         ConfigError: no such model or tag, its image encoder is of another kind, or the weights want another activation.
@@ -44,25 +39,25 @@ class CLIPBackbone(nn.Module):
         self.name = name
         tower = create_tower(name, weights)
         self.body = _ResNet(tower) if isinstance(tower, ModifiedResNet) else _Transformer(tower)
-        self.channels: list[int] = self.body.channels
-        self.level: int = self.body.level
-        self.embed_dim: int = tower.output_dim
-        self.mean: tuple[float, ...] = open_clip.OPENAI_DATASET_MEAN
-        self.std: tuple[float, ...] = open_clip.OPENAI_DATASET_STD
+        self.channels = self.body.channels
+        self.level = self.body.level
+        self.embed_dim = tower.output_dim
+        self.mean = open_clip.OPENAI_DATASET_MEAN
+        self.std = open_clip.OPENAI_DATASET_STD
         self._has_pool = True
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Images (B, 3, H, W) normalised, H and W multiples of 32 -> levels [(B, C_i, H/s_i, W/s_i)], finest first."""
-        levels: list[Tensor] = self.body(images)[0]
-        return levels
+        """Images (B, 3, H, W) normalised, H and W multiples of 32 -> [(B, C_i, H/s_i, W/s_i)], finest first."""
+        features: list[Tensor] = self.body(images)[0]
+        return features
 
     def features(self, images: Tensor) -> tuple[list[Tensor], Visual]:
-        """The levels, as `forward` gives them, and CLIP's own embedding of the images, in one pass."""
+        """Return the features, as `forward` gives them, and CLIP's own embedding of the images, in one pass."""
         if not self._has_pool:
             raise RuntimeError("features() needs the pool, which drop_pool() has removed")
-        levels, last = self.body(images)
-        pooled, dense = self.body.embed(last, levels[self.level].shape[-2:])
-        return levels, Visual(pooled, dense, self.level)
+        features, last = self.body(images)
+        pooled, dense = self.body.embed(last, features[self.level].shape[-2:])
+        return features, Visual(pooled, dense, self.level)
 
     def drop_pool(self) -> None:
         """Remove, in place and for good, the parameters that only `features` reads."""
@@ -71,7 +66,7 @@ class CLIPBackbone(nn.Module):
 
 
 class _ResNet(nn.Module):
-    """CLIP's ResNet; its four stages are the levels, its attention pool embeds."""
+    """CLIP's ResNet; its four stages are the features, its attention pool embeds."""
 
     level = 3
 
@@ -84,12 +79,12 @@ class _ResNet(nn.Module):
         return [self.tower.layer1, self.tower.layer2, self.tower.layer3, self.tower.layer4]
 
     def forward(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
-        """The levels, and what `embed` reads."""
-        levels, maps = [], self.tower.stem(images)
+        """The features, and what `embed` reads."""
+        features, maps = [], self.tower.stem(images)
         for stage in self._stages():
             maps = stage(maps)
-            levels.append(maps)
-        return levels, maps
+            features.append(maps)
+        return features, maps
 
     def embed(self, maps: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """CLIP's attention pool, with every position a query and not the mean alone (DenseCLIP, Rao et al. 2022)."""
@@ -111,7 +106,7 @@ class _ResNet(nn.Module):
 
 
 class _Transformer(nn.Module):
-    """CLIP's vision transformer; maps from four depths, resampled, are the levels, its last tokens embed.
+    """CLIP's vision transformer; maps from four depths, resampled, are the features, its last tokens embed.
 
     Depths and resampling are DenseCLIP's: after 1/3, 1/2, 2/3 and all of the blocks; a norm over the map, then
     transposed convolutions up to the finer strides, a maximum pool down to the coarser ones.
@@ -128,7 +123,7 @@ class _Transformer(nn.Module):
         self.pyramid = nn.ModuleList(_resample(width, patch, stride) for stride in STRIDES)
 
     def forward(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
-        """The levels, and what `embed` reads."""
+        """The features, and what `embed` reads."""
         tower = self.tower
         patches = tower.conv1(images)
         batch, width, *size = patches.shape
@@ -138,7 +133,7 @@ class _Transformer(nn.Module):
         depths = sorted(set(self.depths))  # a transformer of few blocks has fewer of them
         last, seen = tower.transformer.forward_intermediates(tower.ln_pre(tokens), indices=depths)
         maps = {depth: _pooled_and_dense(tokens, size)[1] for depth, tokens in zip(depths, seen, strict=True)}
-        return [level(maps[depth]) for level, depth in zip(self.pyramid, self.depths, strict=True)], last
+        return [resample(maps[depth]) for resample, depth in zip(self.pyramid, self.depths, strict=True)], last
 
     def embed(self, tokens: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """CLIP's norm and projection, of every token and not the class token alone."""

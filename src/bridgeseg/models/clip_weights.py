@@ -9,7 +9,8 @@ import open_clip
 from torch import Tensor
 
 from bridgeseg.errors import ConfigError, ModelFileError, nearest
-from bridgeseg.models.backbone import STRIDES, read_state
+from bridgeseg.models.backbone import read_state
+from bridgeseg.models.base import STRIDES
 from bridgeseg.text.hub import hub_access, reason
 
 PREFIX = "open_clip:"
@@ -66,7 +67,7 @@ def _refuse_other_kinds(name: str, vision: Any) -> None:
     found, fix = None, f"choose {ALLOWED}"
     if vision.timm_model_name:
         found = f"is timm's {vision.timm_model_name}"
-        fix += f"; or the timm backbone {vision.timm_model_name} itself, if it has feature levels"
+        fix += f"; or the timm backbone {vision.timm_model_name} itself, if it has features at several strides"
     elif not _is_resnet(vision):
         if vision.patch_size not in STRIDES:
             found = f"has patches of {vision.patch_size} pixels, not of {', '.join(map(str, STRIDES[:-1]))} or 32"

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bridgeseg.models.backbone import STRIDES, Backbone
-from bridgeseg.models.guidance.base import Guidance
-from bridgeseg.models.heads import Head
-
-if TYPE_CHECKING:
-    from bridgeseg.models.clip import CLIPBackbone
+from bridgeseg.models.base import STRIDES, Backbone, Guidance, Head
 
 PAD = STRIDES[-1]
 STRIDE = STRIDES[0]
@@ -30,9 +25,9 @@ class Segmentor(nn.Module):
     """Images and class embeddings in, logits out; knows nothing of files, trainers or command lines.
 
     Args:
-        backbone: four levels at strides 4, 8, 16, 32.
+        backbone: features at strides 4, 8, 16, 32.
         guidance: how language guides it, or None.
-        decoder: four levels -> pixel features at stride 4.
+        decoder: these features -> pixel features at stride 4.
         head: pixel features (and tokens) -> logits.
         class_embeddings: (K, D) unit vectors, or None for a network without language.
     """
@@ -43,7 +38,7 @@ class Segmentor(nn.Module):
 
     def __init__(
         self,
-        backbone: Backbone | CLIPBackbone,
+        backbone: Backbone,
         guidance: Guidance | None,
         decoder: nn.Module,
         head: Head,
@@ -72,11 +67,11 @@ class Segmentor(nn.Module):
         # written as multiples, so that the exporter can divide free sizes by two again and again
         rows, columns = (height + PAD - 1) // PAD, (width + PAD - 1) // PAD
         padded = F.pad(images, (0, columns * PAD - width, 0, rows * PAD - height))
-        levels, visual = self.backbone.features(padded) if self._reads_visual else (self.backbone(padded), None)
+        features, visual = self.backbone.features(padded) if self._reads_visual else (self.backbone(padded), None)
         if self.guidance is None or text is None:
-            return Prediction(self.head(self.decoder(levels), text), None)
-        guided = self.guidance(levels, text, visual)
-        return Prediction(self.head(self.decoder(guided.levels), guided.tokens), guided.score_map)
+            return Prediction(self.head(self.decoder(features), text), None)
+        guided = self.guidance(features, text, visual)
+        return Prediction(self.head(self.decoder(guided.features), guided.tokens), guided.score_map)
 
     def logits(self, images: Tensor) -> Tensor:
         """Normalised images (B, 3, H, W) -> logits (B, K, H, W) at their own size."""

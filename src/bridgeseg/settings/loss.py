@@ -2,32 +2,64 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from bridgeseg.extend import LOSSES
+from bridgeseg.settings.fields import LOSS, setting
+from bridgeseg.settings.values import refuse_unknown
 
 
 class LossConfig(BaseModel):
     """What is minimised: cross-entropy, and what helps rare classes.
 
-    Attributes:
-        class_weights: weight the cross-entropy by class frequency, 1 / ln(1.02 + share) (ENet, arXiv 1606.02147, 5.1).
-        ohem: average over the hardest pixels only, this share of them (0 = all); online hard example mining.
-        dice: weight of the soft Dice loss (V-Net, arXiv 1606.04797), mean over the classes present.
-        lovasz: weight of the Lovasz-softmax loss (arXiv 1705.08790), mean over the classes present.
-        label_smoothing: of the cross-entropy.
-        aux: weight of the cross-entropy on the score map of a guided network (DenseCLIP: 0.4).
-        aux_at: where it is taken: "pixels", on the score map upsampled to the mask, as DenseCLIP does, or "cells", on
-            the score map as it is, with the shares of the classes in every cell as soft labels: 256 times less work at
-            stride 16; "auto" is pixels for `denseclip` and cells for `bridge`.
+    A loss that a package of its own brings has its weight, or its group of settings, under its name.
     """
 
-    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
-    class_weights: bool = False
-    ohem: float = Field(default=0.0, ge=0, lt=1)
-    dice: float = Field(default=0.0, ge=0)
-    lovasz: float = Field(default=0.0, ge=0)
-    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    aux: float = Field(default=0.4, ge=0)
-    aux_at: Literal["auto", "pixels", "cells"] = "auto"
+    class_weights: Annotated[
+        bool,
+        setting(
+            "weigh classes by 1 / ln(1.02 + share of pixels) (ENet, arXiv 1606.02147, 5.1)",
+            LOSS,
+            "--class-weights/--no-class-weights",
+        ),
+    ] = False
+    ohem: Annotated[float, setting("share of the hardest pixels that count; 0 for all", LOSS, "--ohem", ge=0, lt=1)] = (
+        0.0
+    )
+    dice: Annotated[float, setting("weight of the soft Dice loss (V-Net, arXiv 1606.04797)", LOSS, "--dice", ge=0)] = (
+        0.0
+    )
+    lovasz: Annotated[
+        float, setting("weight of the Lovasz-softmax loss (arXiv 1705.08790)", LOSS, "--lovasz", ge=0)
+    ] = 0.0
+    label_smoothing: Annotated[float, setting("of the cross-entropy", LOSS, ge=0, lt=1)] = 0.0
+    aux: Annotated[
+        float,
+        setting(
+            "weight of the cross-entropy on the score map of a guided network (DenseCLIP: 0.4)", LOSS, "--aux", ge=0
+        ),
+    ] = 0.4
+    aux_at: Annotated[
+        Literal["auto", "pixels", "cells"],
+        setting(
+            "where it is taken: `pixels` of the mask, as DenseCLIP does, or `cells` of the score map, much cheaper; "
+            "`auto` goes by the method",
+            LOSS,
+        ),
+    ] = "auto"
+
+    @property
+    def terms(self) -> dict[str, Any]:
+        """Weights, or groups of settings, by the names of the losses that are added to the cross-entropy."""
+        own = {name: getattr(self, name) for name in type(self).model_fields if name in LOSSES}
+        return own | dict(self.model_extra or {})
+
+    @model_validator(mode="after")
+    def _known(self) -> LossConfig:
+        if self.model_extra:
+            refuse_unknown(self, LOSSES.names())
+        return self

@@ -2,57 +2,69 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from bridgeseg.extend import DEFAULT_DECODER, DEFAULT_METHOD, METHODS
+from bridgeseg.settings.fields import NETWORK, setting
+from bridgeseg.settings.values import refuse_unknown
 
 MOST, MOST_BLOCKS = 2048, 64
 """Channels and blocks that a setting may ask for: a checkpoint of a stranger must not take all memory."""
 
 
-class BridgeConfig(BaseModel):
-    """Size of the two-way bridge (see `TwoWayBridge`)."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    dim: int = Field(default=64, ge=8, le=MOST)
-    depth: int = Field(default=1, ge=1, le=MOST_BLOCKS)
-    heads: int = Field(default=4, ge=1, le=MOST)
-    expand: int = Field(default=2, ge=1, le=MOST_BLOCKS)
-    stride: Literal[16, 32] = 16
-
-
-class LSegConfig(BaseModel):
-    """Spatial regularisation of LSeg's logits (see `LSegHead`)."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    blocks: int = Field(default=0, ge=0, le=MOST_BLOCKS)
-    kind: Literal["depthwise", "bottleneck"] = "bottleneck"
-
-
 class ModelConfig(BaseModel):
     """Everything that fixes the architecture.
 
-    Attributes:
-        method: how language guides the network, a key of `METHODS`.
-        backbone: a timm name.
-        decoder: "light" (for CPUs) or "fpn" (Semantic FPN).
-        width: channels of the decoder; None takes the decoder's default (64 for light, 128 for fpn).
-        dropout: on the decoder's output, in training.
-        head: "pixel-text", "linear", or "auto", the method's own: pixel-text for `bridge`, LSeg's for `lseg`, linear
-            for `none` and `denseclip`.
-        bridge: size of the bridge, used by method `bridge`.
-        lseg: spatial regularisation, used by method `lseg`.
+    The settings of a method are a group of its name, `model.bridge.dim`. They are kept here as they were given;
+    `bridgeseg.models.check.check_model` checks them by the method's own class and fills in what was not given.
     """
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="allow")
 
-    method: str = "bridge"
-    backbone: str = "efficientnet_lite0"
-    decoder: str = "light"
-    width: int | None = Field(None, ge=8, le=MOST)
-    dropout: float = Field(0.1, ge=0, lt=1)
-    head: Literal["auto", "linear", "pixel-text"] = "auto"
-    bridge: BridgeConfig = BridgeConfig()
-    lseg: LSegConfig = LSegConfig()
+    method: Annotated[
+        str, setting(f"how language guides the network: {', '.join(METHODS.builtin)}", NETWORK, "--method")
+    ] = DEFAULT_METHOD
+    backbone: Annotated[
+        str,
+        setting(
+            "any timm name with features at strides 4, 8, 16 and 32, or `open_clip:MODEL`, CLIP's",
+            NETWORK,
+            "--backbone",
+        ),
+    ] = "efficientnet_lite0"
+    decoder: Annotated[str, setting("`light` for CPUs, `fpn` for Semantic FPN", NETWORK, "--decoder")] = DEFAULT_DECODER
+    width: Annotated[
+        int | None, setting("channels of the decoder; 64 for light, 128 for fpn", NETWORK, ge=8, le=MOST)
+    ] = None
+    dropout: Annotated[float, setting("on the decoder's output, in training", NETWORK, ge=0, lt=1)] = 0.1
+    head: Annotated[str, setting("`pixel-text`, `linear`, or `auto`, the method's own", NETWORK, "--head")] = "auto"
+
+    @property
+    def groups(self) -> dict[str, Any]:
+        """Settings of methods, by the names of the methods."""
+        return dict(self.model_extra or {})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _raw(cls, values: Any) -> Any:
+        """Take the settings of a method as an object of their class, too."""
+        if not isinstance(values, Mapping):
+            return values
+        return {key: value.model_dump() if isinstance(value, BaseModel) else value for key, value in values.items()}
+
+    @model_validator(mode="after")
+    def _known(self) -> ModelConfig:
+        if self.model_extra:
+            refuse_unknown(self, [*METHODS.names(), self.method])
+        return self
+
+    @classmethod
+    def keys_of_groups(cls) -> dict[str, type[BaseModel]]:
+        """Return the settings class of every method that can be imported, for suggestions in messages."""
+        try:
+            return {name: method.settings for name, method in METHODS.items()}
+        except ImportError:  # without torch
+            return {}

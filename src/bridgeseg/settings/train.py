@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
-from bridgeseg.errors import ConfigError, nearest
-from bridgeseg.models.registry import DECODERS, METHODS, check_head
+from bridgeseg.errors import ConfigError
+from bridgeseg.extend import DECODERS, HEADS, METHODS
 from bridgeseg.settings.augment import AugmentConfig
 from bridgeseg.settings.fields import MACHINE, NETWORK, OPTIMISATION, TRAINING, setting
 from bridgeseg.settings.loss import LossConfig
@@ -177,17 +177,13 @@ class TrainConfig(BaseModel):
     @classmethod
     def _known(cls, model: ModelConfig) -> ModelConfig:
         """Refuse unknown names now, not after a text encoder has run."""
-        if model.method not in METHODS:
-            raise ValueError(f"no method {model.method!r}; {nearest(model.method, METHODS)}")
-        if model.decoder not in DECODERS:
-            raise ValueError(f"no decoder {model.decoder!r}; {nearest(model.decoder, DECODERS)}")
-        check_head(model)
+        for names, name in ((METHODS, model.method), (DECODERS, model.decoder), (HEADS, model.head)):
+            if name not in names and name != "auto":
+                raise ValueError(names.unknown(name))
         return model
 
     @model_validator(mode="after")
     def _language(self) -> TrainConfig:
-        if self.prompt == "learned" and self.model.method == "none":
-            raise ValueError("`prompt: learned` needs a method that language guides, found `none`")
         if self.prompt != "learned" and self.learned != LearnedConfig.model_validate({}):
             raise ValueError("`learned` has no effect without `prompt: learned`")
         return self

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, ValidationError, create_model
+from pydantic_core import InitErrorDetails
 
 from bridgeseg.data.yamlfile import read_value
 from bridgeseg.errors import ConfigError, DataError, nearest
@@ -90,6 +91,44 @@ def differences(old: BaseModel, new: BaseModel) -> list[str]:
     ]
 
 
+def refuse_unknown(values: BaseModel, allowed: Collection[str]) -> None:
+    """Refuse the extra keys of a model that allows some, as pydantic refuses those of a model that allows none.
+
+    Raises:
+        ValidationError: a key is not in `allowed`; in a validator pydantic adds the place.
+    """
+    extra = values.model_extra or {}
+    unknown = [
+        InitErrorDetails(type="extra_forbidden", loc=(key,), input=extra[key]) for key in extra if key not in allowed
+    ]
+    if unknown:
+        raise ValidationError.from_exception_data(type(values).__name__, unknown)
+
+
+def validated(key: str, kind: Any, value: Any) -> Any:
+    """Return a value as a type wants it.
+
+    Args:
+        key: the dotted key that the value stands at, for messages.
+        kind: what pydantic can check: a type, an annotated one, or a settings class.
+        value: as it was given.
+
+    Raises:
+        ConfigError: the value is not allowed.
+    """
+    names, model = key.split("."), kind
+    for name in reversed(names):
+        model = create_model("Settings", **{name: (model, ...)})  # type: ignore[call-overload]
+        value = {name: value}
+    try:
+        found: Any = model.model_validate(value)
+    except ValidationError as error:
+        raise ConfigError(explain(error, model), fix="docs/training.md lists every setting") from error
+    for name in names:
+        found = getattr(found, name)
+    return found
+
+
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
     """Put what pydantic found wrong with a `model` in plain words, unknown keys with the nearest known one."""
     return "; ".join(_explain(dict(item), model) for item in error.errors())
@@ -116,7 +155,8 @@ def _suggest(location: tuple[Any, ...], model: type[BaseModel]) -> str:
     elsewhere = [key for key in _keys(model) if key.rpartition(".")[2] == last]
     if elsewhere:
         return f"did you mean {elsewhere[0]!r}?"
-    return nearest(last, _group(model, location[:-1]).model_fields)
+    group = _group(model, location[:-1])
+    return nearest(last, [*group.model_fields, *_groups(group)])
 
 
 def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
@@ -125,6 +165,14 @@ def _keys(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
             yield from _keys(field.annotation, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}"
+    for name, group in _groups(model).items():
+        yield from _keys(group, f"{prefix}{name}.")
+
+
+def _groups(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
+    """Return the groups that a model takes as extra keys."""
+    found: dict[str, type[BaseModel]] = getattr(model, "keys_of_groups", dict)()
+    return found
 
 
 def _group(model: type[BaseModel], location: tuple[Any, ...]) -> type[BaseModel]:

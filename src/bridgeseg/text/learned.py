@@ -16,7 +16,8 @@ from torch import nn
 from torch.nn.functional import normalize as unit
 
 from bridgeseg.errors import ConfigError
-from bridgeseg.text.openclip import TextTower, load_tower, tokenize
+from bridgeseg.text.encoders import open_encoder
+from bridgeseg.text.encoders.open_clip import OpenClipEncoder, TextTower, tokenize
 
 LENGTH = 8
 """M in DenseCLIP."""
@@ -28,7 +29,7 @@ class LearnedPrompts(nn.Module):
     The state dict holds `contexts` alone: the text encoder is frozen and comes from its own file.
 
     Args:
-        tower: a CLIP-like text tower, see `bridgeseg.text.openclip.load_tower`.
+        tower: a CLIP-like text tower, see `bridgeseg.text.encoders.open_clip.load_tower`.
         phrases: K phrases, one per class, of any length that the model's context leaves.
         length: M, the number of context vectors; by default 8, or the tokens of `init`.
         per_class: give each class its own contexts instead of shared ones.
@@ -89,16 +90,16 @@ class LearnedPrompts(nn.Module):
         """Load the encoder `open_clip:...` and build on it; `options` are the constructor's keyword arguments.
 
         Raises:
-            InputError: not an open_clip encoder, or it cannot be had (see `bridgeseg.text.openclip.load_tower`).
+            InputError: not an open_clip encoder, or it cannot be loaded (see `load_tower` of that encoder).
         """
-        kind, _, name = encoder.partition(":")
-        if kind != "open_clip":
+        source = open_encoder(encoder)
+        if not isinstance(source, OpenClipEncoder):
             raise ConfigError(
                 "learned prompts need a text encoder to learn through",
                 where=encoder,
                 fix="name one of open_clip's: open_clip:MODEL/WEIGHTS",
             )
-        return cls(load_tower(name), phrases, **options)
+        return cls(source.tower(), phrases, **options)
 
     def forward(self, *, normalize: bool = False) -> torch.Tensor:
         """Return the projected class embeddings (K, D) float32; of unit length if `normalize`."""

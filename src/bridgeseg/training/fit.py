@@ -19,8 +19,9 @@ from lightning.pytorch.utilities import rank_zero_only
 from bridgeseg.checkpoint import Checkpoint, save_checkpoint
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import ConfigError, InputError, ModelFileError
+from bridgeseg.extend import METHODS
 from bridgeseg.metrics import Scores
-from bridgeseg.models.registry import build
+from bridgeseg.models.build import build
 from bridgeseg.models.segmentor import Segmentor
 from bridgeseg.settings.train import TrainConfig
 from bridgeseg.settings.values import differences, load_values, set_values
@@ -36,6 +37,7 @@ from bridgeseg.training.processes import SyncBatchNorm
 from bridgeseg.training.progress import RunProgress
 from bridgeseg.training.provenance import environment, provenance, source_commit
 from bridgeseg.training.report import write_pictures
+from bridgeseg.training.resolve import resolve
 from bridgeseg.training.stops import interruptible, refused, stoppable
 
 
@@ -98,6 +100,7 @@ def train(
 
 def fit(config: TrainConfig, out: Path, *, resume: bool = False, quiet: bool = False) -> TrainResult:
     """Train exactly what `config` says; see `train`."""
+    config = resolve(config)
     # Processes that are started for further devices run this function too.
     first = getattr(rank_zero_only, "rank", 0) == 0
     with folder.claim(out, resume) if first else nullcontext(), interruptible(out):
@@ -166,7 +169,7 @@ def _network(
         vectors, weights = state["state_dict"].get("segmentor.class_embeddings"), None
     elif prompts is not None:
         vectors = prompts.frozen(normalize=unit_length(config))
-    elif config.model.method != "none":
+    elif METHODS.get(config.model.method).needs_text:
         vectors = embed(spec.classes, config.text_encoder, templates=config.templates).vectors
     # Here and not earlier: a text encoder that is not in the cache uses random numbers up.
     pl.seed_everything(config.seed, workers=False, verbose=False)
@@ -179,7 +182,8 @@ def _module(
     shares = None
     if data.statistics is not None:
         shares = (data.statistics.pixels / max(1, data.statistics.pixels.sum())).tolist()
-    loss = SegmentationLoss(config.loss, spec.classes.ignore_index, shares, config.model.method)
+    aux_at = METHODS.get(config.model.method).aux_at
+    loss = SegmentationLoss(config.loss, spec.classes.ignore_index, shares, aux_at)
     module = TrainModule(segmentor, config, loss, list(spec.classes.names), prompts)
     return module.to(memory_format=torch.channels_last)
 

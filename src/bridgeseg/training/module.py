@@ -8,6 +8,7 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor, nn
 
+from bridgeseg.extend import METHODS
 from bridgeseg.metrics import Scores
 from bridgeseg.models.segmentor import STRIDE, Segmentor, to_size
 from bridgeseg.settings.train import TrainConfig
@@ -137,8 +138,8 @@ class TrainModule(pl.LightningModule):
 
 
 def unit_length(config: TrainConfig) -> bool:
-    """Say whether learned class embeddings are brought to unit length: all but DenseCLIP's are."""
-    return config.model.method != "denseclip"
+    """Say whether learned class embeddings are brought to unit length."""
+    return METHODS.get(config.model.method).unit_length
 
 
 def rate_factor(step: int, total: int, warmup: float, power: float) -> float:

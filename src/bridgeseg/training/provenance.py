@@ -11,6 +11,7 @@ import torch
 
 from bridgeseg import __version__
 from bridgeseg.data.spec import DataSpec
+from bridgeseg.extend import METHODS
 from bridgeseg.hardware import describe
 from bridgeseg.metrics import Scores
 from bridgeseg.models.segmentor import Segmentor
@@ -34,7 +35,7 @@ def provenance(
         scores: of this checkpoint on the validation split, if it was validated.
         epoch: after which it was stored, counted from 1.
     """
-    guided = config.model.method != "none"
+    guided = METHODS.get(config.model.method).needs_text
     settings = config.model_dump(mode="json")
     settings |= {key: public_name(settings[key]) for key in ("data", "text_encoder", "backbone_weights")}
     facts: dict[str, Any] = {

@@ -1,1 +1,4 @@
-"""How language guides a network, one file per method."""
+"""Methods: how language guides a network, one file each."""
+
+DEFAULT = "bridge"
+REFERENCES = ("none", "denseclip")

@@ -17,12 +17,40 @@ the tokens and the score map and changes nothing else.
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bridgeseg.errors import ConfigError
-from bridgeseg.models.guidance.base import Guidance, Guided, Visual
+from bridgeseg.extend import Settings, register_method
+from bridgeseg.models.base import STRIDES, Guidance, Guided, Parts, Site, Visual
+from bridgeseg.settings.fields import NETWORK, setting
+from bridgeseg.settings.model import MOST, MOST_BLOCKS
+
+
+class BridgeConfig(Settings):
+    """Size of the two-way bridge (see `TwoWayBridge`)."""
+
+    dim: Annotated[int, setting("width of the bridge, a multiple of `heads`", NETWORK, ge=8, le=MOST)] = 64
+    depth: Annotated[int, setting("its blocks", NETWORK, ge=1, le=MOST_BLOCKS)] = 1
+    heads: Annotated[int, setting("its attention heads", NETWORK, ge=1, le=MOST)] = 4
+    expand: Annotated[int, setting("widening of its inverted residual", NETWORK, ge=1, le=MOST_BLOCKS)] = 2
+    stride: Annotated[Literal[16, 32], setting("of the finest features that it reads, 16 or 32", NETWORK)] = 16
+
+
+@register_method(
+    "bridge",
+    about="two-way bridge between pixels and class embeddings (Jin & Yang)",
+    settings=BridgeConfig,
+    head="pixel-text",
+)
+def bridge(settings: BridgeConfig, site: Site) -> Parts:
+    """Build the bridge on the coarse features of the backbone."""
+    read = site.backbone.channels[STRIDES.index(settings.stride) :]
+    size = settings.model_dump(exclude={"stride"})
+    return Parts(TwoWayBridge(read, site.text_dim, **size))
 
 
 class PixelsToTokens(nn.Module):
@@ -149,10 +177,10 @@ class TextIn(nn.Module):
 
 
 class TwoWayBridge(Guidance):
-    """Fuse the coarse levels of a backbone with class embeddings; the fused pixels join the level that it sits on.
+    """Fuse coarse features of a backbone with class embeddings; the fused pixels join the finest of these features.
 
     Args:
-        channels: widths of the levels it reads, finest first; the coarser ones are brought to the finest and added.
+        channels: widths of the features it reads, finest first; the coarser ones are brought to the finest and added.
         text_dim: width D of the class embeddings.
         dim: width d inside (ours: 64); divisible by `heads`.
         depth: number of blocks N (ours: 1).
@@ -178,7 +206,7 @@ class TwoWayBridge(Guidance):
                 f"bridge dim {dim} is not divisible by {heads} heads", fix=f"use dim {max(1, dim // heads) * heads}"
             )
         self.token_dim = dim
-        self.level = 4 - len(channels)  # index of the level it sits on, among strides 4, 8, 16, 32
+        self.level = 4 - len(channels)  # index in STRIDES of the finest features that it reads
         self.added = (0, 0, dim, 0) if self.level == 2 else (0, 0, 0, dim)
         self.pixel_in = nn.ModuleList(
             nn.Sequential(nn.Conv2d(width, dim, 1, bias=False), nn.BatchNorm2d(dim)) for width in channels
@@ -188,18 +216,20 @@ class TwoWayBridge(Guidance):
         self.last_look: PixelsToTokens | None = PixelsToTokens(dim, heads)
         self.log_scale: nn.Parameter | None = nn.Parameter(torch.tensor(1 / 0.07).log())
 
-    def forward(self, levels: list[Tensor], class_embeddings: Tensor, visual: Visual | None = None) -> Guided:
-        """Levels of all four strides, embeddings (K, D) -> d channels more on its own level, tokens, score map."""
-        pixels, tokens = self.fuse(levels[self.level :], class_embeddings)
-        joined = torch.cat([levels[self.level], pixels], dim=1)
-        return Guided([*levels[: self.level], joined, *levels[self.level + 1 :]], tokens, self._score(pixels, tokens))
+    def forward(self, features: list[Tensor], class_embeddings: Tensor, visual: Visual | None = None) -> Guided:
+        """Features at all four strides, embeddings (K, D) -> d channels more at its own, tokens, score map."""
+        pixels, tokens = self.fuse(features[self.level :], class_embeddings)
+        joined = torch.cat([features[self.level], pixels], dim=1)
+        return Guided(
+            [*features[: self.level], joined, *features[self.level + 1 :]], tokens, self._score(pixels, tokens)
+        )
 
-    def fuse(self, levels: list[Tensor], class_embeddings: Tensor) -> tuple[Tensor, Tensor]:
-        """The levels it reads, finest first, class embeddings (K, D) -> fused pixels (B, d, h, w), tokens (B, K, d)."""
-        pixels = self.pixel_in[0](levels[0])
-        for project, level in zip(list(self.pixel_in)[1:], levels[1:], strict=True):
-            factor = levels[0].shape[-1] // level.shape[-1]
-            pixels = pixels + F.interpolate(project(level), scale_factor=float(factor), mode="nearest")
+    def fuse(self, features: list[Tensor], class_embeddings: Tensor) -> tuple[Tensor, Tensor]:
+        """Features it reads, finest first, class embeddings (K, D) -> fused pixels (B, d, h, w), tokens (B, K, d)."""
+        pixels = self.pixel_in[0](features[0])
+        for project, coarse in zip(list(self.pixel_in)[1:], features[1:], strict=True):
+            factor = features[0].shape[-1] // coarse.shape[-1]
+            pixels = pixels + F.interpolate(project(coarse), scale_factor=float(factor), mode="nearest")
         tokens = self.token_in(class_embeddings)[None]  # the same for all images until they have looked at one
         for block in self.blocks:
             pixels, tokens = block(pixels, tokens)

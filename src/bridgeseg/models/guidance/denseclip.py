@@ -11,9 +11,32 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bridgeseg.models.guidance.base import Guidance, Guided, Visual
+from bridgeseg.errors import ConfigError
+from bridgeseg.extend import Settings, register_method
+from bridgeseg.models.base import Guidance, Guided, Parts, Site, Visual
 
 TEMPERATURE = 0.07
+
+
+@register_method(
+    "denseclip",
+    about="context-aware prompting: the image adjusts the class embeddings, their score map joins (DenseCLIP)",
+    unit_length=False,
+    aux_at="pixels",
+    reads_pool=True,
+)
+def denseclip(settings: Settings, site: Site) -> Parts:
+    """Build it on the last stage, or on the backbone's own embedding of the images."""
+    backbone, text_dim = site.backbone, site.text_dim
+    if backbone.embed_dim is None:
+        return Parts(ContextAwarePrompting(backbone.channels[3], text_dim, site.classes))
+    if backbone.embed_dim != text_dim:
+        raise ConfigError(
+            f"the image encoder {backbone.name!r} embeds in {backbone.embed_dim} dimensions, the text encoder in "
+            f"{text_dim}; method `denseclip` needs both in one space",
+            fix="take the text encoder of the same CLIP model, or a backbone of timm",
+        )
+    return Parts(ContextAwarePrompting(backbone.channels[3], text_dim, site.classes, backbone.level, own_pool=True))
 
 
 class AttentionPool(nn.Module):
@@ -75,13 +98,13 @@ class ContextDecoder(nn.Module):
 
 
 class ContextAwarePrompting(Guidance):
-    """Visual embeddings, context decoder and score map; the score map joins the level that it lies on.
+    """Visual embeddings, context decoder and score map; the score map joins the features that it lies on.
 
     Args:
         channels: width of the last stage.
         text_dim: width D of the class embeddings.
-        classes: number of classes K: that many channels join the level, so the decoder fixes their number and order.
-        level: index, among strides 4, 8, 16, 32, of the level it lies on: the last one, but for CLIP's ViT (16).
+        classes: number of classes K: that many channels join the features, so the decoder fixes their number and order.
+        level: index in STRIDES of the features it lies on: the last ones, but for CLIP's ViT (16).
         own_pool: whether the backbone gives CLIP's visual embeddings itself.
     """
 
@@ -95,20 +118,20 @@ class ContextAwarePrompting(Guidance):
         self.gamma = nn.Parameter(torch.full((text_dim,), 1e-4))
         self.folded = False
 
-    def forward(self, levels: list[Tensor], class_embeddings: Tensor, visual: Visual | None = None) -> Guided:
-        """Levels at strides 4 to 32, class embeddings (K, D) -> K channels more on one level, tokens, score map."""
+    def forward(self, features: list[Tensor], class_embeddings: Tensor, visual: Visual | None = None) -> Guided:
+        """Features at strides 4 to 32, class embeddings (K, D) -> K channels more on one of them, tokens, score map."""
         if visual is None:
             if self.pool is None:
                 raise ValueError("built for a backbone with visual embeddings of its own, and called without them")
-            visual = self.pool(levels[-1])
-        text = class_embeddings.expand(len(levels[0]), -1, -1)
+            visual = self.pool(features[-1])
+        text = class_embeddings.expand(len(features[0]), -1, -1)
         memory = torch.cat([visual.pooled, visual.dense.flatten(2).transpose(1, 2)], dim=1)
         text = text + self.gamma * self.decoder(text, memory)
         cosine = F.normalize(text, dim=-1) @ F.normalize(visual.dense, dim=1).flatten(2)
         score_map = cosine.reshape(*cosine.shape[:2], *visual.dense.shape[-2:])
-        joined = torch.cat([levels[self.level], score_map], dim=1)
-        levels = [*levels[: self.level], joined, *levels[self.level + 1 :]]
-        return Guided(levels, text, None if self.folded else score_map / TEMPERATURE)
+        joined = torch.cat([features[self.level], score_map], dim=1)
+        features = [*features[: self.level], joined, *features[self.level + 1 :]]
+        return Guided(features, text, None if self.folded else score_map / TEMPERATURE)
 
     def fold(self, class_embeddings: Tensor, keep_tokens: bool = True) -> Tensor:
         """Only the score map's second use goes: the text meets the image at its own width."""

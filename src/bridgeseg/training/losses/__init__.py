@@ -10,16 +10,55 @@ the devices.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Annotated, Any, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bridgeseg.errors import ConfigError
+from bridgeseg.extend import LOSSES
 from bridgeseg.settings.loss import LossConfig
+from bridgeseg.settings.values import validated
 from bridgeseg.training.processes import own, total
 
 Total = Callable[[Tensor], Tensor]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """What a loss is computed from.
+
+    Attributes:
+        logits: (B, K, H, W).
+        masks: (B, H, W) int64.
+        ignore_index: mask value left out.
+        total: sums over all shares of a batch; see the head of this file.
+    """
+
+    logits: Tensor
+    masks: Tensor
+    ignore_index: int
+    total: Total
+
+    @cached_property
+    def known(self) -> Tensor:
+        """Say which pixels are labelled, (B, H, W) bool."""
+        return self.masks != self.ignore_index
+
+    @cached_property
+    def probabilities(self) -> Tensor:
+        """Return the softmax of the P labelled pixels, (P, K) float32."""
+        return self.logits.float().softmax(dim=1).movedim(1, -1)[self.known]
+
+    @cached_property
+    def labels(self) -> Tensor:
+        """Return the class ids of the P labelled pixels, (P,) int64."""
+        return self.masks[self.known]
 
 
 class SegmentationLoss(nn.Module):
@@ -29,13 +68,13 @@ class SegmentationLoss(nn.Module):
         config: which losses.
         ignore_index: mask value left out.
         class_shares: K shares of the labelled training pixels; needed for class weights.
-        method: what `aux_at: auto` goes by.
+        aux_at: what `aux_at: auto` stands for; the method says it.
 
     Attributes:
         weights: K class weights with mean 1, None without class weights.
 
     Raises:
-        ConfigError: class weights without shares.
+        ConfigError: class weights without shares, or see `make_terms`.
     """
 
     weights: Tensor | None
@@ -45,11 +84,12 @@ class SegmentationLoss(nn.Module):
         config: LossConfig,
         ignore_index: int,
         class_shares: Sequence[float] | None = None,
-        method: str = "bridge",
+        aux_at: Literal["cells", "pixels"] = "cells",
     ) -> None:
         super().__init__()
         self.config, self.ignore_index = config, ignore_index
-        self.in_cells = config.aux_at == "cells" or (config.aux_at == "auto" and method != "denseclip")
+        self.in_cells = (aux_at if config.aux_at == "auto" else config.aux_at) == "cells"
+        self.terms = make_terms(config)
         weights = None
         if config.class_weights:
             if class_shares is None:
@@ -66,16 +106,9 @@ class SegmentationLoss(nn.Module):
     def forward(self, logits: Tensor, masks: Tensor) -> Tensor:
         """logits (B, K, H, W), masks (B, H, W) int64 -> scalar; 0 where every pixel is ignored."""
         loss = self.cross_entropy(logits, masks)
-        if not (self.config.dice or self.config.lovasz):
-            return loss
-        known = masks != self.ignore_index
-        probabilities = logits.float().softmax(dim=1).movedim(1, -1)[known]  # (P, K)
-        labels = masks[known]
-        if self.config.dice:
-            loss = loss + self.config.dice * dice_loss(probabilities, labels, self.total)
-        if self.config.lovasz:
-            found = lovasz_softmax(probabilities, labels)
-            loss = loss + self.config.lovasz * self.total(found) / self.total(torch.ones_like(found))
+        pixels = Labelled(logits, masks, self.ignore_index, self.total)
+        for weight, term in self.terms:
+            loss = loss + weight * term(pixels)
         return loss
 
     def auxiliary(self, score_map: Tensor, masks: Tensor, stride: int) -> Tensor:
@@ -106,6 +139,27 @@ class SegmentationLoss(nn.Module):
             hardest = losses.topk(min(len(losses), max(1, int(len(losses) * self.config.ohem)))).indices
             losses, weights = losses[hardest], weights[hardest]
         return self.total(losses.sum()) / self.total(weights.sum()).clamp(min=1e-6)
+
+
+def make_terms(config: LossConfig) -> list[tuple[float, Callable[[Labelled], Tensor]]]:
+    """Return the losses that are added to the cross-entropy, each with a weight above 0.
+
+    Raises:
+        ConfigError: a weight is none, or a setting of a loss is not allowed.
+    """
+    found: list[tuple[float, Callable[[Labelled], Tensor]]] = []
+    for name, value in config.terms.items():
+        loss = LOSSES.get(name)
+        settings = validated(f"loss.{name}", loss.settings or Weight, value)
+        weight = settings if loss.settings is None else float(settings.weight)
+        term = loss.term if loss.settings is None else partial(_with_settings, loss.term, settings)
+        if weight:
+            found.append((weight, term))
+    return found
+
+
+def _with_settings(term: Callable[..., Tensor], settings: Any, pixels: Labelled) -> Tensor:
+    return term(pixels, settings)
 
 
 def cell_cross_entropy(
@@ -141,33 +195,3 @@ def cell_cross_entropy(
         shares = shares * weights
     losses = -scores.float().log_softmax(dim=1).movedim(1, -1) * shares
     return total(losses.sum()) / total(shares.sum()).clamp(min=1e-6)
-
-
-def dice_loss(probabilities: Tensor, labels: Tensor, total: Total = own) -> Tensor:
-    """Soft Dice: 1 - 2 |P n T| / (|P| + |T|), mean over the classes present; probabilities (P, K), labels (P,).
-
-    With `total`, the sums are those over all shares of a batch.
-    """
-    truth = labels[:, None] == torch.arange(probabilities.shape[1], device=labels.device)
-    overlap, true = total((probabilities * truth).sum(dim=0)), total(truth.sum(dim=0))
-    present = true > 0
-    scores = 2 * overlap / (total(probabilities.sum(dim=0)) + true).clamp(min=1e-6)
-    return ((1 - scores) * present).sum() / present.sum().clamp(min=1)
-
-
-def lovasz_softmax(probabilities: Tensor, labels: Tensor) -> Tensor:
-    """Lovasz extension of the Jaccard loss (Berman et al., algorithm 1), mean over the classes present.
-
-    probabilities (P, K), labels (P,) -> scalar.
-    """
-    losses = []
-    for index in torch.unique(labels).tolist():
-        truth = (labels == index).to(probabilities.dtype)
-        errors, order = (truth - probabilities[:, index]).abs().sort(descending=True)
-        truth = truth[order]
-        intersection = truth.sum() - truth.cumsum(0)
-        union = truth.sum() + (1 - truth).cumsum(0)
-        jaccard = 1 - intersection / union
-        gradient = torch.cat([jaccard[:1], jaccard[1:] - jaccard[:-1]])
-        losses.append(errors @ gradient)
-    return torch.stack(losses).mean() if losses else probabilities.sum() * 0.0

@@ -1,59 +1,34 @@
-"""Heads: pixel features -> logits."""
+"""LSeg: pixel embeddings against frozen class embeddings (Li et al., arXiv 2201.03546)."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-
-class Head(nn.Module):
-    """Base of the heads. `reads_tokens` says whether `forward` looks at the class tokens."""
-
-    reads_tokens = True
-
-    def fold(self, tokens: Tensor, keep_tokens: bool = True) -> Tensor:
-        """Drop what only text needs; return the tokens that `forward` takes from now on."""
-        return tokens
+from bridgeseg.extend import Settings, register_method
+from bridgeseg.models.base import Head, Parts, Site
+from bridgeseg.settings.fields import NETWORK, setting
+from bridgeseg.settings.model import MOST_BLOCKS
 
 
-class LinearHead(Head):
-    """One 1x1 convolution per class; knows the number and the order of the classes, and nothing of their names."""
+class LSegConfig(Settings):
+    """Spatial regularisation of the logits (see `LSegHead`)."""
 
-    reads_tokens = False
-
-    def __init__(self, width: int, classes: int) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(width, classes, 1)
-
-    def forward(self, pixels: Tensor, tokens: Tensor | None = None) -> Tensor:
-        """pixels (B, C, h, w) -> logits (B, K, h, w); tokens are not used."""
-        logits: Tensor = self.conv(pixels)
-        return logits
+    blocks: Annotated[
+        int, setting("spatial regularisation blocks behind the logits", NETWORK, ge=0, le=MOST_BLOCKS)
+    ] = 0
+    kind: Annotated[Literal["depthwise", "bottleneck"], setting("of these blocks", NETWORK)] = "bottleneck"
 
 
-class PixelTextHead(Head):
-    """Cosine of every pixel with every class, over a temperature (LSeg, arXiv 2201.03546; CLIP, arXiv 2103.00020).
-
-    The tokens are brought to the width of the pixels, not the other way round: K vectors instead of h*w.
-
-    Args:
-        width: width C of the pixel features.
-        token_dim: width d of the class tokens.
-        scale: 1 / temperature at the start (1/0.07 in the sources); trained, and never beyond 100, as in CLIP.
-    """
-
-    def __init__(self, width: int, token_dim: int, scale: float = 1 / 0.07) -> None:
-        super().__init__()
-        self.project = nn.Linear(token_dim, width)
-        self.log_scale = nn.Parameter(torch.tensor(scale).log())
-
-    def forward(self, pixels: Tensor, tokens: Tensor) -> Tensor:
-        """pixels (B, C, h, w), tokens (B, K, d) -> logits (B, K, h, w) in [-scale, scale]."""
-        names = F.normalize(self.project(tokens), dim=-1) * self.log_scale.exp().clamp(max=100.0)
-        return similarity(pixels, names)
+@register_method(
+    "lseg", about="pixel embeddings against frozen class embeddings (LSeg)", settings=LSegConfig, head=None
+)
+def lseg(settings: LSegConfig, site: Site) -> Parts:
+    """Build the head, which is all of the method."""
+    return Parts(head=lambda width: LSegHead(width, site.text_dim, settings.blocks, settings.kind))
 
 
 class LSegHead(Head):
@@ -126,20 +101,3 @@ class LSegHead(Head):
         if self.kind == "bottleneck":
             smooth = smooth + logits.amax(dim=1, keepdim=True)
         return smooth
-
-
-def similarity(pixels: Tensor, names: Tensor) -> Tensor:
-    """Products of unit pixels with names: pixels (B, C, h, w), names (B, K, C) or (K, C) -> (B, K, h, w).
-
-    The length of a pixel divides its C features or its K products, whichever are fewer; more products than features
-    are made pixel by pixel, the order in which `bridgeseg.exporting.tail` looks for the largest of them.
-    """
-    flat, (classes, width) = pixels.flatten(2), names.shape[-2:]
-    # a product with ones, because ONNX Runtime sums over channels six times slower than it multiplies matrices
-    squares = flat.new_ones(1, width) @ (flat * flat)
-    inverse = squares.clamp(min=1e-12).rsqrt()
-    if classes > width:
-        products = ((flat * inverse).transpose(1, 2) @ names.transpose(-1, -2)).transpose(1, 2)
-    else:
-        products = (names @ flat) * inverse
-    return products.reshape(len(pixels), classes, *pixels.shape[-2:])

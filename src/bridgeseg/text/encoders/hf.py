@@ -14,6 +14,7 @@ import torch
 from torch.nn.functional import normalize
 
 from bridgeseg.errors import ConfigError, InputError, ModelFileError
+from bridgeseg.extend import register_encoder
 from bridgeseg.text.hub import hub_access, reason, unavailable
 from bridgeseg.text.store import fingerprint
 
@@ -22,6 +23,7 @@ POOLINGS = ("mean", "cls", "max", "lasttoken")
 MODULES = ("Transformer", "Pooling", "Normalize")
 
 
+@register_encoder("hf")
 class HuggingFaceEncoder:
     """Encode sentences with a Hugging Face model; the model is loaded when first used, and runs no code of its own.
 

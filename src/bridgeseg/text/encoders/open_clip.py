@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from bridgeseg.errors import ConfigError, ModelFileError, nearest
+from bridgeseg.extend import register_encoder
 from bridgeseg.text.hub import hub_access, reason, unavailable
 from bridgeseg.text.store import fingerprint
 
@@ -36,18 +37,35 @@ class TextTower:
     context_length: int
 
 
+@register_encoder("open_clip")
 class OpenClipEncoder:
     """Encode sentences with the text tower of an open_clip model; the model is loaded when first used.
 
     Args:
         name: `MODEL/TAG`, `MODEL/FILE`, `local-dir:FOLDER` or `hf-hub:OWNER/NAME`.
+
+    Raises:
+        ConfigError: the weights are not named.
     """
 
     uses_templates = True
 
     def __init__(self, name: str) -> None:
+        if not name.startswith((FOLDER, HUB)) and not all(name.partition("/")):
+            model = name.rstrip("/")
+            raise ConfigError(
+                f"weights are missing after the model {model!r}",
+                where=f"open_clip:{name}",
+                fix=f"write open_clip:ViT-B-16/openai, or open_clip:{model}/FILE with a weights file",
+            )
         self.name = name
         self._tower: TextTower | None = None
+
+    def tower(self) -> TextTower:
+        """Load the text tower, which learned prompts are trained through; errors are those of `load_tower`."""
+        if self._tower is None:
+            self._tower = load_tower(self.name)
+        return self._tower
 
     def identity(self) -> dict[str, Any]:
         """Return what the vectors depend on, JSON-ready; the model is not loaded for it."""
@@ -61,9 +79,7 @@ class OpenClipEncoder:
         Raises:
             InputError: the model or its weights cannot be had, or a sentence is longer than the model's context.
         """
-        if self._tower is None:
-            self._tower = load_tower(self.name)
-        tower = self._tower
+        tower = self.tower()
         ids = tokenize(tower.tokenizer, texts, tower.context_length)
         batches = [ids[start : start + BATCH] for start in range(0, len(ids), BATCH)]
         with torch.no_grad():

@@ -1,0 +1,134 @@
+"""What the parts of a network are to each other, what a method is built from, and what it gives."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+STRIDES = (4, 8, 16, 32)
+"""Strides of the features that every backbone gives, finest first."""
+
+
+class Visual(NamedTuple):
+    """Embedding of images in the space of the class embeddings, of any length.
+
+    Attributes:
+        pooled: of the whole image, (B, 1, D).
+        dense: of every position, (B, D, h, w).
+        level: index in `STRIDES` of the features whose grid `dense` has.
+    """
+
+    pooled: Tensor
+    dense: Tensor
+    level: int
+
+
+class Backbone(nn.Module):
+    """Base of the backbones: images -> features at strides 4, 8, 16 and 32.
+
+    Attributes:
+        name: what it was built from.
+        channels: widths of the features, finest first.
+        mean, std: normalisation of RGB in 0..1 that the weights expect.
+        embed_dim: width D of its own embedding of images in the space of a text encoder; None if it has none.
+        level: index in `STRIDES` of the features that this embedding lies on.
+    """
+
+    name: str
+    channels: list[int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    embed_dim: int | None = None
+    level: int = 3
+
+    def features(self, images: Tensor) -> tuple[list[Tensor], Visual | None]:
+        """Return the features, as `forward` gives them, and the backbone's own embedding of the images, if it has one.
+
+        Args:
+            images: (B, 3, H, W) normalised, H and W multiples of 32.
+        """
+        return self(images), None
+
+    def drop_pool(self) -> None:
+        """Remove, in place and for good, the parameters that only `features` reads."""
+
+
+class Guided(NamedTuple):
+    """What guidance hands on.
+
+    Attributes:
+        features: features at strides 4, 8, 16, 32, some of them with more channels than before.
+        tokens: class tokens, (B, K, d); None if the head does not read them.
+        score_map: what the auxiliary loss trains, (B, K, h, w), a cosine over a temperature; None after `fold`.
+    """
+
+    features: list[Tensor]
+    tokens: Tensor | None
+    score_map: Tensor | None
+
+
+class Guidance(nn.Module, ABC):
+    """Base of the modules that stand between backbone and decoder.
+
+    Attributes:
+        added: channels that it adds to the features at the four strides.
+        token_dim: width of its tokens.
+        reads_visual: whether it reads the backbone's own embedding of the images.
+    """
+
+    added: tuple[int, int, int, int]
+    token_dim: int
+    reads_visual: bool = False
+
+    @abstractmethod
+    def forward(self, features: list[Tensor], class_embeddings: Tensor, visual: Visual | None = None) -> Guided:
+        """Guide features [(B, C_i, H/s_i, W/s_i)], finest first, by class embeddings (K, D)."""
+
+    @abstractmethod
+    def fold(self, class_embeddings: Tensor, keep_tokens: bool = True) -> Tensor:
+        """Drop, for good, what only text and training need; return what `forward` takes for the embeddings from now on.
+
+        Args:
+            class_embeddings: what `forward` was called with, (K, D).
+            keep_tokens: whether the head reads the tokens.
+        """
+
+
+class Head(nn.Module):
+    """Base of the heads. `reads_tokens` says whether `forward` looks at the class tokens."""
+
+    reads_tokens = True
+
+    def fold(self, tokens: Tensor, keep_tokens: bool = True) -> Tensor:
+        """Drop what only text needs; return the tokens that `forward` takes from now on."""
+        return tokens
+
+
+class Site(NamedTuple):
+    """What a method is built for.
+
+    Attributes:
+        backbone: gives the features.
+        classes: number of classes K.
+        text_dim: width D of the class embeddings; 0 without language.
+    """
+
+    backbone: Backbone
+    classes: int
+    text_dim: int
+
+
+class Parts(NamedTuple):
+    """What a method brings.
+
+    Attributes:
+        guidance: stands between backbone and decoder, if anything does.
+        head: makes the head from the width of the pixel features, if the method has one of its own. Without guidance
+            the head is called with the class embeddings (K, D) for tokens.
+    """
+
+    guidance: Guidance | None = None
+    head: Callable[[int], Head] | None = None

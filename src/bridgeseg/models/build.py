@@ -1,0 +1,70 @@
+"""Architecture settings -> a network."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from bridgeseg.errors import ConfigError
+from bridgeseg.extend import DECODERS, HEADS, METHODS
+from bridgeseg.models.backbone import TimmBackbone
+from bridgeseg.models.base import Backbone, Head, Parts, Site
+from bridgeseg.models.check import AUTO, check_model, method_settings
+from bridgeseg.models.segmentor import Segmentor
+from bridgeseg.settings.model import ModelConfig
+
+CLIP = "open_clip:"
+
+
+def build(
+    config: ModelConfig, classes: int, class_embeddings: Tensor | None = None, backbone_weights: str | None = None
+) -> Segmentor:
+    """Build a network.
+
+    Args:
+        config: the architecture.
+        classes: number of classes K, at least 1.
+        class_embeddings: (K, D) unit vectors; needed by every method that language guides.
+        backbone_weights: as in `TimmBackbone` and `CLIPBackbone`.
+
+    Raises:
+        ConfigError: an unknown name, or settings that do not fit together.
+    """
+    config = check_model(config)
+    method = METHODS.get(config.method)
+    if method.needs_text and (class_embeddings is None or class_embeddings.shape[0] != classes):
+        found = None if class_embeddings is None else class_embeddings.shape[0]
+        raise ConfigError(
+            f"method {config.method!r} needs one class embedding for each of {classes} classes, found {found}"
+        )
+    backbone = make_backbone(config.backbone, backbone_weights)
+    if not method.reads_pool:
+        backbone.drop_pool()
+    text_dim = 0 if class_embeddings is None else class_embeddings.shape[1]
+    parts = method.build(method_settings(config), Site(backbone, classes, text_dim))
+    added = (0, 0, 0, 0) if parts.guidance is None else parts.guidance.added
+    channels = [width + more for width, more in zip(backbone.channels, added, strict=True)]
+    options = {} if config.width is None else {"width": config.width}
+    decoder = DECODERS.get(config.decoder)(channels, dropout=config.dropout, **options)
+    head = _head(config, parts, decoder.width, classes)  # type: ignore[arg-type]
+    return Segmentor(backbone, parts.guidance, decoder, head, class_embeddings if method.needs_text else None)
+
+
+def make_backbone(name: str, weights: str | None = None) -> Backbone:
+    """Build a backbone from a timm name or `open_clip:MODEL`; errors are those of its class."""
+    if not name.startswith(CLIP):
+        return TimmBackbone(name, weights)
+    from bridgeseg.models.clip import CLIPBackbone  # open_clip takes seconds to import
+
+    return CLIPBackbone(name, weights)
+
+
+def _head(config: ModelConfig, parts: Parts, width: int, classes: int) -> Head:
+    if parts.head is not None:
+        return parts.head(width)
+    name = config.head if config.head != AUTO else METHODS.get(config.method).head
+    if name is None:
+        raise ConfigError(f"method {config.method!r} names no head and brings none")
+    kind = HEADS.get(name)
+    if kind.needs_tokens and parts.guidance is None:
+        raise ConfigError(f"a {name} head needs class tokens, and method {config.method!r} gives none")
+    return kind.build(width, classes, 0 if parts.guidance is None else parts.guidance.token_dim)

@@ -1,0 +1,3 @@
+"""Decoders: features at four strides -> one map of pixel features, one file each."""
+
+DEFAULT = "light"

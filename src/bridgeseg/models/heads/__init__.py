@@ -1,0 +1,1 @@
+"""Heads: pixel features -> logits, one file each."""

@@ -1,0 +1,70 @@
+"""A file of embeddings as text encoder."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from bridgeseg.errors import ConfigError
+from bridgeseg.text.store import Embeddings, load_embeddings
+
+
+class FileEncoder:
+    """Look up phrases in a file of embeddings, made by `save_embeddings` or any other tool.
+
+    The vectors carry their templates already, so templates do not apply.
+
+    Args:
+        path: safetensors file, tensor `embeddings` (K', D) of any floating dtype, metadata `names` (JSON list).
+    """
+
+    uses_templates = False
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._content: Embeddings | None = None
+
+    def identity(self) -> None:
+        """Return None: the file is as quick to read as a cache."""
+        return
+
+    def encode(self, texts: Sequence[str]) -> torch.Tensor:
+        """Return the vectors of N phrases, (N, D) float32, unit length.
+
+        A name matches in its exact spelling, else whatever its case, with `_` as a space.
+
+        Raises:
+            ModelFileError: not a file of embeddings.
+            ConfigError: phrases that are not in the file.
+        """
+        content = self._content = self._content or load_embeddings(self.path)
+        exact: dict[str, int] = {}
+        plain: dict[str, int] = {}
+        for index, name in enumerate(content.names):
+            exact.setdefault(name, index)
+            plain.setdefault(_plain(name), index)
+        found = [exact.get(text, plain.get(_plain(text))) for text in texts]
+        missing = [text for text, row in zip(texts, found, strict=True) if row is None]
+        if missing:
+            listed = "; ".join(f"{text!r} (nearest: {_suggest(text, content.names)})" for text in missing)
+            raise ConfigError(
+                f"not among the {len(content.names)} embeddings of this file: {listed}",
+                where=self.path,
+                fix="under `prompts` in data.yaml give these classes phrases that the file has, or use another encoder",
+            )
+        return content.vectors[[row for row in found if row is not None]]
+
+
+def _plain(name: str) -> str:
+    return " ".join(name.replace("_", " ").split()).casefold()
+
+
+def _suggest(text: str, names: Sequence[str]) -> str:
+    plain = {_plain(name): name for name in names}
+    close = difflib.get_close_matches(_plain(text), plain, n=3, cutoff=0.5)
+    within = [name for name in plain if set(name.split()) & set(_plain(text).split())]
+    listed = [plain[name] for name in dict.fromkeys([*close, *within])][:5] or list(names)[:5]
+    return ", ".join(repr(name) for name in listed)

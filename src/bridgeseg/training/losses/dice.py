@@ -1,0 +1,28 @@
+"""Soft Dice (V-Net, arXiv 1606.04797)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from bridgeseg.extend import register_loss
+from bridgeseg.training.losses import Labelled, Total
+from bridgeseg.training.processes import own
+
+
+@register_loss("dice")
+def dice(pixels: Labelled) -> Tensor:
+    """Return the loss of labelled pixels."""
+    return dice_loss(pixels.probabilities, pixels.labels, pixels.total)
+
+
+def dice_loss(probabilities: Tensor, labels: Tensor, total: Total = own) -> Tensor:
+    """Soft Dice: 1 - 2 |P n T| / (|P| + |T|), mean over the classes present; probabilities (P, K), labels (P,).
+
+    With `total`, the sums are those over all shares of a batch.
+    """
+    truth = labels[:, None] == torch.arange(probabilities.shape[1], device=labels.device)
+    overlap, true = total((probabilities * truth).sum(dim=0)), total(truth.sum(dim=0))
+    present = true > 0
+    scores = 2 * overlap / (total(probabilities.sum(dim=0)) + true).clamp(min=1e-6)
+    return ((1 - scores) * present).sum() / present.sum().clamp(min=1)
