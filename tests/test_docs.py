@@ -140,12 +140,14 @@ def test_scripts_and_their_options_exist(snippet: Snippet) -> None:
 
 @pytest.fixture(scope="module")
 def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Train for a second; return what `bridgeseg.train` gives."""
+    """Train for a second and export; return what `bridgeseg.train` gives."""
     pytest.importorskip("lightning")
     from tiny_data import TINY, write_dataset
 
     root = tmp_path_factory.mktemp("docs")
-    return bridgeseg.train(config=None, data=write_dataset(root / "data"), out=root / "run", quiet=True, **TINY)
+    run = bridgeseg.train(data=write_dataset(root / "data"), out=root / "run", quiet=True, **TINY)
+    bridgeseg.export(model=run.folder, out=root / "run" / "file.onnx", logits=True)
+    return run
 
 
 @pytest.fixture
@@ -161,7 +163,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (root / "data.yaml").write_text(text.replace("masks_dir", "test: images/test\nmasks_dir"), encoding="utf-8")
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     (tmp_path / "photos").mkdir()
-    for name in ("photos/a.jpg", "street.jpg"):
+    for name in ("photos/a.jpg", "photos/b.jpg", "photo.jpg", "street.jpg"):
         Image.fromarray(np.full((48, 64, 3), 90, np.uint8)).save(tmp_path / name)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -173,7 +175,7 @@ def trained(desk: Path, tiny_run: Any) -> Path:
     for name in ("mine", "demo"):
         shutil.copytree(tiny_run.folder, desk / "runs" / name)
     for name in ("mine.onnx", "street.onnx"):
-        bridgeseg.export(model="runs/mine", out=name, logits=True)
+        shutil.copy(tiny_run.folder / "file.onnx", desk / name)
     return desk
 
 
