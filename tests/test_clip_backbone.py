@@ -358,6 +358,7 @@ class Exported(nn.Module):
         return [*levels, visual.pooled, visual.dense, *self.resnet.body.embed(maps, maps.shape[2:])]
 
 
+@pytest.mark.slow
 def test_onnx_gives_the_same_at_any_size(tiny: dict[str, Tiny]) -> None:
     runtime = pytest.importorskip("onnxruntime")
     network = Exported(load(tiny, "tiny-vit-of-one"), load(tiny, "tiny-resnet")).eval()

@@ -21,6 +21,8 @@ from bridgeseg.settings.model import ModelConfig
 from bridgeseg.training.losses import SegmentationLoss
 from tiny_networks import embeddings
 
+pytestmark = pytest.mark.slow
+
 CLASSES = 4
 BACKBONES = {
     # light, convolutional

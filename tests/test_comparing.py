@@ -297,6 +297,7 @@ def copy(made: Path, tmp_path: Path) -> Path:
 
 
 class TestRuns:
+    @pytest.mark.slow
     def test_what_is_left_behind(self, made: Path) -> None:
         scores, results = read_json(made / "runs" / NONE / "scores.json"), read_json(made / "results.json")
         assert scores is not None
@@ -368,6 +369,7 @@ class TestRuns:
         assert main([*shlex.split(command)[1:], "--dry-run"]) == 0
         assert capsys.readouterr().out == f"{NONE}: finished\n{BRIDGE}: finished\nbad/{BACKBONE}/f0.5/s0: new\n"
 
+    @pytest.mark.slow
     def test_report_only(self, made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         words = ["compare", "--out", str(made), "--report-only", "--no-latency"]
         with lock(made):  # also while runs are being made
@@ -473,6 +475,7 @@ class TestProcesses:
         process.stdin.close()
         assert process.wait(30) == -signal.SIGTERM
 
+    @pytest.mark.slow
     def test_a_stop_reaches_the_runs_and_they_can_go_on(self, data: Path, tmp_path: Path) -> None:
         run = make_plan(
             data, config=data.parent / "base.json", methods=["none"], seeds=[0], settings={"epochs": 100_000}

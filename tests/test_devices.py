@@ -26,6 +26,8 @@ from bridgeseg.training.processes import SyncBatchNorm, own, total
 from tiny_data import TINY, write_dataset
 from tiny_networks import make_network, noise
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).parent
 BASE = set_values(TINY, {"model.dropout": 0.0, "epochs": 2, "batch_size": 4, "ema": 0.9, "warmup": 0.0, "lr": 0.0003})
 SAME: dict[str, dict[str, Any]] = {

@@ -26,6 +26,8 @@ from bridgeseg.training import fit as room
 from tiny_data import NAMES, TINY, write_dataset
 from tiny_networks import TEXT_DIM, embeddings
 
+pytestmark = pytest.mark.slow
+
 PICTURES = ("curves.png", "iou.png", "confusion.png", "examples.png")
 
 

@@ -77,6 +77,7 @@ def picture(batch: int, height: int, width: int) -> np.ndarray:
     return np.random.default_rng(height).integers(0, 256, (batch, height, width, 3), dtype=np.uint8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(1, 96, 160), (3, 33, 65), (1, 1, 1), (2, 7, 130), (4, 32, 32)])
 def test_three_hundred_classes_at_every_size(size: tuple[int, int, int], file: Path) -> None:
     torch_runtime, onnx_runtime = TorchRuntime(network()), Model.load(file).runtime
@@ -91,6 +92,7 @@ def test_three_hundred_classes_at_every_size(size: tuple[int, int, int], file: P
     assert size == (1, 1, 1) or ids.max() > 255
 
 
+@pytest.mark.slow
 def test_as_many_classes_as_fit_a_byte(tmp_path: Path) -> None:
     classes = ClassSet.build([str(index) for index in range(256)])
     runtime = Model.load(export_segmentor(network(count=256), classes, {}, tmp_path / "a.onnx").path).runtime
@@ -205,6 +207,7 @@ def test_a_network_that_cannot_be_exported(monkeypatch: pytest.MonkeyPatch, tmp_
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [11, COUNT])
 def test_approximate_ids_are_one_decision_for_four_pixels(tmp_path: Path, count: int) -> None:
     names = ClassSet.build([f"class {index}" for index in range(count)])

@@ -31,6 +31,7 @@ EXPLODING = "a0: &a0 {x: 1}\n" + "".join(f"a{i}: &a{i} {{x: *a{i - 1}, y: *a{i -
 """Forty lines that stand for a billion values."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TARGETS)
 def test_inputs_are_used_or_refused_in_words(name: str, tmp_path: Path) -> None:
     target = TARGETS[name](tmp_path, seed=1)
@@ -192,6 +193,7 @@ class TestCheckpoints:
             {"model": {"method": "bridge", "backbone": "test_efficientnet", "bridge": {"depth": 10**9}}},
         ],
     )
+    @pytest.mark.slow
     def test_sizes_that_would_take_all_memory(self, tmp_path: Path, change: dict[str, Any]) -> None:
         target = Checkpoints(tmp_path)
         text, weights = split(target.seeds[1])

@@ -32,6 +32,7 @@ def report(rgb_onnx: Path) -> tuple[dict[str, Any], list[str]]:
     return result, said
 
 
+@pytest.mark.slow
 def test_what_is_measured(report: tuple[dict[str, Any], list[str]], rgb_onnx: Path) -> None:
     result, said = report
     assert json.loads(json.dumps(result)) == result
@@ -50,6 +51,7 @@ def test_what_is_measured(report: tuple[dict[str, Any], list[str]], rgb_onnx: Pa
     assert len(table_row(result["rows"][0])) == len(COLUMNS)
 
 
+@pytest.mark.slow
 def test_the_child_is_light_and_fresh(rgb_onnx: Path) -> None:
     ballast = np.ones(60_000_000)  # 480 MB that a child must not be blamed for
     with Child(rgb_onnx, SETTING) as one:
@@ -95,6 +97,7 @@ def test_mistakes(options: dict[str, Any], text: str, rgb_onnx: Path) -> None:
         bridgeseg.benchmark(rgb_onnx, **options)
 
 
+@pytest.mark.slow
 def test_the_command(rgb_onnx: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["benchmark", "--model", str(rgb_onnx), "--rounds", "1", "--batch", "1", "--starts", "1", "--threads", "1"]
     assert main([*words, "--size", "8x12"]) == 0

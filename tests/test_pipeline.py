@@ -90,6 +90,7 @@ class TestPipeline:
                 assert next(ahead) == number
                 assert len(begun) <= number + 1 + 3 + 1  # handed out, waiting, in the making
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("kind", [ValueError, KeyboardInterrupt, ModelFileError])
     def test_what_a_stage_raises_comes_out_behind_its_results(self, kind: type[BaseException]) -> None:
         def broken() -> Iterator[int]:
@@ -118,6 +119,7 @@ class TestPipeline:
         with pytest.raises(Cancelled):
             next(items)
 
+    @pytest.mark.slow
     def test_room(self) -> None:
         with Pipeline(room=10) as pipeline:
             pipeline.take(6)
@@ -136,6 +138,7 @@ class TestPipeline:
             pipeline.give(4)
             assert next(items) == 50
 
+    @pytest.mark.slow
     def test_stop_ends_a_source_that_waits(self) -> None:
         stop, free = threading.Event(), threading.Event()
 
@@ -152,6 +155,7 @@ class TestPipeline:
 
 
 class TestStream:
+    @pytest.mark.slow
     def test_leaving_early_ends_the_threads(self, model: Model, stripes: np.ndarray) -> None:
         for _ in zip(model.stream(itertools.repeat(stripes)), range(3), strict=False):
             pass
@@ -197,6 +201,7 @@ class TestStream:
             stop.set()
         assert 1 <= done <= 8
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("option", [{"every": 0}, {"max_fps": 0.0}, {"memory": 0, "max_size": 0}])
     def test_options_that_cannot_be(self, model: Model, stripes: np.ndarray, option: dict[str, Any]) -> None:
         with pytest.raises(InputError, match="found 0"):
@@ -222,6 +227,7 @@ class TestFind:
             (b"", False, []),
         ],
     )
+    @pytest.mark.slow
     def test_names_from_a_pipe(self, content: bytes, null: bool, names: list[str]) -> None:
         reading, writing = os.pipe()
         os.write(writing, content)
@@ -241,6 +247,7 @@ class TestFind:
 
 
 class TestStandardInput:
+    @pytest.mark.slow
     @pytest.mark.parametrize(("null", "end"), [(False, "\n"), (True, "\0")])
     def test_predict(
         self, capsys: Any, monkeypatch: Any, rgb_onnx: Path, stripes: np.ndarray, tmp_path: Path, null: bool, end: str
@@ -256,6 +263,7 @@ class TestStandardInput:
         assert [Path(json.loads(line)["source"]) for line in captured.out.splitlines()] == names
         assert captured.err == "1 of 3 failed, 2 done\n"
 
+    @pytest.mark.slow
     def test_files_among_the_results_are_refused(self, model: Model, stripes: np.ndarray, tmp_path: Path) -> None:
         folder = pictures(tmp_path, 1, stripes)
         (folder / "list").write_text(str(folder / "000.png"))
@@ -268,6 +276,7 @@ class TestStandardInput:
 
 
 class TestStop:
+    @pytest.mark.slow
     def test_first_signal_is_kept_and_the_second_raises(self) -> None:
         before = signal.getsignal(signal.SIGINT)
         with Stop() as stop:
@@ -279,6 +288,7 @@ class TestStop:
                 signal.raise_signal(signal.SIGINT)
         assert signal.getsignal(signal.SIGINT) is before
 
+    @pytest.mark.slow
     def test_in_another_thread_it_is_an_event(self) -> None:
         states = []
 
@@ -291,6 +301,7 @@ class TestStop:
         thread.join(LONG_S)
         assert states == [False]
 
+    @pytest.mark.slow
     @pytest.mark.skipif(os.name == "nt", reason="signals are POSIX")
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     def test_command_finishes_what_it_is_at(

@@ -195,6 +195,7 @@ def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) 
         require_matplotlib()
 
 
+@pytest.mark.slow
 def test_drawing_needs_no_pyplot_and_importing_no_matplotlib_or_torch(tmp_path: Path) -> None:
     code = f"""
 import sys

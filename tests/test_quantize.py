@@ -316,6 +316,7 @@ class TestCommand:
         assert main(command) == 2
         assert text in capsys.readouterr().err
 
+    @pytest.mark.slow
     def test_without_onnx_and_without_torch(self, float_file: Path, data: Path, tmp_path: Path) -> None:
         code = (
             "import sys\n"

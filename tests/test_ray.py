@@ -16,6 +16,8 @@ from PIL import Image
 
 from bridgeseg.predicting.ray_data import FAILED, THERE, WRITTEN, RayPredictor
 
+pytestmark = pytest.mark.slow
+
 
 def encoded(picture: np.ndarray, kind: str = "PNG") -> bytes:
     data = io.BytesIO()

@@ -27,6 +27,8 @@ from bridgeseg.training.module import TrainModule
 from tiny_data import TINY, write_dataset
 from tiny_runs import differing, start
 
+pytestmark = pytest.mark.slow
+
 CHANGES = {"epochs": 3, "ema": 0.9, "cache": False}
 
 

@@ -44,6 +44,7 @@ def operators(model: onnx.ModelProto) -> set[str]:
     smoothness=st.sampled_from([1, 3, 9]),
     seed=st.integers(0, 2**32 - 1),
 )
+@pytest.mark.slow
 def test_same_ids(side, size, classes, smoothness, seed):
     batch, height, width = size
     draw = np.random.default_rng(seed)

@@ -98,6 +98,7 @@ def test_an_export_is_an_encoder(words: str, tmp_path: Path) -> None:
     assert load_embeddings(path).meta == {"encoder": words, "templates": "photo"}
 
 
+@pytest.mark.slow
 def test_models_are_not_imported_before_they_are_used() -> None:
     code = "import sys, bridgeseg.text.learned; sys.exit(any(m in sys.modules for m in ('open_clip', 'transformers')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -56,6 +56,7 @@ POOLINGS: dict[str, tuple[object, Callable[[torch.Tensor], torch.Tensor]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_pooling_is_the_models_own_and_ignores_padding(pooling: str, tmp_path: Path) -> None:
     config, pool = POOLINGS[pooling]
@@ -205,6 +206,7 @@ def test_a_real_model_knows_what_is_alike(minilm: Path, tmp_path: Path, capfd: p
     assert capfd.readouterr() == ("", "")  # no progress bars, no load reports
 
 
+@pytest.mark.slow
 def test_a_real_model_equals_sentence_transformers(minilm: Path) -> None:
     library = pytest.importorskip("sentence_transformers")
     texts = ["sky", "a photo of a traffic light.", "there is a bicyclist in the scene."]

@@ -38,6 +38,7 @@ def tower(files: dict[str, Path]) -> TextTower:
     return load_tower(f"learn-clip/{files['learn-clip']}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("per_class", [False, True])
 @pytest.mark.parametrize("name", MODELS)
 def test_contexts_of_a_sentence_give_that_sentence(name: str, per_class: bool, files: dict[str, Path]) -> None:

@@ -44,6 +44,7 @@ def reference(name: str, file: Path) -> tuple[torch.nn.Module, object]:
     return open_clip.create_model(name, pretrained=str(file)).eval(), open_clip.get_tokenizer(name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_vectors_equal_those_of_open_clip(name: str, files: dict[str, Path], tmp_path: Path) -> None:
     model, tokenizer = reference(name, files[name])
@@ -57,6 +58,7 @@ def test_vectors_equal_those_of_open_clip(name: str, files: dict[str, Path], tmp
     assert (vectors @ vectors.T).fill_diagonal_(0).max() < 0.999  # the texts do not look alike to the model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("templates", ["photo", "imagenet", ["{}", "there is a {} in the scene."]])
 def test_ensemble_equals_the_zero_shot_classifier(templates: object, files: dict[str, Path], tmp_path: Path) -> None:
     model, tokenizer = reference("tiny-clip", files["tiny-clip"])

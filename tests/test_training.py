@@ -317,6 +317,7 @@ class TestOrder:
 
 
 class TestRun:
+    @pytest.mark.slow
     def test_it_learns_and_the_folder_holds_it_all(self, data: Path, tmp_path: Path) -> None:
         out = tmp_path / "run"
         result = run(data, out, epochs=12, ema=0.9, batch_size=2, **{"augment.crop_size": [48, 64]})
@@ -348,12 +349,14 @@ class TestRun:
         scores = evaluate_split(TorchRuntime(kept.segmentor), spec.samples("val"), spec, progress=False)
         assert (scores.confusion == result.scores.confusion).all()
 
+    @pytest.mark.slow
     def test_a_seed_fixes_everything(self, data: Path, tmp_path: Path) -> None:
         for name, changes in (("a", {}), ("b", {"workers": 1, "cache": False}), ("c", {"seed": 1})):
             run(data, tmp_path / name, epochs=1, **changes)
         assert same(weights(tmp_path / "a"), weights(tmp_path / "b"))
         assert not same(weights(tmp_path / "a"), weights(tmp_path / "c"))
 
+    @pytest.mark.slow
     def test_train_json_repeats_the_run(self, data: Path, tmp_path: Path) -> None:
         run(data, tmp_path / "a", epochs=1)
         train(config=tmp_path / "a" / "train.json", out=tmp_path / "b", quiet=True)
@@ -361,6 +364,7 @@ class TestRun:
         changed = train(config=tmp_path / "a" / "train.json", out=tmp_path / "c", quiet=True, **{"loss.aux": 0})
         assert not same(weights(tmp_path / "a"), weights(changed.folder))
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(("every", "epochs", "validated"), [(2, 3, [2, 3]), (5, 2, [2]), (1, 2, [1, 2])])
     def test_the_last_epoch_is_validated(
         self, data: Path, tmp_path: Path, every: int, epochs: int, validated: list[int]
@@ -387,6 +391,7 @@ class TestRun:
         finished = train(out=tmp_path / "run", resume=True, quiet=True)  # needs no class statistics any more
         assert finished.epoch == 1
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("precision", "accumulate", "steps"), [("bf16-mixed", 1, STEPS), ("32-true", 2, STEPS // 2)]
     )
@@ -399,6 +404,7 @@ class TestRun:
         assert state["global_step"] == steps
         assert {tensor.dtype for tensor in weights(tmp_path / "run").values()} == {torch.float32, torch.int64}
 
+    @pytest.mark.slow
     def test_two_processes(self, tmp_path: Path) -> None:
         data = write_dataset(tmp_path / "data", val=5)  # one has more to validate than the other
         options = {"data": str(data), "devices": "2", "strategy": "ddp", "batch_size": 2, "epochs": 2, "ema": 0.9}
@@ -443,6 +449,7 @@ class TestResume:
             patch.setattr(room, "write_pictures", lambda *_: None)
             return run(data, tmp_path_factory.mktemp("whole") / "run", epochs=3, ema=0.9).folder
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("workers", [0, 1])
     def test_stopped_and_resumed_equals_uninterrupted(
         self, data: Path, whole: Path, tmp_path: Path, when: Any, workers: int
@@ -477,6 +484,7 @@ class TestResume:
         train(out=out, resume=True, quiet=True)
         assert same(weights(out), weights(whole))
 
+    @pytest.mark.slow
     def test_the_best_is_remembered(
         self, data: Path, tmp_path: Path, when: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -586,6 +594,7 @@ class TestTrouble:
             run(data, tmp_path / "run", clip=0)
         assert not (tmp_path / "run" / "best").exists()
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("workers", [0, 1])
     def test_a_file_vanishes(self, tmp_path: Path, when: Any, workers: int) -> None:
         data = write_dataset(tmp_path / "data")

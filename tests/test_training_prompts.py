@@ -20,6 +20,8 @@ from bridgeseg.training.folder import read_state
 from text_models import tiny_open_clip
 from tiny_data import NAMES, TINY, write_dataset
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
