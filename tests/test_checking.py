@@ -22,11 +22,12 @@ from PIL import Image
 import bridgeseg.api as bridgeseg
 from bridgeseg.checking import pool
 from bridgeseg.checking.check import QUICK_MASKS, check, quick_check
-from bridgeseg.checking.declaration import read_declaration
 from bridgeseg.checking.fingerprint import Fingerprint, fingerprint, pairs_across
-from bridgeseg.checking.report import Finding, Report
+from bridgeseg.checking.report import Report
 from bridgeseg.cli import main
+from bridgeseg.data import declaration
 from bridgeseg.data.dataset import read_sample
+from bridgeseg.data.finding import Finding
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import ConfigError, DataError, InputError
 
@@ -165,13 +166,13 @@ def test_the_yaml_is_refused_here_if_and_only_if_the_reader_refuses_it(
         document = {"train": "images/train", "names": list(NAMES)} | document
     path = tmp_path / "fuzz.yaml"
     path.write_text(yaml.safe_dump(document, allow_unicode=True), encoding="utf-8", errors="replace")
-    declared = read_declaration(path)
+    declared = declaration.read(path, collect=True)
     try:
         spec = DataSpec.load(path)
     except DataError:
         assert declared.findings
     else:
-        assert (declared.spec, declared.findings, declared.classes_known) == (spec, (), True)
+        assert (DataSpec(**declared.values or {}), declared.findings, declared.classes_known) == (spec, (), True)
 
 
 # Pairing
@@ -313,7 +314,7 @@ def test_sizes_and_orientations(tmp_path: Path) -> None:
     assert only(report, "exif-orientation-unsure").files == ("images/train/2.png",)
     finding = only(report, "size-mismatch")
     assert finding.files == ("masks/train/3.png",)
-    assert "8x6, its image 16x12" in finding.message
+    assert "8x6 pixels, its image 16x12" in finding.message
     quick = quick_check(DataSpec.load(path))
     assert only(quick, "size-mismatch").files == ("masks/train/3.png",)
     assert "masks/train/1.png" in only(quick, "exif-mask-not-rotated").files
@@ -793,7 +794,8 @@ def test_from_python_and_errors_of_use(tmp_path: Path) -> None:
 def test_the_page_of_the_docs_lists_every_code() -> None:
     root = Path(__file__).parents[1]
     page = (root / "docs" / "check.md").read_text(encoding="utf-8")
-    sources = "".join(file.read_text(encoding="utf-8") for file in (root / "src/bridgeseg/checking").glob("*.py"))
+    rooms = (root / "src/bridgeseg/checking", root / "src/bridgeseg/data")
+    sources = "".join(file.read_text(encoding="utf-8") for room in rooms for file in room.glob("*.py"))
     used = set(re.findall(r'"((?:[a-z0-9]+-)+[a-z0-9]+)"', sources)) - {"utf-8", "utf-8-sig"}
     listed = set(re.findall(r"^\| `([a-z0-9-]+)` \| (?:error|warning|note)", page, re.MULTILINE))
     assert used == listed

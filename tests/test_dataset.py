@@ -171,7 +171,7 @@ def test_300_classes_need_16_bits(tmp_path: Path) -> None:
     assert read_mask(mask_file(spec), spec).dtype == np.uint16
     assert SegmentationDataset(spec, "train")[0][1].tolist() == [[0, 255, 299, 65535]]
     Image.fromarray(np.array([[0, 300, 1, 1]], np.uint16)).save(mask_file(spec))
-    assert "300 (1 pixels); allowed: 0..299, and 65535" in str(refused(spec))
+    assert "300 (1 pixel); allowed: 0..299, and 65535" in str(refused(spec))
 
 
 def write_grey_png(path: Path, rows: list[list[int]], bits: int) -> None:
@@ -248,7 +248,7 @@ def test_label_map_of_colours(tmp_path: Path) -> None:
     assert read_mask(mask_file(spec), spec).tolist() == [[2, 0, 255, 255]] * 2
     rgb[0, 0] = (1, 2, 3)
     Image.fromarray(rgb).save(mask_file(spec))
-    assert "does not list: #010203 (1 pixels)" in str(refused(spec))
+    assert "does not list: #010203 (1 pixel)" in str(refused(spec))
 
 
 # Masks that mean something else: the proposed fix works when it is pasted
@@ -259,7 +259,7 @@ def test_colour_mask(tmp_path: Path) -> None:
     rgb = np.array([[[128, 64, 128]] * 3 + [[70, 130, 180]]] * 2, np.uint8)
     Image.fromarray(rgb).save(mask_file(spec))
     error = refused(spec)
-    assert "looks like a colour mask (2 colours: #804080 (6 pixels), #4682b4 (2 pixels))" in str(error)
+    assert "look like colour masks (2 colours: #804080 (6 pixels), #4682b4 (2 pixels))" in str(error)
     Image.fromarray(rgb).save(tmp_path / "colour.png")
     fixed = make(tmp_path, proposal(error))
     assert read_mask(tmp_path / "colour.png", fixed).tolist() == [[1, 1, 1, 0]] * 2
@@ -280,7 +280,7 @@ def test_many_strange_ids(tmp_path: Path) -> None:
     spec = make(tmp_path, ids=np.arange(100, 300, dtype=np.uint16).reshape(2, 100))
     Image.new("RGB", (100, 2)).save(tmp_path / "images" / "0.png")
     error = refused(spec)
-    assert "107 (1 pixels), ...;" in str(error)
+    assert "107 (1 pixel) and 191 more;" in str(error)
     assert "label_map: {VALUE: CLASS" in str(error)
     Image.fromarray(np.full((2, 100), -5, np.int32)).save(tmp_path / "m.tif")
     with pytest.raises(DataError, match=r"-5 \(200 pixels\)"):
@@ -300,7 +300,7 @@ def test_ids_from_one(tmp_path: Path, lowest: int) -> None:
 def test_binary_masks(tmp_path: Path, names: str) -> None:
     ids = np.array([[0, 255, 255, 255]] * 2, np.uint8)
     error = refused(make(tmp_path, names=names, ids=ids))
-    assert "looks binary: it holds only 0 and 255 (75.0% of its pixels)" in str(error)
+    assert "look binary: they hold only 0 and 255 (75.0% of the pixels)" in str(error)
     ignoring = make(tmp_path, proposal(error), names, ids)
     assert read_mask(mask_file(ignoring), ignoring)[0].tolist() == [0, 255, 255, 255]
     text = (error.fix or "").split("; if 255")[0].split("data.yaml ")[1].replace(" and label_map", "\nlabel_map")
@@ -410,7 +410,7 @@ def test_slow_work_shows_a_bar(
     spec = make(tmp_path, count=3)
     class_statistics(spec, spec.samples("train"))
     assert capsys.readouterr() == ("", "")
-    monkeypatch.setattr("bridgeseg.data.progress.PATIENCE", -1.0)
+    monkeypatch.setattr("bridgeseg.report.progress.PATIENCE", -1.0)
     monkeypatch.setenv("FORCE_COLOR", "1")  # rich then takes the captured stream for a terminal
     class_statistics(spec, spec.samples("train"))
     out, err = capsys.readouterr()

@@ -16,8 +16,9 @@ import pytest
 import torch
 from PIL import Image
 
-from bridgeseg.checking.report import Finding, Report
+from bridgeseg.checking.report import Report
 from bridgeseg.checkpoint import load_checkpoint
+from bridgeseg.data.finding import Finding
 from bridgeseg.errors import DataError, InputError, ModelFileError
 from bridgeseg.locking import LOCK, lock
 from bridgeseg.training import datamodule, folder

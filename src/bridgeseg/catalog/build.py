@@ -16,9 +16,9 @@ from bridgeseg.catalog.layout import Pair, find
 from bridgeseg.catalog.place import COPIED, HARD_LINKED, KEPT, LINKED, place, write
 from bridgeseg.catalog.schema import Entry, entry
 from bridgeseg.data.masks import read_mask
-from bridgeseg.data.progress import with_progress
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import ConfigError, DataError, InputError
+from bridgeseg.report.progress import track
 from bridgeseg.wording import shown
 
 MARK = ".bridgeseg-dataset.json"
@@ -105,7 +105,7 @@ class Tasks:
         with ThreadPoolExecutor(workers) as pool:
             futures: list[Future[tuple[str, str, colours.Strays | None]]] = [pool.submit(self._do, p) for p in pairs]
             try:
-                done: Iterable[Future[Any]] = futures if quiet else with_progress(futures, self.known.title)
+                done: Iterable[Future[Any]] = futures if quiet else track(futures, self.known.title)
                 for future in done:
                     image, mask, stray = future.result()
                     files.update((image, mask))

@@ -13,7 +13,7 @@ from PIL import Image
 
 from bridgeseg.catalog.place import write
 from bridgeseg.classes import IGNORE_INDEX, ClassSet
-from bridgeseg.data.findings import pack
+from bridgeseg.data.maskfile import pack
 from bridgeseg.errors import DataError, InputError
 from bridgeseg.report.draw import palette_image
 from bridgeseg.wording import shown

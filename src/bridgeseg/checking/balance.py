@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bridgeseg.checking.entries import Dataset, Entry
-from bridgeseg.checking.report import Finding, display, number, some
-from bridgeseg.data.masks import value_table
+from bridgeseg.data.entries import Dataset, Entry
+from bridgeseg.data.finding import Finding, number, some
+from bridgeseg.data.values import value_table
+from bridgeseg.wording import printable
 
 UNEVEN, WILDLY_UNEVEN = 100, 1000
 """The largest class has so many times the pixels of the smallest: a note, a warning."""
@@ -32,11 +33,11 @@ def count_classes(data: Dataset) -> dict[str, NDArray[np.int64]]:
 
 
 def _classes(entry: Entry, data: Dataset, table: NDArray[np.int32]) -> list[tuple[int, int]]:
-    mask = entry.facts.mask
+    mask = entry.mask
     if data.spec.colour_map is not None:
         colours = data.spec.colour_map
         return [(colours[code], pixels) for code, pixels in (mask.colours or {}).items() if code in colours]
-    known = ((value, pixels) for value, pixels in (mask.values or {}).items() if 0 <= value < len(table))
+    known = ((value, pixels) for value, pixels in (mask.values or {}).items() if -1 <= value < len(table) - 1)
     return [(int(table[value]), pixels) for value, pixels in known if table[value] >= 0]
 
 
@@ -67,7 +68,7 @@ def single_class(data: Dataset) -> list[Finding]:
     names = data.spec.classes.names
     if len(names) > 1:
         return []
-    message = f"there is one class, {display(names[0])!r}: every pixel is given it, and nothing can be learned"
+    message = f"there is one class, {printable(names[0])!r}: every pixel is given it, and nothing can be learned"
     fix = "add the rest as a class of its own, such as `background`, with an id in the masks"
     return [Finding("class-single", "warning", message, fix)]
 
@@ -98,7 +99,7 @@ def _absent(data: Dataset, counts: Counts) -> list[Finding]:
 
 
 def _named(chosen: set[str], names: tuple[str, ...]) -> str:
-    return some([display(name) for name in names if name in chosen], 8)
+    return some([printable(name) for name in names if name in chosen], 8)
 
 
 def _uneven(data: Dataset, split: str, pixels: NDArray[np.int64]) -> list[Finding]:
@@ -130,7 +131,7 @@ def _unlabelled(data: Dataset, counts: Counts) -> list[Finding]:
         "mask-all-ignored",
         "warning",
         empty,
-        lambda count: f"{number(count, 'mask')} in which every pixel is 'ignore'",
+        "every pixel of the mask is 'ignore'",
         "nothing is learned from them: label or remove them",
     )
     for split, pixels in counts.items():

@@ -1,4 +1,4 @@
-"""The dataset doctor: a data.yaml -> a report."""
+"""A data.yaml -> a report on everything that is wrong with its dataset."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bridgeseg.checking import pairing, pool
+from bridgeseg.checking import pool
 from bridgeseg.checking.balance import class_findings, count_classes, shares, single_class
-from bridgeseg.checking.declaration import read_declaration
-from bridgeseg.checking.entries import Dataset, Entry
 from bridgeseg.checking.examine import Depth, Job
-from bridgeseg.checking.files import file_findings
-from bridgeseg.checking.maskfile import MOST_VALUES
-from bridgeseg.checking.report import Finding, Report, in_order
+from bridgeseg.checking.report import Report
 from bridgeseg.checking.twins import twin_findings
-from bridgeseg.checking.values import value_findings
-from bridgeseg.data.listing import Sample
+from bridgeseg.data import declaration
+from bridgeseg.data.entries import Dataset, Entry
+from bridgeseg.data.files import file_findings
+from bridgeseg.data.finding import Finding, errors_first
+from bridgeseg.data.listing import Listing, Sample, without_image
+from bridgeseg.data.maskfile import most_values
 from bridgeseg.data.spec import DataSpec
+from bridgeseg.data.values import value_findings
 from bridgeseg.errors import ConfigError, nearest
 from bridgeseg.images import DEFAULT_MAX_PIXELS
 from bridgeseg.wording import shown
@@ -50,9 +51,9 @@ def check(
         split: look at this split only; all of them by default.
         workers: processes; one per core by default. The report does not depend on it.
         quick: look at headers and a part of the masks only (see `quick_check`).
-        html: write the report there as one page with pictures.
+        html: write the report there as one page with images.
         fix_masks: a new folder for a dataset with masks of class ids, as far as they can be converted.
-        max_pixels: pictures of more pixels are not decoded.
+        max_pixels: images of more pixels are not decoded.
         quiet: show no progress bar.
 
     Raises:
@@ -64,22 +65,22 @@ def check(
     if quick and fix_masks is not None:
         raise ConfigError("a quick check reads too little to convert masks", fix="leave out --quick, or --fix-masks")
     started = time.monotonic()
-    declared = read_declaration(data)
-    spec, findings = declared.spec, list(declared.findings)
+    declared = declaration.read(data, collect=True)
+    spec, findings = DataSpec(**declared.values) if declared.values else None, list(declared.findings)
     path = Path(data) if spec is None else spec.path
     dataset: Dataset | None = None
     if spec is None:
-        report = Report(path, {}, in_order(findings))
+        report = Report(path, {}, errors_first(findings))
     else:
-        samples, unpaired = pairing.gather(spec, _chosen(spec, split))
-        findings += [*unpaired, *([] if quick else pairing.without_image(spec, samples))]
+        samples, unpaired = _pairs(spec, _chosen(spec, split))
+        findings += [*unpaired, *([] if quick else without_image(spec, samples))]
         dataset = _look(spec, samples, workers, quick, max_pixels, quiet)
         report = _report(dataset, findings, samples, quick=quick, classes_known=declared.classes_known)
     if fix_masks is not None:
         from bridgeseg.checking.convert import write_converted
 
         converted = write_converted(dataset if declared.classes_known else None, fix_masks)
-        report = replace(report, findings=in_order([*report.findings, *converted]))
+        report = replace(report, findings=errors_first([*report.findings, *converted]))
     report = replace(report, seconds=time.monotonic() - started)
     if html is not None:
         from bridgeseg.checking.page import write_page
@@ -101,7 +102,7 @@ def quick_check(spec: DataSpec, samples: Mapping[str, Sequence[Sample]] | None =
     """
     started, findings = time.monotonic(), list[Finding]()
     if samples is None:
-        samples, findings = pairing.gather(spec, spec.splits)
+        samples, findings = _pairs(spec, spec.splits)
     dataset = _look(spec, samples, 1, True, DEFAULT_MAX_PIXELS, True)
     report = _report(dataset, findings, samples, quick=True, classes_known=True)
     return replace(report, seconds=time.monotonic() - started)
@@ -114,6 +115,12 @@ def _chosen(spec: DataSpec, split: str | None) -> Iterable[str]:
         message = f"no split {shown(split)}; {nearest(split, spec.splits)}"
         raise ConfigError(message, where=spec.path, fix="choose one of these, or add the split to the file")
     return (split,)
+
+
+def _pairs(spec: DataSpec, splits: Iterable[str]) -> tuple[dict[str, list[Sample]], list[Finding]]:
+    listings: dict[str, Listing] = {split: spec.listing(split) for split in splits}
+    samples = {split: listing.samples for split, listing in listings.items()}
+    return samples, [finding for listing in listings.values() for finding in listing.findings]
 
 
 def _look(
@@ -129,19 +136,18 @@ def _look(
         if not quick:
             chosen += [(split, sample, "all") for sample in listed]
             continue
-        part = _spread(listed, QUICK_PAIRS)
-        in_full = set(_spread(part, max(1, QUICK_MASKS // len(samples))))
+        part = _evenly(listed, QUICK_PAIRS)
+        in_full = set(_evenly(part, max(1, QUICK_MASKS // len(samples))))
         chosen += [(split, sample, "masks" if sample in in_full else "headers") for sample in part]
     colours = spec.colour_map is not None
-    known = max(len(spec.classes), len(spec.label_map or ()), len(spec.colour_map or ()))
-    most = max(MOST_VALUES, known + 2)  # with the ignore value, and one that is not known
+    most = most_values(spec)
     jobs = [Job(sample.image, sample.mask, depth, colours, most, max_pixels) for _, sample, depth in chosen]
     facts = pool.examine_all(jobs, workers, quiet=quiet)
-    entries = [Entry(split, sample, found) for (split, sample, _), found in zip(chosen, facts, strict=True)]
+    entries = [Entry(split, sample, *found) for (split, sample, _), found in zip(chosen, facts, strict=True)]
     return Dataset(spec, entries)
 
 
-def _spread(samples: Sequence[Sample], most: int) -> list[Sample]:
+def _evenly(samples: Sequence[Sample], most: int) -> list[Sample]:
     """Return at most `most` samples, evenly spaced."""
     count = min(most, len(samples))
     return [samples[index * len(samples) // count] for index in range(count)]
@@ -168,5 +174,5 @@ def _report(
     if not quick:
         found += twin_findings(data)
     return Report(
-        data.spec.path, {split: len(listed) for split, listed in samples.items()}, in_order(found), classes, quick
+        data.spec.path, {split: len(listed) for split, listed in samples.items()}, errors_first(found), classes, quick
     )

@@ -14,13 +14,13 @@ import yaml
 from numpy.typing import NDArray
 from PIL import Image
 
-from bridgeseg.checking.entries import Dataset, Entry
-from bridgeseg.checking.files import SWAPPED
-from bridgeseg.checking.report import MOST_FILES, Finding, number, some
-from bridgeseg.checking.values import is_binary, off_by_one, propose, total_colours
 from bridgeseg.classes import ClassSet, default_palette
+from bridgeseg.data.entries import Dataset, Entry
+from bridgeseg.data.files import SWAPPED
+from bridgeseg.data.finding import MOST_FILES, Finding, number, some
 from bridgeseg.data.masks import read_mask
 from bridgeseg.data.spec import DataSpec
+from bridgeseg.data.values import is_binary, off_by_one, propose, total_colours
 from bridgeseg.errors import DataError, InputError
 from bridgeseg.wording import shown
 
@@ -100,8 +100,8 @@ class _Plan:
         spec = data.spec
         classes, count = spec.classes, len(spec.classes)
         of_two = {entry.sample.mask for entry in data.entries if is_binary(entry, data)}
-        if of_two and {value for entry in data.entries for value in entry.facts.mask.values or {}} <= {0, 255}:
-            of_two = {entry.sample.mask for entry in data.entries if entry.facts.mask.values}  # also those of one value
+        if of_two and {value for entry in data.entries for value in entry.mask.values or {}} <= {0, 255}:
+            of_two = {entry.sample.mask for entry in data.entries if entry.mask.values}  # also those of one value
         if of_two and count == 1:
             name = classes.names[0]
             other = next(colour for colour in default_palette(2) if colour != classes.palette[0])
@@ -112,7 +112,7 @@ class _Plan:
             table = {value + 1: value for value in range(count)} | {0: spec.classes.ignore_index}
         colours = spec.colour_map
         if colours is None:
-            total = total_colours([entry for entry in data.entries if entry.facts.mask.colours is not None])
+            total = total_colours([entry for entry in data.entries if entry.mask.colours is not None])
             colours = {code: target for code, target in propose(total, classes).items() if target is not None}
         return cls(
             classes,
@@ -128,7 +128,7 @@ class _Plan:
         Raises:
             DataError: image or mask cannot be used, or the meaning of the mask's values is not known.
         """
-        image, mask = entry.facts.image, entry.facts.mask
+        image, mask = entry.image, entry.mask
         problem = image.problem or mask.problem
         if problem is not None:
             raise DataError(problem.text, fix=problem.fix)
@@ -139,12 +139,12 @@ class _Plan:
 
     def changes(self, entry: Entry) -> bool:
         """Return whether a mask's pixels change their value or place."""
-        spec, values = self._spec(entry), entry.facts.mask.values or {}
+        spec, values = self._spec(entry), entry.mask.values or {}
         moved = any((spec.label_map or {}).get(value, value) != value for value in values)
-        return spec.colour_map is not None or moved or entry.facts.image.size != entry.facts.mask.size
+        return spec.colour_map is not None or moved or entry.image.size != entry.mask.size
 
     def _spec(self, entry: Entry) -> DataSpec:
-        if entry.facts.mask.colours is not None:
+        if entry.mask.colours is not None:
             return self.coloured
         return self.binary if entry.sample.mask in self.of_two else self.plain
 

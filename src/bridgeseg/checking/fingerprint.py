@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,48 +15,47 @@ MOST_BITS = 7
 MOST_LEVELS = 6.0
 """Grey levels of 256 by which their thumbnails differ at most, on average."""
 LEAST_CONTRAST = 4.0
-"""Standard deviation of a thumbnail, in grey levels, below which a picture is too empty to be told from others."""
+"""Standard deviation of a thumbnail, in grey levels, below which a image is too empty to be told from others."""
 WINDOW = 64
-"""Neighbours in the order of the hashes that each picture is compared with: bounds the search for any pictures."""
+"""Neighbours in the order of the hashes that each image is compared with: bounds the search for any images."""
 _BITS_SET = np.unpackbits(np.arange(65536, dtype=">u2").view(np.uint8).reshape(-1, 2), axis=1).sum(
     axis=1, dtype=np.uint8
 )
 """Number of bits set in 0..65535."""
 
 
-@dataclass(frozen=True)
-class Fingerprint:
+class Fingerprint(NamedTuple):
     """A 64-bit difference hash (each bit: is a pixel brighter than its left neighbour) and the 9x8 grey thumbnail."""
 
     bits: int
     thumbnail: bytes
 
 
-def fingerprint(picture: Image.Image) -> Fingerprint:
-    """Return the fingerprint of a decoded picture; its size, compression and colours hardly matter."""
-    if "transparency" in picture.info or picture.mode in ("P", "PA"):
-        picture = picture.convert("RGBA")
-    small = picture.convert("L").resize((WIDTH, HEIGHT), Image.Resampling.BOX)
+def fingerprint(image: Image.Image) -> Fingerprint:
+    """Return the fingerprint of a decoded image; its size, compression and colours hardly matter."""
+    if "transparency" in image.info or image.mode in ("P", "PA"):
+        image = image.convert("RGBA")
+    small = image.convert("L").resize((WIDTH, HEIGHT), Image.Resampling.BOX)
     pixels = np.asarray(small)
     brighter = pixels[:, 1:] > pixels[:, :-1]
     return Fingerprint(int.from_bytes(np.packbits(brighter).tobytes(), "big"), small.tobytes())
 
 
-def pairs_across(prints: Sequence[tuple[int, Fingerprint]]) -> list[tuple[int, int]]:
+def pairs_across(prints: Sequence[tuple[int, tuple[int, bytes]]]) -> list[tuple[int, int]]:
     """Return pairs (i, j), i < j, of near-duplicates in different groups: for each j the first i, in order of j.
 
     The hashes are sorted eight times, each time by another band first, and compared with the `WINDOW` that follow: of
-    n pictures 8 * `WINDOW` * n pairs are looked at. Hashes that are close are confirmed by the thumbnails; pictures
+    n images 8 * `WINDOW` * n pairs are looked at. Hashes that are close are confirmed by the thumbnails; images
     without contrast look like no other.
 
     Args:
-        prints: (group, fingerprint) of every picture.
+        prints: (group, fingerprint) of every image.
     """
     if len(prints) < 2:
         return []
     groups = np.array([group for group, _ in prints])
-    bits = np.array([item.bits for _, item in prints], np.uint64)
-    looks = np.frombuffer(b"".join(item.thumbnail for _, item in prints), np.uint8).reshape(len(prints), -1)
+    bits = np.array([bits for _, (bits, _) in prints], np.uint64)
+    looks = np.frombuffer(b"".join(thumbnail for _, (_, thumbnail) in prints), np.uint8).reshape(len(prints), -1)
     telling = looks.std(axis=1) >= LEAST_CONTRAST
     partner = np.full(len(prints), len(prints))
     for band in range(0, 64, 8):

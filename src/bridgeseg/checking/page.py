@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from bridgeseg.checking.pictures import example_picture
-from bridgeseg.checking.report import SEVERITIES, Finding, Report, display, number
+from bridgeseg.checking.pictures import draw_illustration
+from bridgeseg.checking.report import Report
 from bridgeseg.classes import Colour, default_palette
+from bridgeseg.data.finding import SEVERITIES, Finding, number
 from bridgeseg.errors import InputError
+from bridgeseg.wording import printable
 
 _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#1c1f24;background:#fff}
@@ -72,9 +74,9 @@ def page(report: Report, palette: Sequence[Colour]) -> str:
 
 def _section(finding: Finding, palette: Sequence[Colour]) -> str:
     figures = "".join(
-        f'<figure><img alt="{_text(example.first.name)}" src="{example_picture(example, palette)}">'
-        f"<figcaption>{_text(example.first.name)}{_second(example.second)}</figcaption></figure>"
-        for example in finding.examples
+        f'<figure><img alt="{_text(illustration.first.name)}" src="{draw_illustration(illustration, palette)}">'
+        f"<figcaption>{_text(illustration.first.name)}{_second(illustration.second)}</figcaption></figure>"
+        for illustration in finding.illustrations
     )
     files = ""
     if finding.files:
@@ -103,4 +105,4 @@ def _classes(classes: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def _text(value: object) -> str:
-    return html.escape(display(str(value)))
+    return html.escape(printable(value))

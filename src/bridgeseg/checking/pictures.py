@@ -13,10 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageOps
 
-from bridgeseg.checking.report import Example
 from bridgeseg.classes import Colour
-from bridgeseg.data.findings import pack
-from bridgeseg.data.masks import FORMATS
+from bridgeseg.data.finding import Illustration
+from bridgeseg.data.maskfile import FORMATS, pack
 from bridgeseg.images import read_image
 
 SIDE = 280
@@ -28,14 +27,14 @@ _SURROUNDINGS = 0.35
 """Brightness that is left to what is not marked."""
 
 
-def example_picture(example: Example, palette: Sequence[Colour]) -> str:
-    """Return an example as a `data:` address of a JPEG; what cannot be shown is said in its place."""
+def draw_illustration(shown: Illustration, palette: Sequence[Colour]) -> str:
+    """Return it as a `data:` address of a JPEG; what cannot be shown is said in its place."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        panels = [_panel(lambda: _image(example.first))]
-        if example.second is not None:
-            second = example.second
-            panels.append(_panel(lambda: _image(second) if example.twin else _mask(second, example.values, palette)))
+        panels = [_panel(lambda: _image(shown.first))]
+        if shown.second is not None:
+            second = shown.second
+            panels.append(_panel(lambda: _image(second) if shown.twin else _mask(second, shown.values, palette)))
     width, height = sum(panel.width for panel in panels) + 4 * (len(panels) - 1), max(panel.height for panel in panels)
     sheet, left = Image.new("RGB", (width, height), "white"), 0
     for panel in panels:

@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.context import BaseContext
 
-from bridgeseg.checking.examine import ImageFacts, Job, PairFacts, examine
-from bridgeseg.checking.maskfile import MaskFacts, Problem
-from bridgeseg.data.progress import with_progress
+from bridgeseg.checking.examine import Facts, Job, examine
+from bridgeseg.data.entries import ImageFacts, MaskFacts, Problem
+from bridgeseg.hardware import usable_cores
+from bridgeseg.report.progress import track
 
 CHUNK = 16
 """Pairs that a process is given at once."""
 Chunk = tuple[Job, ...]
 
 
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def examine_all(jobs: Sequence[Job], workers: int | None = None, *, quiet: bool = True) -> list[PairFacts]:
+def examine_all(jobs: Sequence[Job], workers: int | None = None, *, quiet: bool = True) -> list[Facts]:
     """Look at pairs; the result is the same for any number of workers.
 
     Args:
@@ -34,23 +29,23 @@ def examine_all(jobs: Sequence[Job], workers: int | None = None, *, quiet: bool 
     """
     once = list(dict.fromkeys(jobs))
     chunks = [tuple(once[start : start + CHUNK]) for start in range(0, len(once), CHUNK)]
-    count = min(cores() if workers is None else workers, len(chunks))
+    count = min(usable_cores() if workers is None else workers, len(chunks))
     facts = list(_alone(chunks, quiet) if count <= 1 else _together(chunks, count, quiet))
     found = dict(zip(once, facts, strict=True))
     return [found[job] for job in jobs]
 
 
-def _alone(chunks: Sequence[Chunk], quiet: bool) -> Iterator[PairFacts]:
-    for chunk in chunks if quiet else with_progress(chunks, "checking"):
+def _alone(chunks: Sequence[Chunk], quiet: bool) -> Iterator[Facts]:
+    for chunk in chunks if quiet else track(chunks, "checking"):
         yield from _chunk(chunk)
 
 
-def _together(chunks: Sequence[Chunk], workers: int, quiet: bool) -> Iterator[PairFacts]:
+def _together(chunks: Sequence[Chunk], workers: int, quiet: bool) -> Iterator[Facts]:
     with ProcessPoolExecutor(workers, _context()) as pool:
         # All processes start here, before the progress bar's thread does: forks and threads do not mix.
-        futures: list[Future[list[PairFacts]]] = [pool.submit(_chunk, chunk) for chunk in chunks]
+        futures: list[Future[list[Facts]]] = [pool.submit(_chunk, chunk) for chunk in chunks]
         try:
-            for index, future in enumerate(futures if quiet else with_progress(futures, "checking")):
+            for index, future in enumerate(futures if quiet else track(futures, "checking")):
                 try:
                     yield from future.result()
                 except BrokenProcessPool:
@@ -59,7 +54,7 @@ def _together(chunks: Sequence[Chunk], workers: int, quiet: bool) -> Iterator[Pa
             pool.shutdown(wait=False, cancel_futures=True)  # on Ctrl-C, what has not begun is not waited for
 
 
-def _one_by_one(chunk: Chunk) -> Iterator[PairFacts]:
+def _one_by_one(chunk: Chunk) -> Iterator[Facts]:
     """Look at every pair in a process of its own: one of them ended a process (a decoder that crashes, no memory)."""
     for job in chunk:
         with ProcessPoolExecutor(1, _context()) as pool:
@@ -67,10 +62,10 @@ def _one_by_one(chunk: Chunk) -> Iterator[PairFacts]:
                 yield from pool.submit(_chunk, (job,)).result()
             except BrokenProcessPool:
                 problem = Problem("image-unreadable", "reading image or mask ended the process", "replace both files")
-                yield PairFacts(ImageFacts(problem=problem), MaskFacts())
+                yield ImageFacts(problem=problem), MaskFacts()
 
 
-def _chunk(jobs: Chunk) -> list[PairFacts]:
+def _chunk(jobs: Chunk) -> list[Facts]:
     return [examine(job) for job in jobs]
 
 

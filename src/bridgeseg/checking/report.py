@@ -1,76 +1,17 @@
-"""What the doctor says: findings, and the report that holds them."""
+"""What a check says: the findings and what they were found in."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from bridgeseg.data.finding import SEVERITIES, Finding, Severity
 from bridgeseg.errors import DataError
 
-Severity = Literal["error", "warning", "note"]
-SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
-"""error: training would stop or learn what is wrong; warning: probably not what you want; note: good to know."""
-
-MOST_FILES = 20
-"""Files that a finding names; `Finding.count` counts them all."""
 FORMAT = 1
 """Version of the JSON form."""
-
-
-@dataclass(frozen=True)
-class Example:
-    """Two pictures that show a problem.
-
-    Attributes:
-        first: the image.
-        second: its mask, or (of duplicates) the other image; None if there is none.
-        values: mask values (or colours 0xRRGGBB, of a colour mask) to be marked.
-        twin: whether `second` is an image.
-    """
-
-    first: Path
-    second: Path | None
-    values: frozenset[int] = frozenset()
-    twin: bool = False
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One kind of problem, with everything that has it.
-
-    Attributes:
-        code: what it is, kebab-case; stays the same from version to version.
-        severity: error, warning or note.
-        message: what was found, in words and numbers.
-        fix: what to do.
-        files: at most `MOST_FILES` of the files concerned, below the dataset's root, in the order of the dataset.
-        count: how many files are concerned.
-        details: the numbers of the message for programs, JSON-ready; its keys depend on the code.
-        examples: what `--html` shows.
-    """
-
-    code: str
-    severity: Severity
-    message: str
-    fix: str
-    files: tuple[str, ...] = ()
-    count: int = 0
-    details: Mapping[str, Any] = field(default_factory=dict)
-    examples: tuple[Example, ...] = field(default=(), repr=False)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return a JSON-ready dict."""
-        return {
-            "code": self.code,
-            "severity": self.severity,
-            "message": self.message,
-            "fix": self.fix,
-            "files": list(self.files),
-            "count": self.count,
-            "details": dict(self.details),
-        }
 
 
 @dataclass(frozen=True)
@@ -123,29 +64,3 @@ class Report:
             "classes": {split: dict(shares) for split, shares in self.classes.items()},
             "findings": [finding.to_dict() for finding in self.findings],
         }
-
-
-def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Return findings with the errors first, then in the order they were found."""
-    return tuple(sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity)))
-
-
-def of_error(error: DataError, code: str, file: str, severity: Severity = "error") -> Finding:
-    """Return an error of the readers as a finding."""
-    return Finding(code, severity, error.message, error.fix or "correct it", (file,), 1)
-
-
-def display(name: str) -> str:
-    """Return a file name on one line: line breaks and control codes are written as escapes."""
-    return name if name.isprintable() else repr(name)
-
-
-def some(names: Sequence[str], most: int = 3) -> str:
-    """Return the first names of a list and the number of the others, for messages."""
-    more = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return ", ".join(display(name) for name in names[:most]) + more
-
-
-def number(count: int, thing: str, things: str | None = None) -> str:
-    """Return `1 mask`, `2 masks`, `12,345 pixels`."""
-    return f"{count:,} {thing if count == 1 else things or thing + 's'}"

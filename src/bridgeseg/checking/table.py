@@ -6,7 +6,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bridgeseg.checking.report import SEVERITIES, Report, display, number
+from bridgeseg.checking.report import Report
+from bridgeseg.data.finding import SEVERITIES, number
+from bridgeseg.wording import printable
 
 _STYLES = {"error": "bold red", "warning": "yellow", "note": "blue"}
 MOST_CLASSES = 40
@@ -19,7 +21,7 @@ def render(report: Report) -> Group:
         table = Table("", "finding", "what was found, and what to do", show_lines=True)
         for finding in report.findings:
             style = _STYLES[finding.severity]
-            found = Text.assemble(display(finding.message), "\n", ("fix: ", "bold"), display(finding.fix))
+            found = Text.assemble(printable(finding.message), "\n", ("fix: ", "bold"), printable(finding.fix))
             table.add_row(Text(finding.severity, style), Text(finding.code), found)
         parts.append(table)
     if report.classes:
@@ -31,15 +33,15 @@ def summary(report: Report) -> str:
     """Return `data.yaml: train 367, val 101 pairs; 0 errors, 2 warnings, 1 note; 3.1 s`."""
     pairs = ", ".join(f"{split} {count:,}" for split, count in report.pairs.items())
     counts = ", ".join(number(len(report.of(severity)), severity) for severity in SEVERITIES)
-    return f"{display(str(report.data))}: {pairs + ' pairs' if pairs else 'no pairs'}; {counts}; {report.seconds:.1f} s"
+    return f"{printable(report.data)}: {pairs + ' pairs' if pairs else 'no pairs'}; {counts}; {report.seconds:.1f} s"
 
 
 def _classes(report: Report) -> Table:
-    table = Table("share of labelled pixels", *map(display, report.classes))
+    table = Table("share of labelled pixels", *map(printable, report.classes))
     names = list(next(iter(report.classes.values())))
     for name in names[:MOST_CLASSES]:
         shares = (Text(f"{split[name]:.2%}", justify="right") for split in report.classes.values())
-        table.add_row(Text(display(name)), *shares)
+        table.add_row(Text(printable(name)), *shares)
     if len(names) > MOST_CLASSES:
         table.add_row(Text(f"and {len(names) - MOST_CLASSES} more"))
     return table

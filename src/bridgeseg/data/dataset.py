@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from bridgeseg.data.masks import read_image, read_mask
-from bridgeseg.data.progress import with_progress
+from bridgeseg.data.masks import read_mask
 from bridgeseg.data.spec import DataSpec, Sample, subset
 from bridgeseg.errors import DataError, InputError
+from bridgeseg.images import read_image
+from bridgeseg.report.progress import track
 
 __all__ = [
     "SegmentationDataset",
@@ -128,7 +129,7 @@ def _decode_ahead(
 ) -> list[tuple[NDArray[np.uint8], NDArray[Any]]]:
     """Decode the first samples, as many as fit into `limit` bytes."""
     decoded, used = [], 0
-    for sample in with_progress(samples, "decoding images"):
+    for sample in track(samples, "decoding images"):
         image, ids = read_sample(sample, spec)
         used += image.nbytes + ids.nbytes
         if used > limit:

@@ -18,7 +18,7 @@ _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 
 
 def names(data: Mapping[Any, Any], path: Path) -> list[str]:
-    """Return the K class names, from a list or from a mapping id -> name with the ids 0..K-1; `nc` must agree."""
+    """Return the K class names, from a list or from a mapping id -> name with the ids 0..K-1."""
     given = data.get("names")
     if isinstance(given, Mapping):
         if any(type(key) is not int for key in given) or set(given) != set(range(len(given))):
@@ -42,10 +42,14 @@ def names(data: Mapping[Any, Any], path: Path) -> list[str]:
     twice = [name for name, count in Counter(listed).items() if count > 1]
     if twice:
         raise DataError(f"class names repeat: {shown(twice)}", where=path, fix="give every class its own name")
-    count = data.get("nc")
-    if count is not None and count != len(listed):
-        raise DataError(f"`nc` is {shown(count)} but `names` has {len(listed)} classes", where=path, fix="remove `nc`")
     return listed
+
+
+def check_count(data: Mapping[Any, Any], names: Sequence[str], path: Path) -> None:
+    """Refuse an `nc` that is not the number of names."""
+    count = data.get("nc")
+    if count is not None and count != len(names):
+        raise DataError(f"`nc` is {shown(count)} but `names` has {len(names)} classes", where=path, fix="remove `nc`")
 
 
 def _name(index: int, given: Any, path: Path) -> str:
@@ -140,9 +144,10 @@ def label_maps(
 ) -> tuple[dict[int, int] | None, dict[int, int] | None]:
     """Return (mask value -> class id, colour 0xRRGGBB -> class id); at most one of the two is not None.
 
-    Keys of `label_map` are all mask values 0..65535 or all colours '#rrggbb'; values are a class (name or id), or null
-    or the ignore index for ignore. A mask must hold no value that is not listed, except the ignore index.
-    `label_mapping` is Ultralytics' key: `ignore_label` means ignore too, and class ids not listed keep their meaning.
+    Keys of `label_map` are all mask values 0..65535 (and -1, to be ignored) or all colours '#rrggbb'; values are a
+    class (name or id), or null or the ignore index for ignore. A mask must hold no value that is not listed, except the
+    ignore index. `label_mapping` is Ultralytics' key: `ignore_label` means ignore too, and class ids not listed keep
+    their meaning.
     """
     keys = [key for key in ("label_map", "label_mapping") if data.get(key) is not None]
     if len(keys) == 2:
@@ -164,20 +169,20 @@ def label_maps(
         if len(colours) < len(table):
             raise DataError(f"`{key}` lists a colour twice", where=path, fix="write every colour once, in lower case")
         return None, colours
-    _check_mask_values(table, key, path)
-    mapped = {value: target(wanted) for value, wanted in table.items() if value >= 0}
+    _check_mask_values(table, ignored, key, path)
+    mapped = {value: target(wanted) for value, wanted in table.items()}
     unchanged = {value: value for value in range(len(classes))} if key == "label_mapping" else {}
     return unchanged | mapped, None
 
 
-def _check_mask_values(table: Mapping[Any, Any], key: str, path: Path) -> None:
-    # Cityscapes lists its licence plates as -1 for Ultralytics' key, a value that no mask can hold.
-    lowest = -1 if key == "label_mapping" else 0
-    for value in table:
+def _check_mask_values(table: Mapping[Any, Any], ignored: Sequence[Any], key: str, path: Path) -> None:
+    # -1 is "ignore" to GDAL, to PyTorch and, as the value of licence plates, to Cityscapes.
+    for value, target in table.items():
+        lowest = -1 if target in ignored else 0
         if type(value) is not int or not lowest <= value <= MAX_MASK_VALUE:
             raise DataError(
-                f"`{key}` has the mask value {shown(value)}; allowed: all numbers of 0..{MAX_MASK_VALUE}, "
-                "or all colours '#rrggbb'",
+                f"`{key}` has the mask value {shown(value)}; allowed: all numbers of 0..{MAX_MASK_VALUE} (and -1 for "
+                "null), or all colours '#rrggbb'",
                 where=path,
                 fix='write {7: road} or {"#804080": road}',
             )

@@ -1,235 +1,307 @@
-"""Finds the images of a split and the mask of each image; no folder outside the dataset's root is searched."""
+"""Finds the images of a split and the mask of each image, and everything that keeps the two from being paired."""
 
 from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Any, NoReturn
 
 from bridgeseg.data.fields import text_path
+from bridgeseg.data.finding import MOST_FILES, Finding, Severity, number, of_error, some
+from bridgeseg.data.places import Layout, exists, inside_root, locate, mask_folder, wider_root
 from bridgeseg.data.yamlfile import read_text
 from bridgeseg.errors import DataError
-from bridgeseg.wording import shown
+from bridgeseg.wording import printable, shown
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff")
 MAX_LIST_BYTES = 64_000_000
+_LOSSY = (".jpg", ".jpeg", ".webp")
 
 
 @dataclass(frozen=True, order=True)
 class Sample:
-    """One labelled picture: the image file and its mask file."""
+    """One labelled image: the image file and its mask file."""
 
     image: Path
     mask: Path
 
 
-def yaml_file(path: Path) -> Path:
-    """Return `path`, or the data.yaml in it if it is a folder."""
-    try:
-        return path / "data.yaml" if path.is_dir() else path
-    except OSError as error:
-        raise DataError(f"cannot be read: {shown(error)}", where=path, fix="check path and permissions") from error
+@dataclass(frozen=True)
+class Listing:
+    """The pairs of one split, sorted by path, and what is wrong with the rest of its files."""
+
+    samples: list[Sample]
+    findings: list[Finding]
 
 
-def root_folder(given: Any, path: Path) -> Path:
-    """Return the resolved root: the key `path`, relative to the folder that the yaml file `path` is in."""
-    text = "." if given is None else text_path(given, "path", path)
-    try:
-        root = (path.resolve().parent / Path(text).expanduser()).resolve()
-        found = root.is_dir()
-    except (OSError, RuntimeError) as error:
-        raise DataError(f"`path` cannot be followed: {shown(error)}", where=path, fix="write `path: .`") from error
-    if not found:
-        raise DataError(
-            f"`path` is {shown(text)}, that is {root}, which is no folder",
-            where=path,
-            fix="`path` counts from the folder of the yaml file: write `path: .` if the images lie next to it",
-        )
-    return root
+def list_pairs(layout: Layout, split: str) -> Listing:
+    """Pair each image of a split with its mask.
 
-
-def images(root: Path, places: Sequence[str], where: str) -> list[Path]:
-    """Return the image files of a split, sorted.
-
-    Args:
-        root: resolved root of the dataset.
-        places: folders (searched with all their subfolders) or .txt files with one image a line.
-        where: what messages begin with.
-
-    Raises:
-        DataError: a place is missing, outside the root or without images, or a file is listed twice.
+    The last folder `images` of an image's path is replaced by the masks' folder; the name stays. Links to folders are
+    not followed.
     """
-    found: list[Path] = []
-    for place in places:
-        path = inside_root(root, root / place, where)
+    search = _Search(layout, split)
+    samples = search.samples()
+    return Listing(samples, search.findings())
+
+
+class _Search:
+    """Goes through one split; what cannot be paired is put down by code."""
+
+    def __init__(self, layout: Layout, split: str) -> None:
+        self.layout, self.root, self.split = layout, layout.root, split
+        self._errors: list[Finding] = []
+        self._files: dict[str, dict[str, str]] = {}
+        """Code -> file -> what the message says of it."""
+        self._images = self._listed = 0
+        self._masks: dict[Path, dict[str, list[str]]] = {}
+
+    def samples(self) -> list[Sample]:
+        images: list[Path] = []
+        for place in self.layout.splits[self.split]:
+            try:
+                images += self._place(place)
+            except (DataError, OSError) as error:
+                refusal = error if isinstance(error, DataError) else DataError(shown(error), fix="check permissions")
+                told = DataError(f"{self.split}: {refusal.message}", fix=refusal.fix)
+                self._errors.append(of_error(told, "split-unusable", place))
+        images.sort()
+        for image, after in itertools.pairwise(images):
+            if image == after:
+                self._put("image-listed-twice", self._name(image))
+        self._images = len(images)
+        return self._pair(sorted(set(images)))
+
+    def findings(self) -> list[Finding]:
+        """Return what was found, the causes in the order of `_TEXTS`."""
+        found = list(self._errors)
+        for code, (severity, text, fixed) in _TEXTS.items():
+            if files := self._files.get(code):
+                named = sorted(files)
+                reasons = [f"{printable(file)}{f' ({files[file]})' if files[file] else ''}" for file in named]
+                message = f"{self.split}: {text(len(named), self)}: {some(reasons)}"
+                fix, details = fixed(self), {"split": self.split}
+                found.append(Finding(code, severity, message, fix, tuple(named[:MOST_FILES]), len(named), details))
+        return found
+
+    def _put(self, code: str, file: str, reason: str = "") -> None:
+        self._files.setdefault(code, {}).setdefault(file, reason)
+
+    def _name(self, path: Path) -> str:
+        return os.path.relpath(path, self.root).replace(os.sep, "/")
+
+    def _place(self, place: str) -> list[Path]:
+        known = sum(map(len, self._files.values()))
+        where = locate(self.root, place)
+        try:
+            path = inside_root(self.root, where)
+        except DataError as error:
+            if "outside" not in error.message:
+                raise
+            raise DataError(error.message, fix=f"write {wider_root(self.layout)}") from error
         if path.is_dir():
-            found += _from_folder(path, where)
+            found, others = self._folder(path)
         elif path.suffix.lower() == ".txt" and path.is_file():
-            found += _from_list(root, path, where)
+            found, others = self._lines(path), set()
         else:
-            raise DataError(
-                f"{shown(place)} is neither a folder nor a .txt file in {root}", where=where, fix="correct it"
-            )
-    found.sort()
-    twice = sorted({_name(root, path) for path, after in itertools.pairwise(found) if path == after})
-    if twice:
-        raise DataError(
-            f"{len(twice)} images are listed twice: {_first(twice)}", where=where, fix="list each image once"
-        )
-    return found
+            message = f"{shown(place)} is neither a folder nor a .txt file in {self.root}"
+            raise DataError(message, fix="correct it")
+        if not found and known == sum(map(len, self._files.values())):
+            seen = f"; there are only files of other kinds: {some(sorted(others))}" if others else ""
+            kind = "the list names no images" if path.is_file() else "no images"
+            raise DataError(f"{kind} in {shown(place)}{seen}", fix=f"images are {', '.join(IMAGE_SUFFIXES)}")
+        return found
+
+    def _folder(self, folder: Path) -> tuple[list[Path], set[str]]:
+        """Return the images of a folder and its subfolders, and the kinds of its other files."""
+        found: list[Path] = []
+        others: set[str] = set()
+
+        def unreadable(error: OSError) -> None:
+            self._put("folder-unreadable", self._name(Path(str(error.filename))), shown(error.strerror or error))
+
+        for current, folders, files in os.walk(folder, onerror=unreadable):
+            for name in folders:
+                if (link := Path(current, name)).is_symlink():
+                    self._put("folder-link", self._name(link))
+            for name in files:
+                suffix = PurePath(name).suffix.lower()
+                if suffix in IMAGE_SUFFIXES and not name.startswith("."):
+                    found.append(Path(current, name))
+                else:
+                    others.add(suffix or name)
+        return found, others
+
+    def _lines(self, path: Path) -> list[Path]:
+        """Return the images a .txt file names: `./x` counts from the file's own folder, all else from the root."""
+        found = []
+        for line in read_text(path, MAX_LIST_BYTES).splitlines():
+            text = line.strip()
+            if not text:
+                continue
+            try:
+                text_path(text, path.name, path)
+                folder = path.parent if text.startswith(("./", ".\\")) else self.root
+                image = inside_root(self.root, locate(folder, text))
+                exists = image.is_file()
+            except (DataError, OSError) as error:
+                self._put("list-entry-outside", text, error.message if isinstance(error, DataError) else shown(error))
+                continue
+            if image.suffix.lower() not in IMAGE_SUFFIXES:
+                self._put("list-entry-no-image", text)
+                continue
+            self._listed += 1
+            if exists:
+                found.append(image)
+            else:
+                self._put("image-missing", text)
+        return found
+
+    def _pair(self, images: Sequence[Path]) -> list[Sample]:
+        owners: dict[Path, Path] = {}
+        for image in images:
+            try:
+                folder = mask_folder(self.root, image, self.layout.masks_dir)
+                names = self._stems(folder).get(image.stem + self.layout.mask_suffix, [])
+            except DataError as error:
+                self._put("mask-folder-unknown", self._name(image), error.message)
+                continue
+            except OSError as error:
+                self._put("folder-unreadable", self._name(image), shown(error))
+                continue
+            if len(names) > 1:
+                self._put("mask-ambiguous", self._name(image), f"has {len(names)} masks: {some(names)}")
+            elif not names:
+                self._missing(image, folder)
+            elif (other := owners.setdefault(folder / names[0], image)) != image:
+                reason = f"{self._name(other)} and it share the mask {self._name(folder / names[0])}"
+                self._put("mask-shared", self._name(image), reason)
+        return [Sample(image, mask) for mask, image in owners.items()]
+
+    def _stems(self, folder: Path) -> dict[str, list[str]]:
+        if folder not in self._masks:
+            self._masks[folder] = mask_stems(inside_root(self.root, folder))
+        return self._masks[folder]
+
+    def _missing(self, image: Path, folder: Path) -> None:
+        """Put down why an image has no mask."""
+        name, stem = self._name(image), image.stem + self.layout.mask_suffix
+        if any(exists(folder / f"{stem}{suffix}") for suffix in _LOSSY):
+            return self._put("mask-lossy-suffix", name)
+        labels = mask_folder(self.root, image, "labels") / f"{image.stem}.txt"
+        no_masks = exists(self.root / "labels") and not exists(self.root / self.layout.masks_dir)
+        if exists(labels) or no_masks:
+            return self._put("mask-polygons", name)
+        return self._put("mask-missing", name, f"no {self._name(folder / stem)}.png")
 
 
-def pair(root: Path, images: Sequence[Path], masks_dir: str, where: str) -> list[Sample]:
-    """Return each image with its mask: last folder `images` of its path replaced by `masks_dir`, same stem.
-
-    Raises:
-        DataError: no folder `images` in the path, masks missing, two masks for an image or two images for a mask.
-    """
-    stems: dict[Path, dict[str, list[str]]] = {}
-    owners: dict[Path, Path] = {}
-    missing: list[str] = []
-    for image in images:
-        folder = mask_folder(root, image.relative_to(root), masks_dir, where)
-        if folder not in stems:
-            stems[folder] = mask_stems(inside_root(root, folder, where), where)
-        names = stems[folder].get(image.stem, [])
-        if len(names) > 1:
-            message = f"{_name(root, image)} has {len(names)} masks: {_first(names)}"
-            raise DataError(message, where=where, fix="keep one of them")
-        if not names:
-            missing.append(f"{_name(root, image)} (no {_name(root, folder / image.stem)}.png)")
-            continue
-        mask = folder / names[0]
-        other = owners.setdefault(mask, image)
-        if other != image:
-            message = f"{_name(root, other)} and {_name(root, image)} share the mask {_name(root, mask)}"
-            raise DataError(message, where=where, fix="rename or remove one of the images")
-    if missing:
-        raise _no_masks(root, missing, len(images), masks_dir, where)
-    return [Sample(image, mask) for mask, image in owners.items()]
-
-
-def _no_masks(root: Path, missing: Sequence[str], total: int, masks_dir: str, where: str) -> DataError:
-    polygons = (root / "labels").is_dir() and not (root / masks_dir).exists()
-    return DataError(
-        f"{len(missing)} of {total} images have no mask: {_first(missing)}",
-        where=where,
-        fix="labels/ seems to hold polygons, which are not read: draw them into PNG masks of class ids"
-        if polygons
-        else f"add the masks ({', '.join(MASK_SUFFIXES)}), or correct `masks_dir`, now {masks_dir!r}",
+def _many(singular: str, plural: str) -> Callable[[int, _Search], str]:
+    return lambda count, search: f"{count:,} {singular if count == 1 else plural}".format(
+        images=search._images, listed=search._listed
     )
 
 
-def _from_folder(folder: Path, where: str) -> list[Path]:
-    """Return the images of a folder and its subfolders; hidden files (`.x`, `._x.jpg`) are no images."""
-
-    def stop(error: OSError) -> NoReturn:
-        raise DataError(f"a folder cannot be read: {shown(error)}", where=where, fix="check its permissions") from error
-
-    found: list[Path] = []
-    others: set[str] = set()
-    for current, folders, files in os.walk(folder, onerror=stop):
-        for name in folders:
-            if (link := Path(current, name)).is_symlink():
-                message = f"{_name(folder, link)} in {folder} is a link to a folder, which is not followed"
-                raise DataError(message, where=where, fix="link the files instead, or name the folder in the split")
-        for name in files:
-            suffix = PurePath(name).suffix.lower()
-            if suffix in IMAGE_SUFFIXES and not name.startswith("."):
-                found.append(Path(current, name))
-            else:
-                others.add(suffix or name)
-    if not found:
-        seen = f"; there are only files of other kinds: {_first(sorted(others))}" if others else ""
-        raise DataError(f"no images in {folder}{seen}", where=where, fix=f"images are {', '.join(IMAGE_SUFFIXES)}")
-    return found
+def _fixed(text: str) -> Callable[[_Search], str]:
+    return lambda search: text
 
 
-def _from_list(root: Path, path: Path, where: str) -> list[Path]:
-    """Return the images a .txt file names: `./x` counts from the file's own folder, all else from the root."""
-    found, missing = [], []
-    for line in read_text(path, MAX_LIST_BYTES).splitlines():
-        text = line.strip()
-        if not text:
-            continue
-        text_path(text, path.name, path)
-        image = inside_root(root, (path.parent if text.startswith("./") else root) / text, str(path))
-        if image.suffix.lower() not in IMAGE_SUFFIXES:
-            raise DataError(f"{shown(text)} is no image", where=path, fix=f"images are {', '.join(IMAGE_SUFFIXES)}")
-        found.append(image)
-        if not image.is_file():
-            missing.append(text)
-    if missing:
-        raise DataError(
-            f"{len(missing)} of {len(found)} listed images do not exist: {_first(missing)}",
-            where=path,
-            fix=f"paths count from {root}, or from the list's own folder if they begin with ./",
-        )
-    if not found:
-        raise DataError("the list names no images", where=path, fix="write one path a line")
-    return found
+_TEXTS: dict[str, tuple[Severity, Callable[[int, _Search], str], Callable[[_Search], str]]] = {
+    "folder-unreadable": (
+        "error",
+        _many("folder cannot be read", "folders cannot be read"),
+        _fixed("check its permissions"),
+    ),
+    "folder-link": (
+        "error",
+        _many("link to a folder, which is not followed", "links to folders, which are not followed"),
+        _fixed("link the files instead, or name the folder in the split"),
+    ),
+    "list-entry-outside": (
+        "error",
+        _many("line of the list leads nowhere that may be read", "lines of the list lead nowhere that may be read"),
+        _fixed("correct or remove these lines, or let `path` name a folder above all images"),
+    ),
+    "list-entry-no-image": (
+        "error",
+        _many("line of the list is no image", "lines of the list are no images"),
+        _fixed(f"remove these lines; images are {', '.join(IMAGE_SUFFIXES)}"),
+    ),
+    "image-missing": (
+        "error",
+        _many("of {listed:,} listed images do not exist", "of {listed:,} listed images do not exist"),
+        _fixed("correct or remove these lines: paths count from the root, or from the list's own folder after ./"),
+    ),
+    "image-listed-twice": (
+        "error",
+        _many("image is listed twice", "images are listed twice"),
+        _fixed("list each image once"),
+    ),
+    "mask-folder-unknown": (
+        "error",
+        _many("image has a mask that cannot be looked for", "images have masks that cannot be looked for"),
+        lambda search: f"put images below images/ and masks below {search.layout.masks_dir}/, in the same subfolders",
+    ),
+    "mask-missing": (
+        "error",
+        _many("of {images:,} images have no mask", "of {images:,} images have no mask"),
+        lambda search: (
+            f"add the masks ({', '.join(MASK_SUFFIXES)}), or correct `masks_dir`, now {search.layout.masks_dir!r}"
+        ),
+    ),
+    "mask-lossy-suffix": (
+        "error",
+        _many("image has a mask whose compression smears ids", "images have masks whose compression smears ids"),
+        _fixed(f"export the masks again, as one of {', '.join(MASK_SUFFIXES)}; converting the files does not help"),
+    ),
+    "mask-polygons": (
+        "error",
+        _many(
+            "image has no mask, only polygons, which are not read",
+            "images have no mask, only polygons, which are not read",
+        ),
+        lambda search: f"draw the polygons of labels/ into PNG masks of class ids below {search.layout.masks_dir}/",
+    ),
+    "mask-ambiguous": ("error", _many("image has several masks", "images have several masks"), _fixed("keep one")),
+    "mask-shared": (
+        "error",
+        _many("image shares its mask with another", "images share their mask with others"),
+        _fixed("rename or remove one of the images"),
+    ),
+}
 
 
-def mask_folder(root: Path, image: Path, masks_dir: str, where: str) -> Path:
-    """Return the folder of the mask of an image: `images` in its path becomes `masks_dir`."""
-    parts = list(image.parts[:-1])
-    if "images" not in parts:
-        raise DataError(
-            f"{shown(str(image))} has no folder named 'images' in its path, so its mask cannot be found",
-            where=where,
-            fix=f"put images below images/ and masks below {masks_dir}/, in the same subfolders",
-        )
-    last = len(parts) - 1 - parts[::-1].index("images")
-    return root.joinpath(*parts[:last], masks_dir, *parts[last + 1 :])
+def mask_stems(folder: Path) -> dict[str, list[str]]:
+    """Return stem -> mask files of a folder (none if it does not exist).
 
-
-def mask_stems(folder: Path, where: str) -> dict[str, list[str]]:
-    """Return stem -> mask files of a folder (none if it does not exist)."""
+    Raises:
+        OSError: the folder cannot be read.
+    """
     result: dict[str, list[str]] = {}
-    try:
-        entries = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    except OSError as error:
-        raise DataError(f"a folder cannot be read: {shown(error)}", where=where, fix="check its permissions") from error
+    entries = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     for name in entries:
         if PurePath(name).suffix.lower() in MASK_SUFFIXES and not name.startswith("."):
             result.setdefault(PurePath(name).stem, []).append(name)
     return result
 
 
-def inside_root(root: Path, path: Path, where: str) -> Path:
-    """Return `path` without `..`; refused if it, or the folder that it really is in, lies outside the root.
-
-    The last part of a file's path may be a link: datasets made of linked files are common, and such a link is made by
-    whoever owns the dataset's folder, not by the yaml file.
-    """
-    clean = Path(os.path.normpath(path))
-    try:
-        is_folder = clean.is_dir()
-        folder = (clean if is_folder else clean.parent).resolve()
-    except (OSError, RuntimeError) as error:
-        message = f"{shown(str(path))} cannot be followed: {shown(error)}"
-        raise DataError(message, where=where, fix="correct the path or the link") from error
-    if not folder.is_relative_to(root):
-        real = folder if is_folder else folder / clean.name
-        raise DataError(
-            f"{shown(str(path))} leads outside the dataset root {root}, to {shown(str(real))}",
-            where=where,
-            fix="move the files below the root, or let `path` name a folder above both",
-        )
-    if clean.is_relative_to(root):
-        return clean
-    return folder if is_folder else folder / clean.name
-
-
-def _name(root: Path, path: Path) -> str:
-    """Return a path below the root for a message; characters that would break the line are escaped."""
-    text = path.relative_to(root).as_posix()
-    return text if text.isprintable() else repr(text)
-
-
-def _first(items: Sequence[str], count: int = 5) -> str:
-    return ", ".join(items[:count]) + (f", ... ({len(items) - count} more)" if len(items) > count else "")
+def without_image(layout: Layout, samples: Mapping[str, Sequence[Sample]]) -> Iterator[Finding]:
+    """Give a finding about masks that lie beside used ones and belong to no image on disk, as a warning."""
+    folders = {sample.mask.parent: sample.image.parent for listed in samples.values() for sample in listed}
+    lonely: list[Path] = []
+    for masks, images in sorted(folders.items()):
+        try:
+            with os.scandir(images) as entries:
+                files = [PurePath(entry.name) for entry in entries if not entry.is_dir(follow_symlinks=False)]
+            known = {file.stem + layout.mask_suffix for file in files if file.suffix.lower() in IMAGE_SUFFIXES}
+            stems = mask_stems(masks)
+        except OSError:
+            continue
+        lonely += [masks / name for stem, names in stems.items() if stem not in known for name in names]
+    if lonely:
+        named = [os.path.relpath(path, layout.root).replace(os.sep, "/") for path in lonely]
+        message = f"{number(len(named), 'mask')} without an image: {some(named)}"
+        fix = "add the images, or remove the masks"
+        yield Finding("mask-without-image", "warning", message, fix, tuple(named[:MOST_FILES]), len(named))

@@ -11,18 +11,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bridgeseg.classes import ClassSet
-from bridgeseg.data import fields, listing
-from bridgeseg.data.listing import Sample
-from bridgeseg.data.yamlfile import MAX_BYTES, read_mapping, read_text
+from bridgeseg.data import declaration
+from bridgeseg.data.listing import Listing, Sample, list_pairs
 from bridgeseg.errors import ConfigError, DataError, nearest
 from bridgeseg.wording import shown
 
-__all__ = ["SPLITS", "DataSpec", "Sample", "subset"]
-
-SPLITS = ("train", "val", "test")
-KEYS = ("path", *SPLITS, "names", "masks_dir", "prompts", "palette", "label_map")
-FOREIGN_KEYS = ("nc", "label_mapping", "download", "channels", "kpt_shape", "flip_idx", "minival", "yaml_file")
-"""Ultralytics' keys that are understood (`nc`, `label_mapping`) or that change nothing here and are let pass."""
+__all__ = ["DataSpec", "Sample", "subset"]
 
 Item = TypeVar("Item")
 
@@ -39,6 +33,7 @@ class DataSpec:
         masks_dir: what takes the place of the folder `images` in an image's path.
         label_map: mask value -> class id (or ignore index); None where masks hold class ids.
         colour_map: colour 0xRRGGBB -> class id (or ignore index); None unless `label_map` lists colours.
+        mask_suffix: what the name of a mask has behind the name of its image.
         digest: SHA-256 of the data.yaml.
     """
 
@@ -49,6 +44,7 @@ class DataSpec:
     masks_dir: str = "masks"
     label_map: dict[int, int] | None = None
     colour_map: dict[int, int] | None = None
+    mask_suffix: str = ""
     digest: str = ""
 
     @classmethod
@@ -59,25 +55,7 @@ class DataSpec:
             DataError: the file cannot be read, a key is unknown or its value not allowed; the text says which, what was
                 found, what is allowed and how to repair it.
         """
-        path = listing.yaml_file(Path(path))
-        text = read_text(path, MAX_BYTES)
-        data = read_mapping(text, path)
-        _check_keys(data, path)
-        classes = fields.class_set(fields.names(data, path), data, path)
-        label_map, colour_map = fields.label_maps(data, classes, path)
-        splits = {name: fields.locations(data[name], name, path) for name in SPLITS if data.get(name) is not None}
-        if not splits:
-            raise DataError("none of train, val and test is given", where=path, fix="add `train: images/train`")
-        return cls(
-            path=path,
-            root=listing.root_folder(data.get("path"), path),
-            classes=classes,
-            splits=splits,
-            masks_dir=fields.masks_dir(data, path),
-            label_map=label_map,
-            colour_map=colour_map,
-            digest=hashlib.sha256(text.encode()).hexdigest(),
-        )
+        return cls(**declaration.read(path).values or {})
 
     def samples(self, split: str) -> list[Sample]:
         """Return the (image, mask) pairs of `train`, `val` or `test`, sorted by path.
@@ -86,12 +64,22 @@ class DataSpec:
             DataError: no such split, no images in it, images without mask, two images for one mask, or paths that lead
                 outside the root.
         """
+        listing = self.listing(split)
+        for finding in listing.findings:
+            if finding.severity == "error":
+                raise finding.error(self.path)
+        return listing.samples
+
+    def listing(self, split: str) -> Listing:
+        """Return the pairs of a split and everything that is wrong with the rest of its files.
+
+        Raises:
+            DataError: no such split.
+        """
         if split not in self.splits:
             message = f"no split {shown(split)}; {nearest(str(split), self.splits)}"
             raise DataError(message, where=self.path, fix="choose one of these, or add the split to the file")
-        where = f"{self.path}, split {split}"
-        images = listing.images(self.root, self.splits[split], where)
-        return listing.pair(self.root, images, self.masks_dir, where)
+        return list_pairs(self, split)
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready description for provenance; it names no folder of this machine."""
@@ -128,10 +116,3 @@ def subset(items: Sequence[Item], fraction: float, seed: int = 0) -> list[Item]:
     count = max(1, math.floor(len(items) * fraction + 0.5))
     ranked = sorted(range(len(items)), key=lambda index: hashlib.sha256(f"{seed}:{index}".encode()).digest())
     return [items[index] for index in sorted(ranked[:count])]
-
-
-def _check_keys(data: Mapping[Any, Any], path: Path) -> None:
-    for key in data:
-        if key not in KEYS and key not in FOREIGN_KEYS:
-            text = key if isinstance(key, str) else shown(key)
-            raise DataError(f"unknown key {shown(key)}; {nearest(text, KEYS)}", where=path, fix="rename or remove it")

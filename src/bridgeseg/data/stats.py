@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridgeseg.data.masks import read_mask
-from bridgeseg.data.progress import with_progress
 from bridgeseg.data.spec import DataSpec, Sample
+from bridgeseg.report.progress import track
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def class_statistics(spec: DataSpec, samples: Sequence[Sample]) -> ClassStatisti
     """
     count, ignore = len(spec.classes), spec.classes.ignore_index
     pixels, images, ignored = np.zeros(count, np.int64), np.zeros(count, np.int64), 0
-    for sample in with_progress(samples, "counting classes"):
+    for sample in track(samples, "counting classes"):
         found = np.bincount(read_mask(sample.mask, spec).ravel(), minlength=ignore + 1)
         pixels += found[:count]
         images += found[:count] > 0

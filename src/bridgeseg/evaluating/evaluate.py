@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridgeseg.classes import ClassSet
-from bridgeseg.data.masks import read_image, read_mask
+from bridgeseg.data.masks import read_mask
 from bridgeseg.data.spec import DataSpec, Sample
 from bridgeseg.errors import ConfigError, DataError
 from bridgeseg.evaluating.modes import EvalMode, Predictor, predict_classes
 from bridgeseg.evaluating.plots import Example, save_confusion, save_examples, save_iou
 from bridgeseg.files import write
+from bridgeseg.images import read_image
 from bridgeseg.metrics import ConfusionMatrix, Scores
 from bridgeseg.report.figures import require_matplotlib
 
