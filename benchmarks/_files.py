@@ -11,7 +11,7 @@ import onnx
 from _dense import channels_last
 from bridgeseg.errors import InputError
 from bridgeseg.runtime.model import BUNDLED
-from bridgeseg.runtime.runtimes import OnnxRuntime
+from bridgeseg.runtime.onnx_runtime import OnnxRuntime
 
 FILES = "files"
 """The family of those that were not built here."""

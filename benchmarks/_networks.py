@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from torchvision.models.segmentation import deeplabv3_mobilenet_v3_large, lraspp_mobilenet_v3_large
 
 from _wrap import FromPixels, from_pixels, settle
-from bridgeseg.deploy import DeployNetwork
 from bridgeseg.extend import DECODERS, METHODS
 from bridgeseg.models.backbone import TimmBackbone
 from bridgeseg.models.build import build
+from bridgeseg.runtime.torch_runtime import DeployNetwork
 from bridgeseg.settings.model import ModelConfig
 
 TEXT_DIM = 512

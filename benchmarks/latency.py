@@ -32,7 +32,7 @@ from bridgeseg.commands.arguments import numbers, size
 from bridgeseg.exporting.onnx import to_graph
 from bridgeseg.exporting.tail import borders_only
 from bridgeseg.models.base import STRIDES
-from bridgeseg.runtime.runtimes import OnnxRuntime
+from bridgeseg.runtime.onnx_runtime import OnnxRuntime
 
 
 def export(folder: Path, classes: list[int], everything: bool, only: str) -> list[Row]:

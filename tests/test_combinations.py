@@ -10,12 +10,12 @@ import onnxruntime
 import pytest
 import torch
 
-from bridgeseg.deploy import DeployNetwork
 from bridgeseg.errors import ModelFileError
 from bridgeseg.exporting.onnx import to_graph
 from bridgeseg.extend import METHODS
 from bridgeseg.models.build import build
 from bridgeseg.models.segmentor import STRIDE, to_size
+from bridgeseg.runtime.torch_runtime import DeployNetwork
 from bridgeseg.settings.loss import LossConfig
 from bridgeseg.settings.model import ModelConfig
 from bridgeseg.training.losses import SegmentationLoss

@@ -35,9 +35,9 @@ from bridgeseg.comparing.runner import run_all, time_left
 from bridgeseg.comparing.state import FINISHED, NEW, UNFINISHED, read_json, status
 from bridgeseg.comparing.statistics import Spread, paired, spread
 from bridgeseg.comparing.tables import main_table, markdown_table
-from bridgeseg.deploy import DeployNetwork
 from bridgeseg.errors import ConfigError, InputError, ModelFileError
 from bridgeseg.locking import LOCK, lock
+from bridgeseg.runtime.torch_runtime import DeployNetwork
 from bridgeseg.training import fit
 from conftest import write_onnx
 from tiny_data import TINY, write_dataset

@@ -20,7 +20,7 @@ from PIL import Image
 import bridgeseg
 from bridgeseg.checkpoint import load_checkpoint
 from bridgeseg.cli import main
-from bridgeseg.deploy import TorchRuntime
+from bridgeseg.runtime.torch_runtime import TorchRuntime
 from bridgeseg.text import save_embeddings
 from bridgeseg.training import fit as room
 from tiny_data import NAMES, TINY, write_dataset

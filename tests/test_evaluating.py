@@ -364,8 +364,8 @@ def test_models_of_other_classes_are_refused(tmp_path: Path, rgb_onnx: Path, nam
 
 def test_a_checkpoint_folder_scores_like_its_network(spec: DataSpec, tmp_path: Path) -> None:
     from bridgeseg.checkpoint import Checkpoint, save_checkpoint
-    from bridgeseg.deploy import TorchRuntime
     from bridgeseg.models.build import build
+    from bridgeseg.runtime.torch_runtime import TorchRuntime
     from bridgeseg.settings.model import ModelConfig
 
     config = ModelConfig(method="none", backbone="test_efficientnet", width=8)

@@ -18,13 +18,13 @@ from torch.nn import functional as F
 
 import bridgeseg
 from bridgeseg.classes import ClassSet
-from bridgeseg.deploy import DeployNetwork, TorchRuntime
 from bridgeseg.errors import ConfigError, InputError, ModelFileError
 from bridgeseg.exporting import onnx as room
 from bridgeseg.exporting.onnx import export, export_segmentor
 from bridgeseg.exporting.verify import verify
 from bridgeseg.models.segmentor import PAD, STRIDE, Prediction, to_size, upsample
 from bridgeseg.runtime.model import Model
+from bridgeseg.runtime.torch_runtime import DeployNetwork, TorchRuntime
 
 COUNT = 300
 """Classes, more than fit a byte."""

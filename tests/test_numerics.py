@@ -12,9 +12,9 @@ import torch
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from bridgeseg.data.spec import DataSpec
-from bridgeseg.deploy import TorchRuntime
 from bridgeseg.metrics import ConfusionMatrix
 from bridgeseg.models.build import build
+from bridgeseg.runtime.torch_runtime import TorchRuntime
 from bridgeseg.settings.loss import LossConfig
 from bridgeseg.settings.train import TrainConfig
 from bridgeseg.training.datamodule import DataModule

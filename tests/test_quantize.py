@@ -26,7 +26,7 @@ from bridgeseg.exporting.qdq import count_int8, prepare, products, quantise
 from bridgeseg.exporting.quantize import Quantized, quantize
 from bridgeseg.exporting.sensitivity import rank, within_budget
 from bridgeseg.runtime.model import Model
-from bridgeseg.runtime.runtimes import OnnxRuntime
+from bridgeseg.runtime.onnx_runtime import OnnxRuntime
 from tiny_onnx import NAMES, photo, write_network
 
 SCORES = {"split": "val", "miou": 0.5}

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import pickle
+import shutil
 import subprocess
 import sys
 import threading
@@ -13,11 +16,12 @@ import numpy as np
 import pytest
 
 import bridgeseg
-from bridgeseg import api
+from bridgeseg.classes import ClassSet
 from bridgeseg.cli import main
 from bridgeseg.errors import ConfigError, InputError, MissingDependencyError, ModelFileError
 from bridgeseg.runtime.model import Model
-from bridgeseg.runtime.runtimes import RUNTIMES, FileRuntime, open_runtime, reason
+from bridgeseg.runtime.onnx_runtime import OnnxRuntime
+from bridgeseg.runtime.runtimes import RUNTIMES, FileRuntime, file_runtimes, open_runtime, reason, register_runtime
 from tiny_onnx import NAMES, write_network
 
 TOLERANCE = 1e-4
@@ -29,20 +33,20 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_network(tmp_path_factory.mktemp("network") / "small.onnx")
 
 
-@pytest.fixture(scope="module", params=RUNTIMES)
+@pytest.fixture(scope="module", params=file_runtimes())
 def runtime(request: pytest.FixtureRequest, network: Path) -> FileRuntime:
     if request.param != "onnxruntime":
         pytest.importorskip(request.param)
     return open_runtime(network, 1, request.param)
 
 
-def pictures(batch: int, height: int, width: int) -> np.ndarray:
+def pixels(batch: int, height: int, width: int) -> np.ndarray:
     return np.random.default_rng(height).integers(0, 256, (batch, height, width, 3), dtype=np.uint8)
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_every_runtime_gives_the_same(size: tuple[int, int, int], runtime: FileRuntime, network: Path) -> None:
-    images, reference = pictures(*size), open_runtime(network, 2)
+    images, reference = pixels(*size), open_runtime(network, 2)
     ids, logits = runtime.classes(images), runtime.logits(images)
     assert (ids.dtype, ids.shape, logits.dtype) == (np.uint8, size, np.float32)
     assert np.abs(logits - reference.logits(images)).max() <= TOLERANCE * max(1, np.abs(logits).max())
@@ -50,15 +54,15 @@ def test_every_runtime_gives_the_same(size: tuple[int, int, int], runtime: FileR
     assert (ids == reference.classes(images)).mean() >= 0.999
 
 
-def test_results_do_not_change_with_the_next_picture(runtime: FileRuntime) -> None:
-    first = runtime.logits(pictures(1, 8, 9))
+def test_results_do_not_change_with_the_next_image(runtime: FileRuntime) -> None:
+    first = runtime.logits(pixels(1, 8, 9))
     kept = first.copy()
-    runtime.logits(pictures(1, 8, 9)[:, ::-1])
+    runtime.logits(pixels(1, 8, 9)[:, ::-1])
     np.testing.assert_array_equal(first, kept)
 
 
 def test_two_threads_at_once(runtime: FileRuntime) -> None:
-    images = [pictures(1, 30 + index, 40) for index in range(8)]
+    images = [pixels(1, 30 + index, 40) for index in range(8)]
     expected = [runtime.logits(image) for image in images]
     wrong: list[int] = []
 
@@ -84,13 +88,13 @@ def test_what_the_file_says(runtime: FileRuntime, network: Path) -> None:
     assert model.describe()["outputs"][0]["name"] == "classes"
 
 
-def test_a_picture_that_does_not_fit(runtime: FileRuntime) -> None:
+def test_a_image_that_does_not_fit(runtime: FileRuntime) -> None:
     with pytest.raises(InputError, match=f"{runtime.name} failed on a batch of 1x2x3") as caught:
         runtime.classes(np.zeros((1, 2, 3, 5), np.uint8))
     assert "\n" not in caught.value.message
 
 
-@pytest.mark.parametrize("name", RUNTIMES)
+@pytest.mark.parametrize("name", file_runtimes())
 def test_files_that_cannot_be_loaded(name: str, tmp_path: Path) -> None:
     if name != "onnxruntime":
         pytest.importorskip(name)
@@ -120,15 +124,17 @@ def test_a_folder_runs_in_torch(tmp_path: Path) -> None:
 def test_runtime_and_compile_reach_the_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[Any] = []
 
-    class Deploy:
-        @staticmethod
-        def load_model(path: Path, compile: bool) -> None:
-            calls.append((path, compile))
+    class Folder:
+        class_set, provenance = ClassSet.build(NAMES), dict[str, Any]()
 
-    monkeypatch.setattr(api, "import_module_of_train_extra", lambda _: Deploy)
-    bridgeseg.load(tmp_path, runtime="torch", compile=True)
+        def __init__(self, path: Path, threads: int | None, compile: bool) -> None:
+            calls.append((path, threads, compile))
+            self.path = path
+
+    monkeypatch.setitem(RUNTIMES._values, "torch", Folder)
+    bridgeseg.load(tmp_path, runtime="torch", threads=2, compile=True)
     bridgeseg.load(tmp_path)
-    assert calls == [(tmp_path, True), (tmp_path, False)]
+    assert calls == [(tmp_path, 2, True), (tmp_path, None, False)]
 
 
 def test_openvino_is_not_installed(network: Path) -> None:
@@ -152,6 +158,59 @@ def test_the_command_line(network: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "no runtime 'tensorflow'" in capsys.readouterr().err
 
 
+def test_a_package_brings_a_runtime(network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RUNTIMES, "_values", dict(RUNTIMES._values))
+    monkeypatch.setattr(RUNTIMES, "_sources", dict(RUNTIMES._sources))
+
+    @register_runtime("flipped")
+    class Flipped(OnnxRuntime):
+        def _run(self, output: str, images: np.ndarray) -> Any:
+            return np.ascontiguousarray(super()._run(output, images[:, ::-1])[:, ::-1])
+
+    image = pixels(1, 8, 9)[0]
+    assert "flipped" in file_runtimes()
+    found, plain = bridgeseg.load(network, runtime="flipped"), bridgeseg.load(network)
+    assert isinstance(found.runtime, Flipped)
+    np.testing.assert_array_equal(found.mask(image), plain.mask(np.ascontiguousarray(image[::-1]))[::-1])
+    with pytest.raises(ConfigError, match="did you mean 'flipped'"):
+        bridgeseg.load(network, runtime="fliped")
+
+
+def test_a_model_pickles(network: Path, tmp_path: Path) -> None:
+    image = pixels(1, 8, 9)[0]
+    file = Path(shutil.copy(network, tmp_path / "a.onnx"))
+    model = bridgeseg.load(file, threads=1)
+    content = pickle.dumps(model)
+    again = pickle.loads(content)
+    assert (again.path, again.classes, again.provenance) == (file, model.classes, model.provenance)
+    np.testing.assert_array_equal(again.mask(image), model.mask(image))
+    with pytest.raises(TypeError, match="made by `load`"):
+        pickle.dumps(Model(model.runtime, model.classes, {}))
+    write_network(file, provenance={"method": "other"})
+    with pytest.raises(ModelFileError, match="another model lies here"):
+        pickle.loads(content)
+
+
+def test_a_model_crosses_into_a_fresh_process(network: Path) -> None:
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        found = pool.apply(Model.mask, (bridgeseg.load(network, threads=1), pixels(1, 8, 9)[0]))
+    np.testing.assert_array_equal(found, bridgeseg.load(network).mask(pixels(1, 8, 9)[0]))
+
+
+def test_threads_of_a_folder_last_as_long_as_a_call() -> None:
+    torch = pytest.importorskip("torch")
+    from bridgeseg.runtime.torch_runtime import TorchRuntime
+    from bridgeseg.settings.model import ModelConfig
+    from tiny_networks import BACKBONE, make_network
+
+    seen: list[int] = []
+    runtime = TorchRuntime(make_network(ModelConfig(method="none", backbone=BACKBONE, width=16)), threads=3)
+    runtime.network.register_forward_pre_hook(lambda *_: seen.append(torch.get_num_threads()))
+    before = torch.get_num_threads()
+    runtime.classes(pixels(1, 32, 32))
+    assert (seen, torch.get_num_threads()) == ([3], before)
+
+
 def test_what_a_runtime_says_is_put_on_one_line() -> None:
     assert reason(RuntimeError("[ONNXRuntimeError] : 2 : INVALID_ARGUMENT : Got: 5")) == "Got: 5"
     text = "Exception from src/a.cpp:1:\nCheck 'x' failed at b.cpp:2:\nCan't do it\n"
@@ -160,7 +219,7 @@ def test_what_a_runtime_says_is_put_on_one_line() -> None:
 
 def test_torch_compile_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     torch = pytest.importorskip("torch")
-    from bridgeseg.deploy import TorchRuntime
+    from bridgeseg.runtime.torch_runtime import TorchRuntime
     from bridgeseg.settings.model import ModelConfig
     from tiny_networks import BACKBONE, make_network
 
@@ -173,7 +232,7 @@ def test_torch_compile_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     assert calls == [{"dynamic": False}]
 
 
-@pytest.mark.parametrize(("threads", "cores", "expected"), [(4, 2, ["0"]), (2, 2, []), (None, 1, []), (1, 0, [])])
+@pytest.mark.parametrize(("threads", "cores", "expected"), [(4, 2, ["0"]), (2, 2, []), (None, 1, []), (1, 1, [])])
 def test_threads_without_a_core_do_not_spin(
     threads: int | None, cores: int, expected: list[str], network: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,9 +247,9 @@ def test_threads_without_a_core_do_not_spin(
             super().add_session_config_entry(key, value)
 
     monkeypatch.setattr(onnxruntime, "SessionOptions", Options)
-    monkeypatch.setattr("bridgeseg.runtime.runtimes.usable_cores", lambda: cores)
+    monkeypatch.setattr("bridgeseg.runtime.onnx_runtime.usable_cores", lambda: cores)
     monkeypatch.setattr("os.cpu_count", lambda: 2)
-    assert open_runtime(network, threads).classes(pictures(1, 4, 4)).shape == (1, 4, 4)
+    assert open_runtime(network, threads).classes(pixels(1, 4, 4)).shape == (1, 4, 4)
     assert entries == expected
 
 
@@ -222,6 +281,6 @@ def test_bytes_are_added_up_in_enough_bits(
         (tmp_path / "cpuinfo").write_text(info)
     monkeypatch.setattr(onnxruntime, "SessionOptions", Options)
     monkeypatch.setattr("platform.machine", lambda: machine)
-    monkeypatch.setattr("bridgeseg.runtime.runtimes.CPU_INFO", tmp_path / "cpuinfo")
-    assert open_runtime(network).classes(pictures(1, 4, 4)).shape == (1, 4, 4)
+    monkeypatch.setattr("bridgeseg.runtime.onnx_runtime.CPU_INFO", tmp_path / "cpuinfo")
+    assert open_runtime(network).classes(pixels(1, 4, 4)).shape == (1, 4, 4)
     assert entries == expected

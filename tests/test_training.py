@@ -23,11 +23,11 @@ from safetensors.torch import load_file
 from bridgeseg.checkpoint import load_checkpoint
 from bridgeseg.data.dataset import SegmentationDataset
 from bridgeseg.data.spec import DataSpec
-from bridgeseg.deploy import TorchRuntime
 from bridgeseg.errors import ConfigError, DataError, InputError, ModelFileError
 from bridgeseg.evaluating.evaluate import evaluate_split
 from bridgeseg.metrics import Scores
 from bridgeseg.models.build import build
+from bridgeseg.runtime.torch_runtime import TorchRuntime
 from bridgeseg.settings.loss import LossConfig
 from bridgeseg.settings.model import ModelConfig
 from bridgeseg.settings.train import TrainConfig

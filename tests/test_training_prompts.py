@@ -10,8 +10,8 @@ import torch
 from torch.nn import functional as F
 
 from bridgeseg.checkpoint import load_checkpoint
-from bridgeseg.deploy import DeployNetwork
 from bridgeseg.errors import ConfigError
+from bridgeseg.runtime.torch_runtime import DeployNetwork
 from bridgeseg.settings.train import TrainConfig
 from bridgeseg.settings.values import set_values
 from bridgeseg.text.learned import LearnedPrompts

@@ -41,21 +41,9 @@ def load(
         MissingDependencyError: a folder was given and PyTorch is not installed, or the runtime is not.
         ConfigError: a runtime that does not exist or does not go with what was given.
     """
-    folder = path is not None and Path(path).is_dir()
-    if folder and runtime not in (None, "torch"):
-        message = f"a folder runs in PyTorch, not in {runtime!r}"
-        raise ConfigError(message, where="runtime", fix="export it: bridgeseg export --model FOLDER --out FILE.onnx")
-    if compile and not folder:
-        fix = "give the run folder, or leave --compile out"
-        raise ConfigError("only a folder, which runs in PyTorch, can be compiled", where="compile", fix=fix)
-    if path is not None and folder:
-        if threads is not None:
-            import_module_of_train_extra("torch").set_num_threads(threads)
-        model: Model = import_module_of_train_extra("bridgeseg.deploy").load_model(path, compile)
-        return model
     from bridgeseg.runtime.model import Model
 
-    return Model.load(path, threads, runtime)
+    return Model.load(path, threads, runtime, compile)
 
 
 @overload

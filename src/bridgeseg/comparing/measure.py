@@ -14,13 +14,13 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from bridgeseg.checkpoint import load_checkpoint
-from bridgeseg.deploy import DeployNetwork
 from bridgeseg.errors import ModelFileError
 from bridgeseg.exporting.onnx import export
 from bridgeseg.hardware import describe
 from bridgeseg.measuring.machine import take_turns
 from bridgeseg.measuring.picture import picture
-from bridgeseg.runtime.runtimes import OnnxRuntime
+from bridgeseg.runtime.onnx_runtime import OnnxRuntime
+from bridgeseg.runtime.torch_runtime import DeployNetwork
 from bridgeseg.training.provenance import source_commit
 
 SIDE = 512

@@ -15,10 +15,10 @@ from bridgeseg.checkpoint import load_checkpoint
 from bridgeseg.comparing.starter import end_with_starter
 from bridgeseg.comparing.state import CLOCK, SCORES, can_go_on, clear, read_json, write_json
 from bridgeseg.data.spec import DataSpec
-from bridgeseg.deploy import TorchRuntime
 from bridgeseg.errors import BridgeSegError, InputError
 from bridgeseg.evaluating.evaluate import evaluate_split
 from bridgeseg.locking import lock
+from bridgeseg.runtime.torch_runtime import TorchRuntime
 from bridgeseg.settings.train import TrainConfig
 from bridgeseg.training import folder
 from bridgeseg.training.fit import train

@@ -14,7 +14,7 @@ from bridgeseg.evaluating.evaluate import evaluate
 from bridgeseg.hardware import describe
 from bridgeseg.measuring.machine import quartiles, take_turns
 from bridgeseg.measuring.picture import picture
-from bridgeseg.runtime.runtimes import RUNTIMES, open_runtime
+from bridgeseg.runtime.runtimes import file_runtimes, open_runtime
 
 ROUNDS, SIZE = 10, (512, 512)
 """What is timed if nothing else is asked for: rounds, height and width."""
@@ -56,7 +56,7 @@ def compare(
         raise ConfigError(f"at least one round is needed, found {rounds}", where="rounds", fix="use 10")
     files = {"before": Path(before), "after": Path(after)}
     machine = describe("onnxruntime", "openvino")
-    names = [name for name in RUNTIMES if find_spec(name) is not None]
+    names = [name for name in file_runtimes() if find_spec(name) is not None]
     opened = {(name, side): open_runtime(path, threads, name) for name in names for side, path in files.items()}
     image = picture(*size)[None]
     calls = {" ".join(key): (lambda runtime=runtime: runtime.classes(image)) for key, runtime in opened.items()}

@@ -20,13 +20,13 @@ from onnx import helper
 from bridgeseg import __version__
 from bridgeseg.checkpoint import load_checkpoint
 from bridgeseg.classes import ClassSet
-from bridgeseg.deploy import DeployNetwork
 from bridgeseg.errors import InputError, ModelFileError
 from bridgeseg.exporting.pixels import fold_scale
 from bridgeseg.exporting.tail import borders_only
 from bridgeseg.exporting.verify import verify
 from bridgeseg.models.segmentor import Segmentor
 from bridgeseg.runtime.model import named
+from bridgeseg.runtime.torch_runtime import DeployNetwork
 
 OPSET = 18
 

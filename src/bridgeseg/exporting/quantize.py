@@ -24,7 +24,7 @@ from bridgeseg.exporting.qdq import OP_TYPES, count_int8, prepare, products, qua
 from bridgeseg.exporting.sensitivity import rank, within_budget
 from bridgeseg.runtime.metadata import read_metadata
 from bridgeseg.runtime.model import named
-from bridgeseg.runtime.runtimes import OnnxRuntime
+from bridgeseg.runtime.onnx_runtime import OnnxRuntime
 
 CHECKED = 4
 """Calibration pictures on which the 8-bit file is compared with the float one before it gets its name."""

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from bridgeseg.deploy import DeployNetwork
 from bridgeseg.errors import ModelFileError
-from bridgeseg.runtime.runtimes import OnnxRuntime
+from bridgeseg.runtime.onnx_runtime import OnnxRuntime
+from bridgeseg.runtime.torch_runtime import DeployNetwork
 
 SIZES = ((1, 64, 96), (2, 33, 65), (1, 1, 1), (1, 101, 47), (3, 200, 31))
 """(batch, height, width): multiples of the stride, odd sizes, a single pixel, narrow strips."""

@@ -16,7 +16,7 @@ from bridgeseg.hardware import describe
 from bridgeseg.measuring.machine import PAUSE_S
 from bridgeseg.measuring.process import Child, Setting
 from bridgeseg.runtime.model import Model
-from bridgeseg.runtime.runtimes import RUNTIMES, open_runtime
+from bridgeseg.runtime.runtimes import FILES, file_runtimes, open_runtime
 
 PERCENTILES = (50, 90, 99)
 
@@ -26,7 +26,7 @@ def benchmark(
     *,
     sizes: Sequence[tuple[int, int]] = ((512, 512),),
     threads: Sequence[int | None] = (None,),
-    runtimes: Sequence[str] = RUNTIMES[:1],
+    runtimes: Sequence[str] = (FILES,),
     rounds: int = 50,
     batch: int = 4,
     starts: int = 3,
@@ -41,7 +41,7 @@ def benchmark(
         model: an .onnx file; None for the bundled street-scene model.
         sizes: (height, width) of the picture.
         threads: numbers of CPU threads; None for one per core.
-        runtimes: names, of `runtimes.RUNTIMES`.
+        runtimes: names, as in `bridgeseg.load`.
         rounds: timed pictures of each combination.
         batch: pictures at a time when throughput is measured.
         starts: fresh processes whose cold start is measured, for each combination.
@@ -138,9 +138,9 @@ def _check(
         if count is not None and count < 1:
             raise ConfigError(f"at least one thread is needed, found {count}", where="threads", fix="--threads 1,2")
     for runtime in runtimes:
-        if runtime not in RUNTIMES:
-            message = f"no runtime {runtime!r}; {nearest(runtime, RUNTIMES)}"
-            raise ConfigError(message, where="runtimes", fix=f"--runtimes {','.join(RUNTIMES)}")
+        if runtime not in file_runtimes():
+            message = f"no runtime {runtime!r}; {nearest(runtime, file_runtimes())}"
+            raise ConfigError(message, where="runtimes", fix=f"--runtimes {','.join(file_runtimes())}")
 
 
 def steps(sizes: int, combinations: int, rounds: int, starts: int) -> int:

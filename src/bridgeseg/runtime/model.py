@@ -11,14 +11,14 @@ import numpy as np
 from PIL import Image
 
 from bridgeseg.classes import ClassSet
-from bridgeseg.errors import ModelFileError
+from bridgeseg.errors import ConfigError, ModelFileError
 from bridgeseg.images import DEFAULT_MAX_PIXELS, Note, Pixels, Reading, as_pixels
 from bridgeseg.reading.loading import ImageInput, InMemory, expand
 from bridgeseg.reading.pipeline import Pipeline
 from bridgeseg.reading.sources import Failure, Source
 from bridgeseg.runtime.metadata import read_metadata
 from bridgeseg.runtime.result import Result
-from bridgeseg.runtime.runtimes import RUNTIMES, FileRuntime, Ids, Runtime, open_runtime
+from bridgeseg.runtime.runtimes import FILES, FOLDERS, FileRuntime, Ids, Runtime, open_folder, open_runtime
 from bridgeseg.runtime.streaming import Options, check_size, results
 from bridgeseg.runtime.tiling import DEFAULT_MEMORY, plan, segment
 
@@ -52,26 +52,54 @@ class Model:
     ) -> None:
         self.runtime, self.classes, self.provenance = runtime, classes, provenance
         self.path = None if path is None else Path(path)
+        self._origin: tuple[Any, ...] | None = None
 
     @classmethod
-    def load(cls, path: str | Path | None = None, threads: int | None = None, runtime: str | None = None) -> Model:
-        """Load an .onnx file written by `bridgeseg export`; None loads the bundled street-scene model.
+    def load(
+        cls,
+        path: str | Path | None = None,
+        threads: int | None = None,
+        runtime: str | None = None,
+        compile: bool = False,
+    ) -> Model:
+        """Load an .onnx file written by `bridgeseg export`, or a checkpoint or run folder.
 
         Args:
-            path: the file, or the name of a bundled one: `street-int8` (what None is) or `street`, the same in float.
+            path: the file or folder, or the name of a bundled file: `street-int8` (what None is) or `street`, the same
+                in float. A folder needs the train extra.
             threads: number of CPU threads; None for one per core.
-            runtime: what runs it, one of `runtimes.RUNTIMES`; None for the first.
+            runtime: what runs it: `onnxruntime` (the default), `openvino` or one that a package brings for a file,
+                `torch` for a folder.
+            compile: of a folder, let `torch.compile` translate the network at the first image.
 
         Raises:
             ModelFileError: there is no such file, or it is not a whole bridgeseg file.
             MissingDependencyError: the runtime's package is not installed.
+            ConfigError: a runtime that does not exist or does not go with what was given, or less than one thread.
         """
-        if path is None and not BUNDLED.is_file():
+        place = BUNDLED if path is None else named(path)
+        if path is None and not place.is_file():
             fix = "reinstall bridgeseg, or name a model file: --model FILE.onnx"
-            raise ModelFileError("the bundled model is missing from this installation", where=BUNDLED, fix=fix)
-        opened = open_runtime(BUNDLED if path is None else named(path), threads, runtime or RUNTIMES[0])
-        classes, provenance = read_metadata(opened)
-        return cls(opened, classes, provenance, opened.path)
+            raise ModelFileError("the bundled model is missing from this installation", where=place, fix=fix)
+        model = _of_folder(cls, place, threads, runtime, compile) if place.is_dir() else None
+        if model is None and compile:
+            fix = "give the run folder, or leave --compile out"
+            raise ConfigError("only a folder, which runs in PyTorch, can be compiled", where="compile", fix=fix)
+        if model is None:
+            opened = open_runtime(place, threads, runtime or FILES)
+            model = cls(opened, *read_metadata(opened), opened.path)
+        model._origin = (place.absolute(), threads, runtime, compile)
+        return model
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle as the path and options it was loaded with; whoever unpickles it loads it again.
+
+        Raises:
+            TypeError: it was not made by `load`.
+        """
+        if self._origin is None:
+            raise TypeError("only a Model made by `load` can be pickled: it is loaded again from its file")
+        return _reopened, (type(self), self._origin, self.classes.to_dict(), self.provenance)
 
     def predict(
         self,
@@ -83,19 +111,19 @@ class Model:
         image_range: float | Sequence[float] | None = None,
         bands: Sequence[int] | None = None,
     ) -> Result:
-        """Segment one picture.
+        """Segment one image.
 
         Args:
             source: a file, or an image in memory, as `images.as_pixels` takes it.
-            max_size: pictures whose longest side is longer are scaled down to it for the network, which saves time and
-                memory; class ids come back at the picture's own size.
+            max_size: images whose longest side is longer are scaled down to it for the network, which saves time and
+                memory; class ids come back at the image's own size.
             max_pixels: files with more pixels are refused.
-            memory: MB that the network may use; a picture that needs more is done in overlapping tiles (see `tiling`).
+            memory: MB that the network may use; an image that needs more is done in overlapping tiles (see `tiling`).
             image_range: the values of black and white in images of more than 8 bits, as `pixels.Reading` explains.
             bands: which bands are red, green and blue, as `pixels.Reading` explains.
 
         Raises:
-            InputError: the picture cannot be read or used.
+            InputError: the image cannot be read or used.
             ModelFileError: the network's answer does not fit its metadata.
         """
         check_size(max_size)
@@ -123,9 +151,9 @@ class Model:
         bands: Sequence[int] | None = None,
         stop: threading.Event | None = None,
     ) -> Iterator[Result | Failure]:
-        """Segment pictures and videos one after the other; one that cannot be read does not stop the rest.
+        """Segment images and videos one after the other; one that cannot be read does not stop the rest.
 
-        A thread reads a few pictures ahead, another runs the network; both end with the iterator. So `sources` are
+        A thread reads a few images ahead, another runs the network; both end with the iterator. So `sources` are
         asked for in another thread, and a few further than results are.
 
         Args:
@@ -142,7 +170,7 @@ class Model:
             stop: once set, no more is read; what the network has begun still comes.
 
         Yields:
-            A Result for each picture and frame, or a Failure that says what is wrong with it. A damaged video gives the
+            A Result for each image and frame, or a Failure that says what is wrong with it. A damaged video gives the
             frames it has and then a Failure.
 
         Raises:
@@ -200,10 +228,27 @@ class Model:
             ids = segment(self.runtime, image, len(self.classes), tiles, check)[None]
         if ids.shape != (1, *image.shape[:2]):
             found, expected = list(ids.shape), [1, *image.shape[:2]]
-            message = f"the network gave class ids of shape {found} for a picture of {expected}"
+            message = f"the network gave class ids of shape {found} for an image of {expected}"
             raise ModelFileError(message, where=self.path, fix="export the model again")
         if int(ids.max()) >= len(self.classes):
             message = f"the network gave class id {ids.max()}, but its metadata names {len(self.classes)} classes"
             raise ModelFileError(message, where=self.path, fix="export the model again")
         mask: Ids = ids[0]
         return mask
+
+
+def _of_folder(kind: type[Model], folder: Path, threads: int | None, runtime: str | None, compile: bool) -> Model:
+    if runtime not in (None, FOLDERS):
+        message = f"a folder runs in PyTorch, not in {runtime!r}"
+        raise ConfigError(message, where="runtime", fix="export it: bridgeseg export --model FOLDER --out FILE.onnx")
+    opened = open_folder(folder, threads, compile=compile)
+    return kind(opened, opened.class_set, opened.provenance, opened.path)
+
+
+def _reopened(kind: type[Model], origin: tuple[Any, ...], classes: dict[str, Any], provenance: dict[str, Any]) -> Model:
+    """Load a pickled model again, and refuse another that lies in its place by now."""
+    model = kind.load(*origin)
+    if (model.classes.to_dict(), model.provenance) != (classes, provenance):
+        message = "another model lies here now than when this one was pickled"
+        raise ModelFileError(message, where=origin[0], fix="pickle the new one: bridgeseg.load(path)")
+    return model

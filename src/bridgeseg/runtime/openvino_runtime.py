@@ -10,16 +10,17 @@ import openvino
 from numpy.typing import NDArray
 
 from bridgeseg.errors import ModelFileError
-from bridgeseg.runtime.runtimes import FileRuntime, Signature, reason, usable_cores
+from bridgeseg.runtime.runtimes import FileRuntime, Signature, default_threads, reason, register_runtime
 
 TYPES = {"u8": "uint8", "u16": "uint16", "f32": "float"}
 """OpenVINO's names of types -> those that ONNX Runtime uses."""
 
 
+@register_runtime("openvino")
 class OpenVinoRuntime(FileRuntime):
     """An .onnx file in OpenVINO, on the CPU; arguments, attributes and errors are those of `FileRuntime`.
 
-    The network is compiled once for pictures of any size, and a second time if logits are asked for: otherwise they
+    The network is compiled once for images of any size, and a second time if logits are asked for: otherwise they
     would be computed at full size for class ids too. It runs in float32: OpenVINO would take bfloat16 where the
     processor has it, and give other ids than ONNX Runtime.
     """
@@ -30,7 +31,7 @@ class OpenVinoRuntime(FileRuntime):
         self._options = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": "f32",
-            "INFERENCE_NUM_THREADS": threads or usable_cores(),
+            "INFERENCE_NUM_THREADS": threads or default_threads(),
             # Other programs may hold the cores that threads would be tied to.
             "ENABLE_CPU_PINNING": False,
         }

@@ -1,12 +1,12 @@
-"""Pictures that need more memory than allowed: overlapping tiles, their seams blended, one row of tiles at a time.
+"""Images that need more memory than allowed: overlapping tiles, their seams blended, one row of tiles at a time.
 
-A tile's own borders are where a network is wrong: there it sees padding in place of the picture. So neighbouring tiles
+A tile's own borders are where a network is wrong: there it sees padding in place of the image. So neighbouring tiles
 overlap, and of each the part next to its border is thrown away. In the middle of the overlap the logits of one tile
 fade into those of the next, linearly; a file without logits gives ids only, and there the two meet at a line. Every
 tile begins at a multiple of 32 pixels, the coarsest stride of the networks, so that their grids coincide.
 
 A network that sees at most `MARGIN` pixels far therefore gives the same ids in tiles of any size as in one piece. One
-that sees further (global attention, global pooling) does not: what it sees of the picture is the tile.
+that sees further (global attention, global pooling) does not: what it sees of the image is the tile.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from bridgeseg.images import Pixels
 from bridgeseg.runtime.runtimes import Ids, Runtime
 
 DEFAULT_MEMORY = 768
-"""MB that a network may use at a time: a picture of 1920x1080 with 11 classes is still done in one piece."""
+"""MB that a network may use at a time: an image of 1920x1080 with 11 classes is still done in one piece."""
 ALIGN = 32
 OVERLAP = 128
 FADE, NARROW = OVERLAP // 2, OVERLAP // 8
@@ -41,7 +41,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Span:
-    """One tile along one axis; all are pixels of the picture.
+    """One tile along one axis; all are pixels of the image.
 
     Attributes:
         start: first pixel that the network sees.
@@ -62,12 +62,12 @@ class Span:
 
     @property
     def own(self) -> tuple[int, int]:
-        """Begin and end of what this tile gives where tiles meet at a line, in pixels of the picture."""
+        """Begin and end of what this tile gives where tiles meet at a line, in pixels of the image."""
         return sum(self.fade_in) // 2, sum(self.fade_out) // 2
 
 
 class Tiles(NamedTuple):
-    """Height and width of tiles (multiples of 32 where smaller than the picture), and how wide their seams are."""
+    """Height and width of tiles (multiples of 32 where smaller than the image), and how wide their seams are."""
 
     height: int
     width: int
@@ -85,7 +85,7 @@ def spans(length: int, tile: int, fade: int = FADE) -> list[Span]:
     count = math.ceil((length - OVERLAP) / (tile - OVERLAP))
     size = min(tile, _up((length + (count - 1) * OVERLAP) / count))
     step = size - OVERLAP
-    # The last one may be up to 31 larger: it ends with the picture and begins on the grid.
+    # The last one may be up to 31 larger: it ends with the image and begins on the grid.
     count = math.ceil((length - OVERLAP - ALIGN + 1) / step)
     starts = [min(index * step, (length - size) // ALIGN * ALIGN) for index in range(count)]
     stops = [start + size for start in starts[:-1]] + [length]
@@ -97,7 +97,7 @@ def spans(length: int, tile: int, fade: int = FADE) -> list[Span]:
 def plan(size: tuple[int, ...], classes: int, memory: int) -> Tiles | None:
     """Choose tiles so that the network stays within `memory` MB; None if none are needed.
 
-    `size` is height and width of the picture, `classes` how many classes the network has.
+    `size` is height and width of the image, `classes` how many classes the network has.
 
     Tiles use half of it, because seams need some too: 4 bytes for each class and pixel of them.
 
@@ -125,16 +125,16 @@ def plan(size: tuple[int, ...], classes: int, memory: int) -> Tiles | None:
 def segment(
     runtime: Runtime, image: Pixels, classes: int, tiles: Tiles, check: Callable[[], None] | None = None
 ) -> Ids:
-    """Segment a picture in tiles.
+    """Segment an image in tiles.
 
-    The logits of the whole picture are never in memory: at most those of one tile, and those of the seams below one
+    The logits of the whole image are never in memory: at most those of one tile, and those of the seams below one
     row of tiles.
 
     Args:
         runtime: what runs the network.
         image: uint8 RGB (H, W, 3).
         classes: how many classes the network has.
-        tiles: their size, at least 256 where smaller than the picture.
+        tiles: their size, at least 256 where smaller than the image.
         check: called before each tile; what it raises ends the work.
 
     Returns:
@@ -226,14 +226,14 @@ def _logits(runtime: Runtime, image: Pixels, row: Span, column: Span, check: Cal
 
 
 def _cut(image: Pixels, row: Span, column: Span, check: Callable[[], None]) -> Pixels:
-    """Return what the network sees of the picture in one tile, after the check that comes before each."""
+    """Return what the network sees of the image in one tile, after the check that comes before each."""
     check()
     return np.ascontiguousarray(image[row.start : row.stop, column.start : column.stop])
 
 
 def _of_size(output: NDArray[np.generic], part: Pixels) -> NDArray[np.generic]:
     if output.shape[0] != 1 or output.shape[-2:] != part.shape[:2]:
-        found = f"an output of shape {list(output.shape)} for a picture of {list(part.shape[:2])} (height, width)"
+        found = f"an output of shape {list(output.shape)} for an image of {list(part.shape[:2])} (height, width)"
         raise ModelFileError(f"the network gave {found}", fix="export the model again")
     item: NDArray[np.generic] = output[0]
     return item

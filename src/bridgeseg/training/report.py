@@ -7,11 +7,11 @@ from pathlib import Path
 
 from bridgeseg.data.dataset import read_sample
 from bridgeseg.data.spec import DataSpec
-from bridgeseg.deploy import load_model
 from bridgeseg.errors import InputError
 from bridgeseg.evaluating.pictures import Example, save_examples
 from bridgeseg.evaluating.plots import read_history, save_confusion, save_curves, save_iou
 from bridgeseg.metrics import Scores
+from bridgeseg.runtime.model import Model
 from bridgeseg.training.folder import TABLE
 
 EXAMPLES = 4
@@ -40,9 +40,9 @@ def write_pictures(out: Path, spec: DataSpec, split: str, scores: Scores | None)
 
 
 def _examples(out: Path, spec: DataSpec, split: str) -> list[Example]:
-    samples, model = spec.samples(split), load_model(out)
+    samples, model = spec.samples(split), Model.load(out)
     examples = []
     for sample in samples[:: max(1, len(samples) // EXAMPLES)][:EXAMPLES]:
         image, mask = read_sample(sample, spec)
-        examples.append(Example(sample.image.name, image, mask, model.runtime.classes(image[None])[0]))
+        examples.append(Example(sample.image.name, image, mask, model.mask(image)))
     return examples

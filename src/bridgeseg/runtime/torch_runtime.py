@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from bridgeseg.checkpoint import Checkpoint, load_checkpoint
+from bridgeseg.checkpoint import load_checkpoint
 from bridgeseg.errors import ConfigError
 from bridgeseg.models.segmentor import STRIDE, Segmentor, cut, upsample
-from bridgeseg.runtime.model import Model
+from bridgeseg.runtime.runtimes import FolderRuntime, Ids, register_runtime
 
 
 class DeployNetwork(nn.Module):
@@ -36,18 +38,18 @@ class DeployNetwork(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """uint8 RGB (B, H, W, 3) -> class ids (B, H, W), uint8 (int32 above 256 classes), and logits (B, K, H, W)."""
-        picture = self.segmentor.normalise(image.permute(0, 3, 1, 2))
-        logits = upsample(self.segmentor(picture).logits, STRIDE // self.side)
+        pixels = self.segmentor.normalise(image.permute(0, 3, 1, 2))
+        logits = upsample(self.segmentor(pixels).logits, STRIDE // self.side)
         # the padding is cut from the ids, one number a pixel, not from K logits
         ids = cut(
-            repeat(logits.argmax(dim=1).to(torch.uint8 if logits.shape[1] <= 256 else torch.int32), self.side), picture
+            repeat(logits.argmax(dim=1).to(torch.uint8 if logits.shape[1] <= 256 else torch.int32), self.side), pixels
         )
-        return (ids, cut(logits, picture)) if self.with_logits else ids
+        return (ids, cut(logits, pixels)) if self.with_logits else ids
 
     def logits(self, image: Tensor) -> Tensor:
         """uint8 RGB (B, H, W, 3) -> float32 logits (B, K, H, W) that the class ids are the argmax of."""
-        picture = self.segmentor.normalise(image.permute(0, 3, 1, 2))
-        return cut(repeat(upsample(self.segmentor(picture).logits, STRIDE // self.side), self.side), picture)
+        pixels = self.segmentor.normalise(image.permute(0, 3, 1, 2))
+        return cut(repeat(upsample(self.segmentor(pixels).logits, STRIDE // self.side), self.side), pixels)
 
 
 def repeat(maps: Tensor, side: int) -> Tensor:
@@ -65,35 +67,66 @@ class TorchRuntime:
     Args:
         segmentor: the network.
         device: where it runs.
-        compile: let `torch.compile` translate it, anew for every size of picture, which takes tens of seconds each and
-            needs a C++ compiler; it pays for many pictures of few sizes. (One translation for all sizes fails in
+        compile: let `torch.compile` translate it, once more for every size of image, which takes tens of seconds each
+            and needs a C++ compiler; it pays for many images of few sizes. (One translation for all sizes fails in
             PyTorch 2.15: its inductor cannot do the remainder by 32 that the padding needs.)
+        threads: CPU threads, set for the time of each call; None leaves PyTorch's own number.
     """
 
-    def __init__(self, segmentor: Segmentor, device: str | torch.device = "cpu", compile: bool = False) -> None:
-        self.device = torch.device(device)
+    def __init__(
+        self,
+        segmentor: Segmentor,
+        device: str | torch.device = "cpu",
+        compile: bool = False,
+        threads: int | None = None,
+    ) -> None:
+        self.device, self.threads = torch.device(device), threads
         self.network = DeployNetwork(segmentor).to(self.device)
         if compile:
             self.network.compile(dynamic=False)
 
     @torch.inference_mode()
-    def classes(self, images: NDArray[np.uint8]) -> NDArray[np.uint8] | NDArray[np.uint16]:
+    def classes(self, images: NDArray[np.uint8], /) -> Ids:
         """uint8 (B, H, W, 3) -> class ids (B, H, W), uint8 (uint16 above 256 classes)."""
-        ids: Tensor = self.network(torch.from_numpy(np.ascontiguousarray(images)).to(self.device))
-        array = ids.cpu().numpy()
+        with _threads(self.threads):
+            ids: Tensor = self.network(self._on_device(images))
+            array = ids.cpu().numpy()
         return array if array.dtype == np.uint8 else array.astype(np.uint16)
 
     @torch.inference_mode()
-    def logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def logits(self, images: NDArray[np.uint8], /) -> NDArray[np.float32]:
         """uint8 (B, H, W, 3) -> float32 logits (B, K, H, W)."""
-        batch = torch.from_numpy(np.ascontiguousarray(images)).to(self.device)
-        result: NDArray[np.float32] = self.network.logits(batch).float().cpu().numpy()
+        with _threads(self.threads):
+            result: NDArray[np.float32] = self.network.logits(self._on_device(images)).float().cpu().numpy()
         return result
 
+    def _on_device(self, images: NDArray[np.uint8]) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(images)).to(self.device)
 
-def load_model(folder: str | Path, compile: bool = False) -> Model:
-    """Load a checkpoint or run folder as a `Model` that runs in PyTorch; `compile` as in `TorchRuntime`."""
-    checkpoint: Checkpoint = load_checkpoint(folder)
-    return Model(
-        TorchRuntime(checkpoint.segmentor, compile=compile), checkpoint.classes, checkpoint.provenance, checkpoint.path
-    )
+
+@register_runtime("torch")
+class TorchFolder(TorchRuntime, FolderRuntime):
+    """A checkpoint or run folder in PyTorch, on the CPU; arguments as of `TorchRuntime`.
+
+    Raises:
+        ModelFileError: it is no checkpoint, or cannot be used.
+    """
+
+    def __init__(self, path: str | Path, threads: int | None = None, *, compile: bool = False) -> None:
+        checkpoint = load_checkpoint(path)
+        super().__init__(checkpoint.segmentor, compile=compile, threads=threads)
+        self.path, self.class_set, self.provenance = checkpoint.path, checkpoint.classes, checkpoint.provenance
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    """Let PyTorch use so many threads; its number belongs to the whole process, so it is put back afterwards."""
+    if count is None:
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

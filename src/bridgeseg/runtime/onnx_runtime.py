@@ -1,0 +1,81 @@
+"""ONNX Runtime behind the interface of the runtimes: the default.
+
+The session options below were measured; docs/runtimes.md has the figures.
+"""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from bridgeseg.errors import ModelFileError
+from bridgeseg.hardware import usable_cores
+from bridgeseg.runtime.runtimes import FileRuntime, Signature, default_threads, reason, register_runtime
+
+CPU_INFO = Path("/proc/cpuinfo")
+SILENT = 4  # ONNX Runtime's severity "fatal"
+
+
+@register_runtime("onnxruntime")
+class OnnxRuntime(FileRuntime):
+    """An .onnx file in ONNX Runtime, on the CPU; arguments, attributes and errors are those of `FileRuntime`."""
+
+    name = "ONNX Runtime"
+
+    def _open(self, threads: int | None) -> None:
+        self._session = _open_session(self.path, threads)
+        self.metadata = dict(self._session.get_modelmeta().custom_metadata_map)
+        self.producer = self._session.get_modelmeta().producer_name
+        self.inputs = {node.name: _signature(node) for node in self._session.get_inputs()}
+        self.outputs = {node.name: _signature(node) for node in self._session.get_outputs()}
+
+    def _run(self, output: str, images: NDArray[np.uint8]) -> Any:
+        options = onnxruntime.RunOptions()
+        options.log_severity_level = SILENT
+        # Without this the logits are computed at full size even when only class ids are asked for.
+        options.only_execute_path_to_fetches = len(self.outputs) > 1
+        return self._session.run([output], {"image": images}, options)[0]
+
+
+def _open_session(path: Path, threads: int | None) -> Any:
+    onnxruntime.set_default_logger_severity(SILENT)
+    onnxruntime.disable_telemetry_events()
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = SILENT
+    options.intra_op_num_threads = threads or default_threads()
+    # A pattern saves no time, helps only images of the size seen first, and holds half as much memory again for them.
+    options.enable_mem_pattern = False
+    if _adds_in_16_bits():
+        # Slower, but the sums of two products uint8 x int8, which the 8-bit files need, do not overflow.
+        options.add_session_config_entry("session.x64quantprecision", "1")
+    if threads is not None and threads > usable_cores():
+        # Threads that wait for work by spinning take the cores from those that have some: 1.6 times the time.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's exceptions share no base class
+        told = reason(error)
+        fix = "copy or export it again: bridgeseg export --model RUN --out FILE.onnx"
+        if "xternal data" in told:
+            fix = "give a file that holds its own weights, as `bridgeseg export` writes it"
+        raise ModelFileError(f"ONNX Runtime cannot load this file: {told}", where=path, fix=fix) from error
+
+
+def _adds_in_16_bits() -> bool:
+    """Return whether the processor is an x86 without dot products of bytes (VNNI), or does not say."""
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return False
+    try:
+        return "vnni" not in CPU_INFO.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return True
+
+
+def _signature(node: Any) -> Signature:
+    """`tensor(uint8)` and a shape -> ("uint8", shape)."""
+    return str(node.type).removeprefix("tensor(").removesuffix(")"), list(node.shape)
