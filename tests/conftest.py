@@ -58,9 +58,11 @@ def pytest_pyfunc_call() -> Iterator[None]:
 
 
 def missing(error: BaseException | None) -> str:
-    """Return the package of an extra that an error is about and that is not installed, or nothing."""
-    name = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
-    return name if name in ABSENT else ""
+    """Return the package of an extra that an error, or its cause, is about and that is not installed, or nothing."""
+    if error is None or isinstance(error, ModuleNotFoundError):
+        name = str(getattr(error, "name", "")).partition(".")[0]
+        return name if name in ABSENT else ""
+    return missing(error.__cause__)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -70,7 +70,8 @@ class ProgressBar:
         self._timer.cancel()
         with self._lock:
             self._stopped = True
-            self._bar.stop()
+            if self._bar.live.is_started:  # else older versions of Rich print an empty line
+                self._bar.stop()
 
     def advance(self, steps: int = 1, *, title: str | None = None, note: str | None = None) -> None:
         """Move on by some steps, with another title or note if they are given."""
