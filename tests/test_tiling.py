@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from bridgeseg import images
+from bridgeseg import pixels
 from bridgeseg.classes import ClassSet
 from bridgeseg.errors import ConfigError, ModelFileError
 from bridgeseg.images import read_image
@@ -262,6 +262,6 @@ def test_stripes_change_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
 
     expected = everything()
     monkeypatch.setattr(draw, "STRIPE", stripe)
-    monkeypatch.setattr(images, "STRIPE", stripe)
+    monkeypatch.setattr(pixels, "STRIPE", stripe)
     for found, wanted in zip(everything(), expected, strict=True):
         np.testing.assert_equal(found, wanted)
