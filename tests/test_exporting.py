@@ -116,7 +116,7 @@ def test_metadata(file: Path) -> None:
     expected = {key: value for key, value in FACTS.items() if value is not None}
     assert model.provenance == expected | {"parameters": 4 * COUNT, "bridgeseg": bridgeseg.__version__}
     stored = {entry.key: entry.value for entry in onnx.load(file).metadata_props}
-    assert stored.keys() == {"bridgeseg.format", "bridgeseg.classes", "bridgeseg.provenance"}
+    assert stored.keys() == {"bridgeseg.format", "bridgeseg.classes", "bridgeseg.provenance", "bridgeseg.sha256"}
     assert stored["bridgeseg.format"] == "1"
     assert json.loads(stored["bridgeseg.classes"])["prompts"]["class 0"] == ["a phrase", "another"]
 
@@ -173,14 +173,15 @@ def test_a_file_that_fails_is_not_kept(tmp_path: Path, monkeypatch: pytest.Monke
 
 @pytest.mark.usefixtures("traced")
 def test_a_full_disk_keeps_the_older_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(_: Any, path: Path) -> None:
-        Path(path).write_bytes(b"half")
+    def full(self: Path, _: bytes) -> None:
+        with self.open("w") as file:
+            file.write("half")
         raise OSError(28, "No space left on device")
 
     out = tmp_path / "model.onnx"
     out.write_bytes(b"the older file")
-    monkeypatch.setattr(onnx, "save", full)
-    with pytest.raises(InputError, match=r"cannot be written \(No space left on device\)\n  fix: free"):
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(InputError, match=r"cannot be written: No space left on device\n  fix: free"):
         export_segmentor(network(), CLASSES, FACTS, out)
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"the older file"]
     with pytest.raises(InputError, match="cannot be written"):

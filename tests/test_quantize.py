@@ -22,7 +22,7 @@ from bridgeseg.exporting import quantize as room
 from bridgeseg.exporting.calibration import MAX_SIDE, find_calibration, read_small
 from bridgeseg.exporting.int8_report import compare
 from bridgeseg.exporting.pixels import fold_normalisation
-from bridgeseg.exporting.qdq import count_int8, prepare, products, quantise
+from bridgeseg.exporting.qdq import int8_products, prepare, products, quantise
 from bridgeseg.exporting.quantize import Quantized, quantize
 from bridgeseg.exporting.sensitivity import rank, within_budget
 from bridgeseg.runtime.model import Model
@@ -102,7 +102,8 @@ class TestFile:
         assert facts["calibration"] == {"method": "minmax", "pictures": COUNT, "from": "images"}
         assert facts["float_scores"] == SCORES
         assert "scores" not in model.provenance  # they were the float network's
-        assert facts["int8_layers"] == count_int8(int8.path) == 2
+        assert facts["int8_layers"] == len(int8_products(onnx.load(int8.path))) == 2
+        assert facts["any_processor"] is True
         assert model.provenance["method"] == "none"
 
     def test_pixels_are_not_quantised_again(self, int8: Quantized) -> None:
@@ -152,7 +153,7 @@ def test_a_relu_before_a_float_layer_is_kept(float_file: Path, data: Path, tmp_p
     assert len(layers) == 2
     add = [node.name for node in onnx.load(prepared).graph.node if node.op_type == "Add" and "h2" in node.input]
     quantise(prepared, tmp_path / "a.onnx", ranges, [layers[1], *add])
-    assert count_int8(tmp_path / "a.onnx") == 1
+    assert len(int8_products(onnx.load(tmp_path / "a.onnx"))) == 1
     images = np.stack([photo(7), photo(8)])
     before, after = (OnnxRuntime(path, 1).logits(images) for path in (float_file, tmp_path / "a.onnx"))
     assert np.abs(after - before).max() < 0.05 * np.ptp(before)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import logging
-import os
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,10 +19,13 @@ from bridgeseg import __version__
 from bridgeseg.checkpoint import load_checkpoint
 from bridgeseg.classes import ClassSet
 from bridgeseg.errors import InputError, ModelFileError
+from bridgeseg.exporting.modelfile import finished
 from bridgeseg.exporting.pixels import fold_scale
 from bridgeseg.exporting.tail import borders_only
 from bridgeseg.exporting.verify import verify
+from bridgeseg.files import replacing
 from bridgeseg.models.segmentor import Segmentor
+from bridgeseg.quiet import quiet
 from bridgeseg.runtime.model import named
 from bridgeseg.runtime.torch_runtime import DeployNetwork
 
@@ -87,18 +88,9 @@ def export_segmentor(
     graph = to_graph(network)
     facts = {"parameters": parameters, "bridgeseg": __version__} | ({"approximate": True} if approximate else {})
     _describe(graph, classes, {**provenance, **facts})
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp.onnx")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        onnx.save(graph, temporary)
-        agreement = verify(temporary, network)
-        temporary.replace(out)
-    except OSError as error:
-        fix = "free some space or choose another --out"
-        raise InputError(f"cannot be written ({error.strerror})", where=out, fix=fix) from error
-    finally:
-        if temporary.is_file():
-            temporary.unlink()
+    with replacing(out, fix="free some space, or choose another --out") as part:
+        part.write_bytes(finished(graph))
+        agreement = verify(part, network)
     return Exported(out, out.stat().st_size, agreement)
 
 
@@ -132,7 +124,7 @@ def to_graph(
     axes = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC}
     names = ["classes", "logits"] if network.with_logits else ["classes"]
     try:
-        with torch.no_grad(), _silence():
+        with torch.no_grad(), quiet("torch.onnx", "onnxscript", "onnx_ir"), _silence():
             program = torch.onnx.export(
                 network, (example,), dynamo=True, verbose=False, opset_version=OPSET,
                 input_names=["image"], output_names=names, dynamic_shapes=(axes,),
@@ -180,7 +172,6 @@ def _cast_output(graph: onnx.ModelProto) -> None:
 
 
 def _describe(graph: onnx.ModelProto, classes: ClassSet, provenance: dict[str, Any]) -> None:
-    graph.producer_name, graph.producer_version = "bridgeseg", __version__
     facts = {key: value for key, value in provenance.items() if value is not None}
     helper.set_model_props(
         graph,
@@ -194,15 +185,7 @@ def _describe(graph: onnx.ModelProto, classes: ClassSet, provenance: dict[str, A
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    """Keep the exporter's chatter off the terminal."""
-    names = ("torch.onnx", "onnxscript", "onnx_ir")
-    levels = {name: logging.getLogger(name).level for name in names}
-    try:
-        for name in names:
-            logging.getLogger(name).setLevel(logging.ERROR)
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for name, level in levels.items():
-            logging.getLogger(name).setLevel(level)
+    """Keep what the exporter prints and warns of off the terminal."""
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield

@@ -9,19 +9,22 @@ cost accuracy and save no time.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper
 from onnxruntime.quantization import QuantType, quant_pre_process
 from onnxruntime.quantization.calibrate import TensorsData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
 from bridgeseg.exporting.int8_graph import quicken
+from bridgeseg.exporting.pairs import LARGEST_PAIR, largest_pair, safe_scales
 from bridgeseg.exporting.pixels import FLOATS, fold_normalisation, start_from_pixels
+from bridgeseg.quiet import quiet
 
 OP_TYPES = ("Conv", "MatMul", "Add", "Clip", "Relu", "Concat", "Resize", "MaxPool", "AveragePool", "GlobalAveragePool")
 PRODUCTS = ("Conv", "MatMul")
@@ -42,7 +45,7 @@ def prepare(source: Path, out: Path) -> None:
     _drop_unused(model)
     folded = out.with_suffix(".folded.onnx")  # the tool takes a model in memory too, and then loses its weights
     onnx.save(model, folded)
-    with _silence():
+    with quiet(""):
         # The symbolic inference would need sympy and gives up on the exporter's arithmetic on heights and widths.
         quant_pre_process(str(folded), str(out), skip_symbolic_shape=True)
 
@@ -77,7 +80,7 @@ def products(model: onnx.ModelProto) -> list[onnx.NodeProto]:
 
 
 def quantise(prepared: Path, out: Path, ranges: TensorsData, excluded: Collection[str] = ()) -> None:
-    """Write the 8-bit file: uint8 activations, int8 weights with a scale for each channel, QDQ format.
+    """Write the 8-bit file: uint8 activations, int8 weights with a scale for each channel (`pairs`), QDQ format.
 
     Args:
         prepared: what `prepare` wrote.
@@ -89,12 +92,25 @@ def quantise(prepared: Path, out: Path, ranges: TensorsData, excluded: Collectio
     # The exporter's shapes are partly unknown; types are what the quantiser needs of them.
     model = onnx.shape_inference.infer_shapes(model)
     exact = {"scale": np.array(1, np.float32), "zero_point": np.array(0, np.uint8), "quant_type": QuantType.QUInt8}
-    settings = {"TensorQuantOverrides": {FLOATS: [exact]} if _has_pixels(model) else {}}
+    chosen: dict[str, list[dict[str, Any]]] = {FLOATS: [exact]} if _has_pixels(model) else {}
+    for name, (axis, scales) in safe_scales(model, products(model)).items():
+        zero = {"zero_point": np.array(0, np.int8), "quant_type": QuantType.QInt8}
+        chosen[name] = [{"scale": scale, **zero} for scale in scales]
+        chosen[name][0]["axis"] = axis
     kept = float_nodes(model) | set(excluded)
     kept |= _activations_before_float(model, kept)
-    with _silence():
+    with quiet(""):
         quantiser = QDQQuantizer(
-            model, True, False, QuantType.QInt8, QuantType.QUInt8, ranges, [], sorted(kept), list(OP_TYPES), settings
+            model,
+            True,
+            False,
+            QuantType.QInt8,
+            QuantType.QUInt8,
+            ranges,
+            [],
+            sorted(kept),
+            list(OP_TYPES),
+            {"TensorQuantOverrides": chosen},
         )
         quantiser.quantize_model()
         start_from_pixels(quantiser.model.model)
@@ -105,15 +121,21 @@ def quantise(prepared: Path, out: Path, ranges: TensorsData, excluded: Collectio
     onnx.save(result, out)
 
 
-def count_int8(path: Path) -> int:
-    """Return how many convolutions and matrix products read 8-bit weights."""
-    model = onnx.load(path)
+def int8_products(model: onnx.ModelProto) -> list[tuple[onnx.NodeProto, NDArray[np.int8]]]:
+    """Return the convolutions and matrix products of an 8-bit file that read 8-bit weights, and those weights."""
     made_by = {name: node for node in model.graph.node for name in node.output}
-    products = [node for node in model.graph.node if node.op_type in PRODUCTS]
-    return sum(
-        all(name in made_by and made_by[name].op_type == "DequantizeLinear" for name in node.input[:2])
-        for node in products
-    )
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    found = []
+    for node in model.graph.node:
+        before = [made_by.get(name) for name in node.input[:2]] if node.op_type in PRODUCTS else []
+        if [one.op_type for one in before if one is not None] == ["DequantizeLinear"] * 2 and before[1] is not None:
+            found.append((node, numpy_helper.to_array(constants[before[1].input[0]])))
+    return found
+
+
+def fits_16_bits(model: onnx.ModelProto) -> bool:
+    """Return whether no sum of two products can exceed 16 bits, so that every processor gives the same ids."""
+    return all(largest_pair(node, weights) <= LARGEST_PAIR for node, weights in int8_products(model))
 
 
 def _activations_before_float(model: onnx.ModelProto, kept: Collection[str]) -> set[str]:
@@ -140,15 +162,3 @@ def _drop_unused(model: onnx.ModelProto) -> None:
     read = {name for node in model.graph.node for name in node.input}
     for tensor in [tensor for tensor in model.graph.initializer if tensor.name not in read]:
         model.graph.initializer.remove(tensor)
-
-
-@contextmanager
-def _silence() -> Iterator[None]:
-    """Keep the quantiser's advice off the terminal."""
-    logger = logging.getLogger()
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

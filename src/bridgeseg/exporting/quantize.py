@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +19,8 @@ from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import ConfigError, InputError, ModelFileError
 from bridgeseg.evaluating.evaluate import check_same_classes, evaluate_split
 from bridgeseg.exporting.calibration import DEFAULT_IMAGES, Calibration, find_calibration, measure_ranges, read_small
-from bridgeseg.exporting.qdq import OP_TYPES, count_int8, prepare, products, quantise
+from bridgeseg.exporting.modelfile import save
+from bridgeseg.exporting.qdq import OP_TYPES, fits_16_bits, int8_products, prepare, products, quantise
 from bridgeseg.exporting.sensitivity import rank, within_budget
 from bridgeseg.runtime.metadata import read_metadata
 from bridgeseg.runtime.model import named
@@ -106,19 +106,21 @@ def quantize(
             left, lost = within_budget(
                 budget, attempt([]), lambda: rank(prepared, result, calibration.pictures[0]), attempt
             )
+        quantised = onnx.load(result)
         facts = {
             "weights": "int8, per channel",
             "activations": "uint8",
             "calibration": {"method": method, "pictures": len(calibration.pictures), "from": calibration.name},
-            "int8_layers": count_int8(result),
+            "int8_layers": len(int8_products(quantised)),
+            "any_processor": fits_16_bits(quantised),
             "float_layers": left,
             "budget": budget,
             "lost_on_calibration": None if lost is None else round(lost, 3),
             "agreement": round(_agreement(before, OnnxRuntime(result), calibration), 4),
             "onnxruntime": onnxruntime.__version__,
         }
-        _describe(result, source, provenance, facts)
-        _move(result, target)
+        _describe(quantised, source, provenance, facts)
+        save(quantised, target)
     return Quantized(target, target.stat().st_size, source.stat().st_size, facts)
 
 
@@ -143,9 +145,9 @@ def _agreement(before: OnnxRuntime, after: OnnxRuntime, calibration: Calibration
     return equal / total
 
 
-def _describe(path: Path, source: Path, provenance: dict[str, Any], facts: dict[str, Any]) -> None:
+def _describe(model: onnx.ModelProto, source: Path, provenance: dict[str, Any], facts: dict[str, Any]) -> None:
     """Carry the float file's metadata over; its scores are the float network's, and are called so."""
-    model, original = onnx.load(path), onnx.load(source, load_external_data=False)
+    original = onnx.load(source, load_external_data=False)
     entries = {entry.key: entry.value for entry in original.metadata_props}
     known = {key: value for key, value in provenance.items() if key != "scores"}
     if "scores" in provenance:
@@ -153,19 +155,3 @@ def _describe(path: Path, source: Path, provenance: dict[str, Any], facts: dict[
     known["quantisation"] = facts
     entries["bridgeseg.provenance"] = json.dumps({**known, "bridgeseg": __version__})
     helper.set_model_props(model, entries)
-    model.producer_name, model.producer_version = "bridgeseg", __version__
-    onnx.save(model, path)
-
-
-def _move(path: Path, out: Path) -> None:
-    """Put a file in its place: whole or not at all, also across file systems."""
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(path.read_bytes())
-        temporary.replace(out)
-    except OSError as error:
-        fix = "free some space or choose another --out"
-        raise InputError(f"cannot be written ({error.strerror})", where=out, fix=fix) from error
-    finally:
-        temporary.unlink(missing_ok=True)

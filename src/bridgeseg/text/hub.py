@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from bridgeseg.errors import ModelFileError
+from bridgeseg.quiet import quiet
 
 PROBE_SECONDS = 5.0
 
@@ -51,24 +51,15 @@ def hub_access(*, needed: bool) -> Iterator[None]:
     from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
     offline, bars_off = constants.HF_HUB_OFFLINE, are_progress_bars_disabled()
-    root, client = logging.getLogger(), logging.getLogger("huggingface_hub")
-    # open_clip logs through the root logger, which would install a handler for the whole program
-    placeholder = None if root.handlers else logging.NullHandler()
-    level = client.level
-    try:
-        if placeholder:
-            root.addHandler(placeholder)
-        client.setLevel(logging.ERROR)
-        disable_progress_bars()
-        constants.HF_HUB_OFFLINE = offline or not needed or not _reachable(constants.ENDPOINT)
-        yield
-    finally:
-        constants.HF_HUB_OFFLINE = offline
-        client.setLevel(level)
-        if not bars_off:
-            enable_progress_bars()
-        if placeholder:
-            root.removeHandler(placeholder)
+    with quiet("huggingface_hub"):  # open_clip logs through the root logger, which `quiet` gives a handler
+        try:
+            disable_progress_bars()
+            constants.HF_HUB_OFFLINE = offline or not needed or not _reachable(constants.ENDPOINT)
+            yield
+        finally:
+            constants.HF_HUB_OFFLINE = offline
+            if not bars_off:
+                enable_progress_bars()
 
 
 def _reachable(endpoint: str) -> bool:

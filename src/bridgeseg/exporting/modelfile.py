@@ -1,0 +1,63 @@
+"""How an .onnx file is written: for the oldest runtimes that can run it, with the checksum of its network, whole."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import onnx
+from onnx import helper
+
+from bridgeseg import __version__
+from bridgeseg.files import write
+from bridgeseg.runtime.onnx_file import SHA256
+
+
+def save(model: onnx.ModelProto, path: str | Path) -> None:
+    """Write a model, as `finished` returns it, whole or not at all.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    write(path, finished(model), fix="free some space, or choose another --out")
+
+
+def finished(model: onnx.ModelProto) -> bytes:
+    """Return the bytes of a model's file.
+
+    The model, which is changed in place, asks for no more than its operators need (`lower`), names bridgeseg as its
+    producer, and holds the SHA-256 of its graph in the metadata (`runtime.onnx_file.graph_digest`).
+    """
+    lower(model)
+    model.producer_name, model.producer_version = "bridgeseg", __version__
+    entries = {entry.key: entry.value for entry in model.metadata_props}
+    digest = hashlib.sha256(model.graph.SerializeToString()).hexdigest()
+    helper.set_model_props(model, {**entries, SHA256: digest})
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def lower(model: onnx.ModelProto) -> None:
+    """Drop the operator sets that no node is from, and declare the lowest IR version that the others allow, in place.
+
+    A runtime refuses a file whose IR version, or one of whose operator sets, is newer than itself, used or not.
+    """
+    used = _domains(model.graph)
+    for function in model.functions:
+        used |= {function.domain} | {entry.domain for entry in function.opset_import}
+    kept = [entry for entry in model.opset_import if entry.domain in used]
+    del model.opset_import[:]
+    model.opset_import.extend(kept)
+    if not model.functions:
+        model.ir_version = helper.find_min_ir_version_for(kept, ignore_unknown=True)
+
+
+def _domains(graph: onnx.GraphProto) -> set[str]:
+    """Return the domains of all nodes, those of branches and loops included."""
+    found = {""}
+    for node in graph.node:
+        found.add("" if node.domain == "ai.onnx" else node.domain)
+        for attribute in node.attribute:
+            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                found |= _domains(inner)
+    return found
