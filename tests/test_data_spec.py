@@ -190,6 +190,8 @@ def test_to_dict_is_json_and_names_no_folder(dataset: Path) -> None:
         ("nc: 4\n", "`nc` is 4 but `names` has 3 classes"),
         ("masks_dir: ../other\n", "inside the dataset"),
         ("masks_dir: /masks\n", "inside the dataset"),
+        ("mask_suffix: /x\n", "the end of a file's name"),
+        ("mask_suffix: 3\n", "the end of a file's name"),
         ("masks_dir: [a]\n", "`masks_dir` must be a path"),
         ("prompts: [a]\n", "`prompts` must map classes"),
         ("prompts: {rode: street}\n", "which is no class; did you mean 'road'?"),
@@ -358,6 +360,62 @@ def test_linked_files_and_odd_names_are_fine(dataset: Path, tmp_path_factory: py
 def test_hidden_files_are_no_images(dataset: Path) -> None:
     (dataset / "images" / "train" / "._a.jpg").write_bytes(b"resource fork")
     assert len(DataSpec.load(dataset).samples("train")) == 3
+
+
+def test_hidden_folders_are_counted_and_other_kinds_named(dataset: Path) -> None:
+    put(dataset, "images/train/.ipynb_checkpoints/a-checkpoint.jpg")
+    put(dataset, "images/train/@eaDir/a.jpg/thumb.jpg")
+    (dataset / "images" / "train" / "scan.DCM").write_bytes(b"")
+    (dataset / "images" / "train" / "notes.md").write_bytes(b"")
+    listing = DataSpec.load(dataset).listing("train")
+    assert len(listing.samples) == 3
+    assert {finding.code: (finding.severity, finding.files) for finding in listing.findings} == {
+        "folder-passed-over": ("note", ("images/train/.ipynb_checkpoints", "images/train/@eaDir")),
+        "image-kind": ("warning", ("images/train/scan.DCM",)),
+    }
+    assert "(1 image)" in listing.findings[0].message
+
+
+def test_a_common_suffix_of_masks(dataset: Path) -> None:
+    for path in (dataset / "masks" / "train").iterdir():
+        path.rename(path.with_stem(f"{path.stem}_seg-mask"))
+    message = unlisted(DataSpec.load(dataset))
+    assert "masks called <image>_seg-mask.png" in message
+    assert len(load(dataset, PLAIN + 'mask_suffix: "_seg-mask"\n').samples("train")) == 3
+    assert '`mask_suffix: "_seg-mask"`' in message
+    for path in (dataset / "masks" / "train").iterdir():
+        path.rename(path.with_stem(f"gt_{path.stem[0]}"))
+    assert "correct `mask_suffix`" in unlisted(DataSpec.load(dataset))
+    assert "gt_<image>.png" in unlisted(load(dataset, PLAIN))
+
+
+def test_places_as_roboflow_and_windows_write_them(dataset: Path) -> None:
+    for place in ("../images/train", "images\\train", "..\\images\\train"):
+        assert len(load(dataset, f"train: '{place}'\nnames: [a]\n").samples("train")) == 3
+    put(dataset, "images/odd\\name/e.jpg")  # a name that really holds one
+    put(dataset, "masks/odd\\name/e.png", "L")
+    assert len(load(dataset, "train: 'images/odd\\name'\nnames: [a]\n").samples("train")) == 1
+    (dataset / "list.txt").write_text("images\\train\\a.jpg\n.\\images\\val\\d.jpg\n")
+    assert len(load(dataset, "train: list.txt\nnames: [a]\nroboflow: {version: 1}\n").samples("train")) == 2
+
+
+def test_places_as_ultralytics_reads_them(
+    dataset: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = tmp_path_factory.mktemp("away")
+    text = f"path: {dataset.name}\ntrain: images/train\nvalidation: images/val\nnames: {{'0': a, '1': b}}\n"
+    assert "which is no folder" in refused(away, text)
+    settings_file = away / "settings.json"
+    monkeypatch.setattr("bridgeseg.data.places._SETTINGS", settings_file)
+    for content in ("[]", "{", '{"datasets_dir": 3}', '{"datasets_dir": "relative"}'):
+        settings_file.write_text(content)
+        assert "which is no folder" in refused(away, text)
+    settings_file.write_text(json.dumps({"datasets_dir": str(dataset.parent)}))
+    spec = load(away, text)
+    assert (spec.root, spec.classes.names, len(spec.samples("val"))) == (dataset.resolve(), ("a", "b"), 1)
+    settings_file.unlink()
+    monkeypatch.chdir(dataset.parent)
+    assert load(away, text).root == dataset.resolve()
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="the superuser may read everything")

@@ -17,9 +17,12 @@ from bridgeseg.errors import DataError, nearest
 from bridgeseg.wording import shown
 
 SPLITS = ("train", "val", "test")
-KEYS = ("path", *SPLITS, "names", "masks_dir", "prompts", "palette", "label_map")
-FOREIGN_KEYS = ("nc", "label_mapping", "download", "channels", "kpt_shape", "flip_idx", "minival", "yaml_file")
-"""Ultralytics' keys that are understood (`nc`, `label_mapping`) or that change nothing here and are let pass."""
+KEYS = ("path", *SPLITS, "names", "masks_dir", "mask_suffix", "prompts", "palette", "label_map")
+FOREIGN_KEYS = (
+    *("nc", "label_mapping", "validation", "download", "channels", "kpt_shape", "flip_idx", "kpt_names", "minival"),
+    *("yaml_file", "roboflow"),
+)
+"""Keys of Ultralytics and Roboflow that are understood (the first three) or that change nothing here."""
 
 MOST_OF_A_KIND = 20
 """Findings with one code; more are counted."""
@@ -88,12 +91,13 @@ class _Reader:
         splits = self._splits()
         root = self._try("path-invalid", places.root_folder, self.data.get("path"), self.path)
         masks_dir = self._try("masks-dir-invalid", fields.masks_dir, self.data, self.path)
+        suffix = self._try("mask-suffix-invalid", fields.mask_suffix, self.data, self.path)
         findings = self._all()
         if root is None or masks_dir is None or not splits:
             return Declaration(None, findings)
         label_map, colour_map = maps or (None, None)
         values = {"path": self.path, "root": root, "classes": classes, "splits": splits, "masks_dir": masks_dir}
-        values |= {"label_map": label_map, "colour_map": colour_map, "digest": digest}
+        values |= {"label_map": label_map, "colour_map": colour_map, "mask_suffix": suffix or "", "digest": digest}
         return Declaration(values, findings, maps is not None)
 
     def _try(self, code: str, read: Callable[..., Any], *arguments: Any) -> Any:
@@ -174,6 +178,8 @@ class _Reader:
 
     def _splits(self) -> dict[str, tuple[str, ...]]:
         given = {name: self.data[name] for name in SPLITS if self.data.get(name) is not None}
+        if "val" not in given and self.data.get("validation") is not None:
+            given["val"] = self.data["validation"]
         if not given:
             message, fix = "none of train, val and test is given", "add `train: images/train`"
             self._put(DataError(message, where=self.path, fix=fix), "no-split")

@@ -21,6 +21,10 @@ def names(data: Mapping[Any, Any], path: Path) -> list[str]:
     """Return the K class names, from a list or from a mapping id -> name with the ids 0..K-1."""
     given = data.get("names")
     if isinstance(given, Mapping):
+        given = {
+            int(key) if isinstance(key, str) and re.fullmatch("[0-9]{1,5}", key) else key: name
+            for key, name in given.items()
+        }
         if any(type(key) is not int for key in given) or set(given) != set(range(len(given))):
             raise DataError(
                 f"the ids of `names` must be 0 to {len(given) - 1} without gaps, found {shown(list(given))}",
@@ -205,6 +209,17 @@ def masks_dir(data: Mapping[Any, Any], path: Path) -> str:
         message = f"`masks_dir` must be a folder name inside the dataset, found {shown(value)}"
         raise DataError(message, where=path, fix="write `masks_dir: masks`")
     return "/".join(parts)
+
+
+def mask_suffix(data: Mapping[Any, Any], path: Path) -> str:
+    """Return what the name of a mask has behind the name of its image (`a.jpg`, `a_mask.png`: `_mask`)."""
+    given = data.get("mask_suffix")
+    if given is None:
+        return ""
+    if not isinstance(given, str) or not given or set("/\\\0") & set(given) or not is_unicode(given):
+        message = f"`mask_suffix` must be the end of a file's name, found {shown(given)}"
+        raise DataError(message, where=path, fix="write `mask_suffix: _mask` if the mask of a.jpg is a_mask.png")
+    return given
 
 
 def text_path(value: Any, key: str, path: Path) -> str:

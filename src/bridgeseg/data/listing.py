@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -13,12 +15,21 @@ from bridgeseg.data.finding import MOST_FILES, Finding, Severity, number, of_err
 from bridgeseg.data.places import Layout, exists, inside_root, locate, mask_folder, wider_root
 from bridgeseg.data.yamlfile import read_text
 from bridgeseg.errors import DataError
+from bridgeseg.images import SUFFIXES as IMAGE_SUFFIXES
 from bridgeseg.wording import printable, shown
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+KNOWN_KINDS = frozenset(
+    {".heic", ".heif", ".hif", ".jxl", ".dcm", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".psd"}
+    | {".svg", ".eps", ".exr", ".hdr", ".tga", ".nii", ".npy", ".npz", ".ecw", ".jxr", ".pcx", ".ico"}
+)
+"""Endings of images that are left out of folders if they are not among `IMAGE_SUFFIXES`, and are counted."""
 MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff")
 MAX_LIST_BYTES = 64_000_000
+PROBED = 32
+"""Images without a mask whose names are searched for among those of the masks."""
 _LOSSY = (".jpg", ".jpeg", ".webp")
+_PASSED_OVER = ("@eaDir", "__MACOSX", "$RECYCLE.BIN")
+"""Folders of systems' own files: thumbnails, resource forks, deleted files. Hidden ones begin with a dot."""
 
 
 @dataclass(frozen=True, order=True)
@@ -58,6 +69,7 @@ class _Search:
         """Code -> file -> what the message says of it."""
         self._images = self._listed = 0
         self._masks: dict[Path, dict[str, list[str]]] = {}
+        self._renamed = ("", "")
 
     def samples(self) -> list[Sample]:
         images: list[Path] = []
@@ -90,11 +102,14 @@ class _Search:
     def _put(self, code: str, file: str, reason: str = "") -> None:
         self._files.setdefault(code, {}).setdefault(file, reason)
 
+    def _refused(self) -> int:
+        return sum(len(files) for code, files in self._files.items() if _TEXTS[code][0] == "error")
+
     def _name(self, path: Path) -> str:
         return os.path.relpath(path, self.root).replace(os.sep, "/")
 
     def _place(self, place: str) -> list[Path]:
-        known = sum(map(len, self._files.values()))
+        known = self._refused()
         where = locate(self.root, place)
         try:
             path = inside_root(self.root, where)
@@ -109,10 +124,10 @@ class _Search:
         else:
             message = f"{shown(place)} is neither a folder nor a .txt file in {self.root}"
             raise DataError(message, fix="correct it")
-        if not found and known == sum(map(len, self._files.values())):
+        if not found and known == self._refused():
             seen = f"; there are only files of other kinds: {some(sorted(others))}" if others else ""
             kind = "the list names no images" if path.is_file() else "no images"
-            raise DataError(f"{kind} in {shown(place)}{seen}", fix=f"images are {', '.join(IMAGE_SUFFIXES)}")
+            raise DataError(f"{kind} in {shown(place)}{seen}", fix=f"images are {', '.join(sorted(IMAGE_SUFFIXES))}")
         return found
 
     def _folder(self, folder: Path) -> tuple[list[Path], set[str]]:
@@ -124,6 +139,10 @@ class _Search:
             self._put("folder-unreadable", self._name(Path(str(error.filename))), shown(error.strerror or error))
 
         for current, folders, files in os.walk(folder, onerror=unreadable):
+            for name in [name for name in folders if name.startswith(".") or name in _PASSED_OVER]:
+                folders.remove(name)
+                if inside := _count_images(Path(current, name)):
+                    self._put("folder-passed-over", self._name(Path(current, name)), number(inside, "image"))
             for name in folders:
                 if (link := Path(current, name)).is_symlink():
                     self._put("folder-link", self._name(link))
@@ -131,8 +150,10 @@ class _Search:
                 suffix = PurePath(name).suffix.lower()
                 if suffix in IMAGE_SUFFIXES and not name.startswith("."):
                     found.append(Path(current, name))
-                else:
-                    others.add(suffix or name)
+                    continue
+                others.add(suffix or name)
+                if suffix in KNOWN_KINDS:
+                    self._put("image-kind", self._name(Path(current, name)))
         return found, others
 
     def _lines(self, path: Path) -> list[Path]:
@@ -162,6 +183,7 @@ class _Search:
 
     def _pair(self, images: Sequence[Path]) -> list[Sample]:
         owners: dict[Path, Path] = {}
+        missing: list[tuple[Path, Path]] = []
         for image in images:
             try:
                 folder = mask_folder(self.root, image, self.layout.masks_dir)
@@ -175,16 +197,28 @@ class _Search:
             if len(names) > 1:
                 self._put("mask-ambiguous", self._name(image), f"has {len(names)} masks: {some(names)}")
             elif not names:
-                self._missing(image, folder)
+                missing.append((image, folder))
             elif (other := owners.setdefault(folder / names[0], image)) != image:
                 reason = f"{self._name(other)} and it share the mask {self._name(folder / names[0])}"
                 self._put("mask-shared", self._name(image), reason)
+        self._renamed = self._pattern(missing)
+        for image, folder in missing:
+            self._missing(image, folder)
         return [Sample(image, mask) for mask, image in owners.items()]
 
     def _stems(self, folder: Path) -> dict[str, list[str]]:
         if folder not in self._masks:
             self._masks[folder] = mask_stems(inside_root(self.root, folder))
         return self._masks[folder]
+
+    def _pattern(self, missing: Sequence[tuple[Path, Path]]) -> tuple[str, str]:
+        """Return what stands before and behind the image's name in the names of most of the masks that are missed."""
+        votes = Counter[tuple[str, str]]()
+        for image, folder in [] if self.layout.mask_suffix else missing[:PROBED]:
+            stems = (stem for stem in self._stems(folder) if image.stem in stem)
+            votes.update((before, after) for before, _, after in (stem.partition(image.stem) for stem in stems))
+        best = votes.most_common(1)
+        return best[0][0] if best and best[0][1] * 2 > min(PROBED, len(missing)) else ("", "")
 
     def _missing(self, image: Path, folder: Path) -> None:
         """Put down why an image has no mask."""
@@ -195,7 +229,15 @@ class _Search:
         no_masks = exists(self.root / "labels") and not exists(self.root / self.layout.masks_dir)
         if exists(labels) or no_masks:
             return self._put("mask-polygons", name)
+        before, after = self._renamed
+        if before + after and (found := self._stems(folder).get(before + image.stem + after)):
+            return self._put("mask-named-otherwise", name, f"there is {self._name(folder / found[0])}")
         return self._put("mask-missing", name, f"no {self._name(folder / stem)}.png")
+
+
+def _count_images(folder: Path) -> int:
+    """Return how many images a folder and its subfolders hold."""
+    return sum(PurePath(name).suffix.lower() in IMAGE_SUFFIXES for _, _, files in os.walk(folder) for name in files)
 
 
 def _many(singular: str, plural: str) -> Callable[[int, _Search], str]:
@@ -206,6 +248,12 @@ def _many(singular: str, plural: str) -> Callable[[int, _Search], str]:
 
 def _fixed(text: str) -> Callable[[_Search], str]:
     return lambda search: text
+
+
+def _rename_fix(before: str, after: str) -> str:
+    if not before:
+        return f"write in data.yaml `mask_suffix: {json.dumps(after) if not after.isidentifier() else after}`"
+    return "rename the masks to the names of their images"
 
 
 _TEXTS: dict[str, tuple[Severity, Callable[[int, _Search], str], Callable[[_Search], str]]] = {
@@ -249,7 +297,16 @@ _TEXTS: dict[str, tuple[Severity, Callable[[int, _Search], str], Callable[[_Sear
         _many("of {images:,} images have no mask", "of {images:,} images have no mask"),
         lambda search: (
             f"add the masks ({', '.join(MASK_SUFFIXES)}), or correct `masks_dir`, now {search.layout.masks_dir!r}"
+            + (f", or correct `mask_suffix`, now {search.layout.mask_suffix!r}" if search.layout.mask_suffix else "")
         ),
+    ),
+    "mask-named-otherwise": (
+        "error",
+        lambda count, search: (
+            f"{count:,} of {search._images:,} images have no mask of their own name, but masks called "
+            f"{search._renamed[0]}<image>{search._renamed[1]}.png"
+        ),
+        lambda search: _rename_fix(*search._renamed),
     ),
     "mask-lossy-suffix": (
         "error",
@@ -265,6 +322,16 @@ _TEXTS: dict[str, tuple[Severity, Callable[[int, _Search], str], Callable[[_Sear
         lambda search: f"draw the polygons of labels/ into PNG masks of class ids below {search.layout.masks_dir}/",
     ),
     "mask-ambiguous": ("error", _many("image has several masks", "images have several masks"), _fixed("keep one")),
+    "folder-passed-over": (
+        "note",
+        _many("folder of hidden files is passed over", "folders of hidden files are passed over"),
+        _fixed("nothing needs to be done; if they are images of the dataset, rename the folder"),
+    ),
+    "image-kind": (
+        "warning",
+        _many("image of a kind that is not read is left out", "images of kinds that are not read are left out"),
+        _fixed("convert them to PNG or JPEG, or remove them"),
+    ),
     "mask-shared": (
         "error",
         _many("image shares its mask with another", "images share their mask with others"),

@@ -89,6 +89,7 @@ class DataSpec:
             "sha256": self.digest,
             "splits": {name: [self._short(place) for place in places] for name, places in self.splits.items()},
             "masks_dir": self.masks_dir,
+            **({"mask_suffix": self.mask_suffix} if self.mask_suffix else {}),
             "classes": self.classes.to_dict(),
             **{
                 key: table and {f"#{value:06x}" if key == "colour_map" else str(value): table[value] for value in table}
