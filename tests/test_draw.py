@@ -10,7 +10,10 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from bridgeseg.classes import ClassSet
-from bridgeseg.report.draw import MOST_ENTRIES, _entries, area_shares, overlay, palette_image, percent
+from bridgeseg.errors import ConfigError
+from bridgeseg.report import legend
+from bridgeseg.report.draw import Drawing, area_shares, key, overlay, palette_image, percent
+from bridgeseg.report.legend import MOST_ENTRIES, entries
 
 SHAPES = st.tuples(st.integers(1, 24), st.integers(1, 24))
 
@@ -70,7 +73,7 @@ def test_outline_lies_on_the_change_of_class(stripes: np.ndarray) -> None:
 def test_legend_is_below_and_leaves_the_picture_alone(size: tuple[int, int]) -> None:
     image = np.full((*size, 3), 128, np.uint8)
     mask = np.zeros(size, np.uint8)
-    plain, full = (np.asarray(overlay(image, mask, some_classes(2), legend=legend)) for legend in (False, True))
+    plain, full = (np.asarray(overlay(image, mask, some_classes(2), legend=shown)) for shown in (False, True))
     assert full.shape[0] > size[0]
     assert full.shape[1] >= size[1]
     left = (full.shape[1] - size[1]) // 2
@@ -79,13 +82,62 @@ def test_legend_is_below_and_leaves_the_picture_alone(size: tuple[int, int]) -> 
     assert (full[size[0] :] == colour).all(axis=2).any()
 
 
-def test_legend_names_only_what_is_large_enough() -> None:
+def test_legend_names_small_classes_as_the_console_does() -> None:
     classes = some_classes(60)
-    assert [entry[0] for entry in _entries({"class 1": 0.9, "class 2": 0.01}, classes, 0.05)] == ["class 1"]
-    entries = _entries(dict.fromkeys(classes.names, 1 / 60), classes, 0.001)
-    assert entries[-1] == (f"and {60 - MOST_ENTRIES} more", "", None)
+    assert [entry[0] for entry in entries({"class 1": "90 %", "class 2": "< 0.1 %"}, classes)] == ["class 1", "class 2"]
+    assert entries(dict.fromkeys(classes.names, ""), classes)[-1] == (f"and {60 - MOST_ENTRIES} more", "", None)
 
 
+def test_a_class_that_is_hidden_stays_as_it_is_and_out_of_the_legend(stripes: np.ndarray) -> None:
+    mask = np.repeat(np.repeat([[0, 1, 2]], 20, axis=1), 40, axis=0).astype(np.uint8)
+    classes = some_classes(3)
+    drawn = np.asarray(overlay(stripes, mask, classes, hide=["class 1"]))
+    left = (drawn.shape[1] - 60) // 2
+    np.testing.assert_array_equal(drawn[:40, left + 20 : left + 39], stripes[:, 20:39])
+    assert (drawn[:40, left : left + 19] != stripes[:, :19]).any()
+    assert (drawn[:40, left + 39] != stripes[:, 39]).all()  # the outline of what is beside it
+    colour = np.asarray(classes.palette[1])
+    assert not (drawn[40:] == colour).all(axis=2).any()
+    assert not (np.asarray(key((60, 40), classes, Drawing(hide=("class 1",)))) == colour).all(axis=2).any()
+
+
+def test_drawings_that_cannot_be() -> None:
+    image, mask = np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.uint8)
+    with pytest.raises(ConfigError, match="a weight of 0 to 1 is needed, found 1"):
+        overlay(image, mask, some_classes(2), alpha=1.5)
+    with pytest.raises(ConfigError, match="did you mean 'class 1'"):
+        overlay(image, mask, some_classes(2), hide=["clas 1"])
+
+
+def test_letters_of_every_font_here_are_drawn_and_others_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    classes = ClassSet.build(["road", "道路", "улица"])
+    monkeypatch.setattr(legend, "FONTS", ())
+    legend._font_file.cache_clear()
+    legend._tell.cache_clear()
+    try:
+        with pytest.warns(UserWarning, match=r"no font on this system has the letters of 道路(.|\n)*fix: install"):
+            named = entries(dict.fromkeys(classes.names, ""), classes)
+        assert [entry[0] for entry in named][:2] == ["road", "class 1"]
+        assert legend._has("", "a")
+        assert not legend._has("", "道")
+    finally:
+        legend._font_file.cache_clear()
+
+
+def test_a_font_of_the_system_is_taken_where_it_has_the_letters(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(legend, "FONTS", ("none of this name.ttf", "another"))
+    monkeypatch.setattr(legend, "_has", lambda file, letter: letter.isascii() or file == "another")
+    opened = legend._opened
+    monkeypatch.setattr(legend, "_opened", lambda file, size: opened("", size))
+    legend._font_file.cache_clear()
+    try:
+        assert [legend._font_file(name) for name in ("road", "道路")] == ["", "another"]
+        assert entries({"道路": ""}, ClassSet.build(["道路"]))[0][0] == "道路"
+    finally:
+        legend._font_file.cache_clear()
+
+
+@pytest.mark.filterwarnings("ignore:no font")
 @pytest.mark.parametrize("name", ["x" * 500, "two\nlines", "中文", "…"])
 def test_any_class_name_can_be_drawn(name: str) -> None:
     drawn = overlay(np.zeros((40, 40, 3), np.uint8), np.zeros((40, 40), np.uint8), ClassSet.build([name]))

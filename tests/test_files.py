@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from bridgeseg import files
 from bridgeseg.errors import InputError
-from bridgeseg.files import below, digest, replace_folder, replacing, write
+from bridgeseg.files import below, digest, replace_folder, replacing, sweep, write
 
 
 def names(folder: Path) -> list[str]:
@@ -149,3 +150,23 @@ def test_a_folder_that_refuses_to_be_flushed_is_no_error(tmp_path: Path, monkeyp
     (tmp_path / "a").touch()
     with pytest.raises(OSError, match="Invalid argument"):
         files.flush(tmp_path / "a")
+
+
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    with suppress(RuntimeError), replacing(tmp_path / "a.png") as part:
+        name = part.name
+        raise RuntimeError
+    kept = ["." + "z" * 32 + ".part", "a" + name, name + "x/y", name.replace(".part", ".old"), ".part", "mine.part"]
+    for other in kept:
+        (tmp_path / other).parent.mkdir(exist_ok=True)
+        (tmp_path / other).touch()
+    (tmp_path / name).touch()
+    (tmp_path / ("." + "b" * 32 + ".part")).symlink_to(tmp_path / "mine.part")
+    sweep(tmp_path)
+    assert (tmp_path / name).exists(), "another process may be writing it"
+    for path in tmp_path.rglob("*"):
+        os.utime(path, (0, 0), follow_symlinks=False)
+    sweep(tmp_path)
+    assert not (tmp_path / name).exists()
+    assert all((tmp_path / other).exists() for other in kept)
+    sweep(tmp_path / "missing")

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from PIL import Image
 
-from bridgeseg.predicting.ray_data import FAILED, THERE, WRITTEN, RayPredictor
+from bridgeseg.predicting.ray_data import FAILED, THERE, WRITTEN, RayPredictor, _Bucket
 
 pytestmark = pytest.mark.slow
 
@@ -42,7 +43,7 @@ def test_masks_are_written_once_and_failures_named(
     first, second, bad = rows(predictor(batch))
     assert [first["mask"], second["mask"]] == ["a/x.png_mask.png", "b/x.png_mask.png"]
     assert (first["status"], bad["status"]) == (WRITTEN, FAILED)
-    assert "UnidentifiedImageError" in bad["error"]
+    assert "no image in a known format" in bad["error"]
     mask = np.asarray(Image.open(out / first["mask"]))
     assert (mask == np.arange(60) // 20).all()
     assert json.loads(first["areas"]) == pytest.approx({"red": 1 / 3, "green": 1 / 3, "blue": 1 / 3})
@@ -59,6 +60,46 @@ def test_names_without_a_root_and_outside_it(rgb_onnx: Path, stripes: np.ndarray
     (row,) = rows(predictor({"path": ["bucket/c/x.jpg"], "bytes": [encoded(stripes)]}))
     assert row["status"] == FAILED
     assert "does not lie below the root" in row["error"]
+
+
+@pytest.mark.parametrize("kind", ["folder", "bucket"])
+@pytest.mark.parametrize("path", ["s3://b/photos/../../escaped.png", "s3://b/photos/../x.png"])
+def test_keys_do_not_lead_outside(kind: str, path: str, rgb_onnx: Path, stripes: np.ndarray, tmp_path: Path) -> None:
+    out = tmp_path / "a" / "b" / "masks"
+    predictor = RayPredictor(str(out), str(rgb_onnx), root="b/photos")
+    if kind == "bucket":
+        fs = pytest.importorskip("pyarrow.fs")
+        predictor.store = _Bucket(fs.LocalFileSystem(), str(out), fs.FileType.NotFound)
+        out.mkdir(parents=True)
+    bad, good = rows(predictor({"path": [path, "s3://b/photos/ok.png"], "bytes": [encoded(stripes)] * 2}))
+    assert (bad["status"], good["status"]) == (FAILED, WRITTEN)
+    assert "leads outside the folder" in bad["error"]
+    assert [file for file in tmp_path.rglob("*") if file.is_file()] == [out / "ok.png_mask.png"]
+
+
+def test_masks_that_are_cut_or_stale_are_written_again(rgb_onnx: Path, stripes: np.ndarray, tmp_path: Path) -> None:
+    predictor = RayPredictor(str(tmp_path), str(rgb_onnx))
+
+    def status(image: np.ndarray, predictor: RayPredictor = predictor) -> str:
+        (row,) = rows(predictor({"path": ["a.png"], "bytes": [encoded(image)]}))
+        assert row["error"] == ""
+        assert (np.asarray(Image.open(tmp_path / "a.png_mask.png")) == predictor.model.mask(image)).all()
+        return str(row["status"])
+
+    path = tmp_path / "a.png_mask.png"
+    assert [status(stripes), status(stripes)] == [WRITTEN, THERE]
+    path.write_bytes(path.read_bytes()[:60])
+    assert [status(stripes), status(stripes)] == [WRITTEN, THERE]
+    Image.new("P", (60, 40), 2).save(path)  # another program's
+    assert status(stripes) == WRITTEN
+    assert status(np.ascontiguousarray(stripes[:, ::-1])) == WRITTEN, "the image has changed"
+    other = tmp_path / "other.onnx"
+    other.write_bytes(rgb_onnx.read_bytes())
+    model = onnx.load(other)
+    model.doc_string = "trained for longer"
+    onnx.save(model, other)
+    newer = RayPredictor(str(tmp_path), str(other))
+    assert status(np.ascontiguousarray(stripes[:, ::-1]), newer) == WRITTEN, "the model has changed"
 
 
 def test_a_killed_worker_loses_no_picture(rgb_onnx: Path, stripes: np.ndarray, tmp_path: Path) -> None:

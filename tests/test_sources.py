@@ -3,8 +3,10 @@ from __future__ import annotations
 import os
 import shutil
 import struct
+import sys
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +16,13 @@ from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from bridgeseg import images
-from bridgeseg.errors import DataError, InputError
+from bridgeseg.errors import DataError, InputError, MissingDependencyError
 from bridgeseg.images import read_image
+from bridgeseg.reading import sources
+from bridgeseg.reading.addresses import is_address
+from bridgeseg.reading.left_out import LeftOut
 from bridgeseg.reading.sources import Failure, Source, find, survey
+from bridgeseg.runtime.model import Model
 
 ORIENTATION = 0x0112
 
@@ -135,6 +141,99 @@ class TestFind:
         count, paths = survey(find([inside, outside]), tmp_path / "out")
         assert (count, paths) == (2, {os.path.realpath(inside)})
         assert survey(find([tmp_path / "link.png"]), tmp_path / "out")[1] == {os.path.realpath(inside)}
+
+
+def lines(*sources: object, **options: Any) -> list[str]:
+    left = LeftOut()
+    list(find(sources, left_out=left, **options))  # type: ignore[arg-type]
+    return left.lines()
+
+
+class TestLeftOut:
+    def test_files_of_other_kinds_are_counted_by_ending(self, tmp_path: Path) -> None:
+        image(tmp_path / "a.png")
+        for name in ("c.DCM", "b.txt", "d.txt", "README", ".hidden.txt", "sub/e.txt"):
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_text("")
+        assert lines(tmp_path) == ["4 files of other kinds left out: .txt, no ending, .dcm"]
+        assert lines(tmp_path, recursive=True)[0].startswith("5 files")
+        assert lines(f"{tmp_path}/*")[0].startswith("5 files")
+        assert lines(tmp_path / "a.png") == []
+
+    def test_many_endings_and_ones_that_would_break_the_line(self, tmp_path: Path) -> None:
+        for index in range(12):
+            (tmp_path / f"a.x{index:02}").write_text("")
+        (tmp_path / "a.y\n\x1b[2J").write_text("")
+        left = LeftOut()
+        (failed,) = find([tmp_path], left_out=left)
+        assert isinstance(failed, Failure)
+        assert "no image in this folder; 13 files of other kinds left out: .x00" in failed.error.message
+        assert left.lines()[0].endswith(".x07, ...")
+        left.kinds = dict(list(left.kinds.items())[-1:])
+        assert left.lines()[0].isprintable()
+
+    def test_heic_is_counted_or_taken(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        (tmp_path / "a.HEIC").write_bytes(b"x")
+        image(tmp_path / "b.png")
+        monkeypatch.setattr(sources, "SUFFIXES", images.SUFFIXES - images.HEIF)
+        assert names(find([tmp_path])) == ["b.png"]
+        assert "pip install 'bridgeseg[heif]'" in "".join(lines(tmp_path))
+        monkeypatch.setattr(sources, "SUFFIXES", images.SUFFIXES | images.HEIF)
+        assert names(find([tmp_path])) == ["a.HEIC", "b.png"]
+
+    def test_folders_of_systems_are_passed_over(self, tmp_path: Path) -> None:
+        for name in ("a.png", ".ipynb_checkpoints/a-checkpoint.png", "@eaDir/a.png", "__MACOSX/a.png"):
+            image(tmp_path / name)
+        assert names(find([tmp_path], recursive=True)) == ["a.png"]
+        assert names(find([f"{tmp_path}/**/*.png"])) == ["a.png"]
+        assert lines(tmp_path, recursive=True) == ["3 hidden folders passed over"]
+
+    def test_results_of_earlier_runs(self, tmp_path: Path, rgb_onnx: Path, stripes: np.ndarray) -> None:
+        Image.fromarray(stripes).save(tmp_path / "a.png")
+        model = Model.load(rgb_onnx, threads=1)
+        model.predict(tmp_path / "a.png").save(tmp_path / "old")
+        image(tmp_path / "old" / "my_mask.png")  # named alike, and not ours
+        image(tmp_path / "old" / "my_overlay.jpg")
+        assert names(find([tmp_path], recursive=True)) == ["a.png", "old/my_mask.png", "old/my_overlay.jpg"]
+        assert lines(tmp_path, recursive=True) == ["2 results of earlier runs left out"]
+        assert names(find([f"{tmp_path}/*/*"])) == ["old/my_mask.png", "old/my_overlay.jpg"]
+        assert names(find([tmp_path / "old" / "a_mask.png"])) == ["a_mask.png"], "what is named is taken"
+
+
+class TestAddresses:
+    @pytest.mark.parametrize(
+        ("address", "shown", "way"),
+        [
+            ("rtsp://user:secret@127.0.0.1/1", "rtsp://127.0.0.1/1", "ffmpeg -i rtsp://127.0.0.1/1 "),
+            ("RTSP://u:sec/ret@h:554/a", "RTSP://h:554/a", "ffmpeg"),
+            ("https://u:secret@h/a.jpg?token=secret", "https://h/a.jpg", "curl -LO https://h/a.jpg"),
+            ("http://h/live.m3u8", "http://h/live.m3u8", "ffmpeg"),
+            ("http://h/x", "http://h/x", "curl -LO http://h/x, or of a stream: ffmpeg"),
+            ("s3://bucket/photos", "s3://bucket/photos", "ray_predict.py"),
+            ("srt://h:1?passphrase=secret", "srt://h:1", "ffmpeg"),
+        ],
+    )
+    def test_are_refused_with_a_way_out_and_no_password(self, address: str, shown: str, way: str) -> None:
+        for name in (address, Path(address)):
+            (item,) = find([name])
+            assert isinstance(item, Failure)
+            assert (item.error.where, item.source) == (shown, Path(shown))
+            assert way in str(item.error.fix)
+            assert "secret" not in f"{item}{item.error}"
+            assert "sec/" not in f"{item}{item.error}"
+
+    def test_files_named_like_one_are_files(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        image(tmp_path / "rtsp:" / "a.png")
+        assert names(find(["rtsp://a.png"])) == ["a.png"]
+        for name in ("C:/photos/a.png", "a/b:c.png", "camera:0"):
+            assert not is_address(name)
+
+    def test_names_that_no_file_can_have(self, tmp_path: Path) -> None:
+        for name in ("a\0b.png", "x" * 5000, "a\0*.png"):
+            (item,) = find([name])
+            assert isinstance(item, Failure)
+            assert item.error.fix
 
 
 class TestReadImage:
@@ -297,7 +396,20 @@ class TestReadImage:
             with pytest.raises(DataError, match="regular"):
                 read_image(tmp_path / "pipe.png")
 
+    def test_heic(self, tmp_path: Path) -> None:
+        heif = pytest.importorskip("pillow_heif")
+        pixels = np.full((64, 64, 3), 128, np.uint8)
+        heif.from_bytes("RGB", (64, 64), pixels.tobytes()).save(tmp_path / "a.heic")
+        np.testing.assert_allclose(read_image(tmp_path / "a.heic"), pixels, atol=4)
+        assert "HEIF" not in Image.OPEN, "Pillow itself is left as it is"
+
+    def test_heic_without_its_package(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "pillow_heif", None)
+        (tmp_path / "a.jpg").write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
+        with pytest.raises(MissingDependencyError, match=r"a\.jpg: HEIC images need(.|\n)*bridgeseg\[heif\]"):
+            read_image(tmp_path / "a.jpg")
+
     def test_every_suffix_can_be_opened(self) -> None:
         Image.init()
-        formats = {Image.registered_extensions().get(suffix) for suffix in images.SUFFIXES}
+        formats = {Image.registered_extensions().get(suffix) for suffix in images.SUFFIXES - images.HEIF}
         assert formats - {None, "DIB", "MPO"} <= set(images.FORMATS)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +16,8 @@ from bridgeseg.errors import InputError
 
 PART = ".part"
 """Ending of what is being written; such files of a killed process are of no use."""
+LEFT = re.compile(rf"\.[0-9a-f]{{32}}{re.escape(PART)}(\..+)?")
+"""Names that `replacing` chooses for what it writes."""
 OLD = ".old"
 """Ending of a folder that is being replaced."""
 
@@ -57,6 +61,16 @@ def write(path: str | Path, content: bytes | str, fix: str = "free some space, o
     """
     with replacing(path, fix) as part:
         part.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def sweep(folder: Path, age_s: float = 3600) -> None:
+    """Remove files that a killed process left unfinished in a folder: those of `replacing`, unchanged for `age_s`."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if LEFT.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
+                with suppress(OSError):  # another process was first
+                    if time.time() - entry.stat(follow_symlinks=False).st_mtime > age_s:
+                        os.unlink(entry.path)  # noqa: PTH108
 
 
 def replace_folder(fresh: Path, folder: Path) -> None:

@@ -6,14 +6,15 @@ import io
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from bridgeseg.errors import DataError, InputError
+from bridgeseg.arrays import as_array, conversion
+from bridgeseg.errors import DataError, InputError, MissingDependencyError
 from bridgeseg.pixels import AS_STORED, Note, Pixels, Reading, is_deep, scaled, to_pixels
 
 DEFAULT_MAX_PIXELS = 200_000_000
@@ -22,11 +23,16 @@ DEFAULT_MAX_PIXELS = 200_000_000
 # Only raster formats that Pillow decodes by itself: others run helpers (EPS starts Ghostscript) or hold no photos. The
 # first five are loaded with Pillow, the others on need.
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "WEBP", "TIFF", "JPEG2000", "AVIF")
+HEIF = frozenset({".heic", ".heif", ".hif"})
+"""Endings of what phones write; read with the extra `heif`, and left out of folders without it."""
 SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".bmp", ".dib", ".gif", ".ppm", ".pgm", ".pbm", ".pnm"}
     | {".webp", ".tif", ".tiff", ".jp2", ".j2k", ".avif"}
+    | (HEIF if find_spec("pillow_heif") else set())
 )
 """What a file in a folder must end with to be taken for an image (files given by name are always tried)."""
+HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+HEIF_FIX = "pip install 'bridgeseg[heif]'"
 _PILLOW_LIMIT = threading.Lock()
 _REDUCED = 254  # the TIFF tag that marks a page as a smaller copy or a mask of another
 
@@ -63,7 +69,8 @@ def read_image(
     except InputError as error:
         if error.where is not None:
             raise
-        raise DataError(error.message, where=path, fix=error.fix) from error
+        kind = DataError if type(error) is InputError else type(error)
+        raise kind(error.message, where=path, fix=error.fix) from error
     except UnidentifiedImageError as error:
         found = "the file is empty" if path.stat().st_size == 0 else "not an image in a known format"
         raise DataError(found, where=path, fix=f"give one of {', '.join(FORMATS)}") from error
@@ -129,7 +136,7 @@ def as_pixels(
         return to_pixels(_turned(image.copy()), how, notes)
     if isinstance(image, bytes | bytearray | memoryview) or hasattr(image, "read"):
         return _decode(image, how, notes, max_pixels)
-    values = _array(image)
+    values = as_array(image)
     while values.ndim > 3 and values.shape[0] == 1:
         values = values[0]
     if values.ndim == 3 and values.shape[2] == 1:
@@ -141,7 +148,7 @@ def as_pixels(
         found = f"{values.dtype} of shape {values.shape}"
         raise DataError(
             f"an image is a uint8 RGB array of shape (H, W, 3), or (H, W) for greyscale; found {found}",
-            fix=_conversion(values),
+            fix=conversion(values),
         )
     if values.ndim == 3 and values.shape[2] == 4:
         return to_pixels(Image.fromarray(values), how, notes)
@@ -161,41 +168,6 @@ def _decode(file: Any, how: Reading, notes: list[Note] | None, max_pixels: int) 
         raise DataError(found, fix=f"give the bytes of a whole file, one of {', '.join(FORMATS)}") from error
 
 
-def _array(image: Any) -> NDArray[Any]:
-    """Return an array or a tensor, wherever it lies and whatever gradients it has, as numpy's."""
-    if isinstance(image, str | Path) or not (hasattr(image, "__array__") or hasattr(image, "__array_interface__")):
-        found = f"a list of {len(image)}" if isinstance(image, list | tuple) else type(image).__name__
-        fix = "give one image, or all to bridgeseg.predict([...])" if isinstance(image, list | tuple) else "name a file"
-        raise DataError(f"an image is a file, a Pillow image or a uint8 array; found {found}", fix=fix)
-    for step in ("detach", "cpu"):
-        if callable(method := getattr(image, step, None)):
-            image = method()
-    return np.asarray(image)
-
-
-def _conversion(values: NDArray[Any]) -> str:
-    """Say what makes an image of an array."""
-    if values.size == 0:
-        return "give an array with pixels"
-    if values.ndim == 4 and values.shape[3] in (1, 3, 4):
-        return f"give its {values.shape[0]} images one by one: bridgeseg.predict(list(images))"
-    if values.ndim == 3 and values.shape[0] in (1, 3, 4) and values.shape[2] not in (3, 4):
-        return "put the channels last: np.moveaxis(image, 0, 2)"
-    if values.ndim not in (2, 3) or (values.ndim == 3 and values.shape[2] not in (3, 4)):
-        return (
-            "choose three channels: image[:, :, :3]" if values.ndim == 3 and values.shape[2] > 4 else "give (H, W, 3)"
-        )
-    if values.dtype == bool:
-        return "convert it: image.astype('uint8') * 255"
-    if values.dtype.kind in "iuf" and values.min() >= 0 and values.max() <= 1 and values.dtype.kind == "f":
-        return "convert it: (image * 255).round().astype('uint8')"
-    if values.dtype.kind in "iuf" and values.min() >= 0 and values.max() <= 255:
-        return "convert it: image.astype('uint8')"
-    if values.dtype.kind in "iuf":
-        return f"say what is black and white: image_range=({values.min():g}, {values.max():g})"
-    return "scale it to 0..255 and convert it with .astype('uint8')"
-
-
 def _check_file(path: Path) -> None:
     if path.is_dir():
         raise InputError("this is a folder, not an image", where=path, fix="name a file in it")
@@ -213,7 +185,7 @@ def open_image(path: Path | BinaryIO, max_pixels: int) -> Image.Image:
     with _PILLOW_LIMIT:
         theirs, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            image = Image.open(path, formats=FORMATS)
+            image = _heif(path) or Image.open(path, formats=FORMATS)
         except KeyError as error:  # the last format is one that this Pillow does not have, and no other fits
             raise UnidentifiedImageError(str(path)) from error
         finally:
@@ -226,6 +198,28 @@ def open_image(path: Path | BinaryIO, max_pixels: int) -> Image.Image:
             where=path if isinstance(path, Path) else None,
             fix=f"if you trust the file, raise the limit: --max-pixels {width * height}",
         )
+    return image
+
+
+def _heif(file: Path | BinaryIO) -> Image.Image | None:
+    """Open what phones write; None for anything else.
+
+    Raises:
+        MissingDependencyError: pillow-heif is not installed.
+    """
+    if isinstance(file, Path):
+        with file.open("rb") as opened:
+            head = opened.read(48)
+    else:
+        head = file.read(48)
+        file.seek(0)
+    if head[4:8] != b"ftyp" or head[8:12] not in HEIF_BRANDS or b"avif" in head:
+        return None
+    try:
+        from pillow_heif import HeifImageFile
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError("HEIC images need the package pillow-heif", fix=HEIF_FIX) from error
+    image: Image.Image = HeifImageFile(file)
     return image
 
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from bridgeseg.errors import InputError
 from bridgeseg.predicting.video_writer import DEFAULT_CODEC, VideoRecord, VideoSink, check_codec
 from bridgeseg.predicting.writer import Writer
+from bridgeseg.reading.left_out import LeftOut
 from bridgeseg.reading.loading import Found, ImageInput, expand
 from bridgeseg.reading.pipeline import Pipeline
-from bridgeseg.reading.sources import Failure, PathStream, Source, is_below, survey
+from bridgeseg.reading.sources import Failure, PathStream, Source, is_below, is_folder, survey
 from bridgeseg.reading.video import Video, is_camera, is_video
+from bridgeseg.report.draw import OPACITY, Drawing
 from bridgeseg.runtime.model import Model
 from bridgeseg.runtime.result import Result
 from bridgeseg.runtime.saving import Record
@@ -38,11 +40,14 @@ class Batch:
         overlay: write overlays too.
         masks: write masks of the frames of videos too; they are always written without overlays.
         codec: FFmpeg's name of an encoder, for overlays of videos.
+        opacity: weight of the colours in overlays, 0 (the image alone) to 1 (the colours alone).
+        hide: names of classes that overlays leave as they are, such as a background.
 
     Attributes:
         total: how many images and videos (and names that lead to none) there are; None if that is not known.
         videos: whether some sources are named as videos or cameras.
         frames: how many frames of them have been written so far.
+        left_out: what the search of folders passed over.
 
     Raises:
         InputError: no sources; `out` is a file, or a folder that images are taken from; there is no such codec.
@@ -57,7 +62,10 @@ class Batch:
         overlay: bool = True,
         masks: bool = False,
         codec: str = DEFAULT_CODEC,
+        opacity: float = OPACITY,
+        hide: Sequence[str] = (),
     ) -> None:
+        drawing = Drawing(opacity, tuple(hide))
         self._sources, self._recursive, self._out = list(sources), recursive, Path(out)
         self._masks, self._codec = masks or not overlay, codec
         if not self._sources:
@@ -66,18 +74,19 @@ class Batch:
             check_codec(codec)
         real = os.path.realpath(out)
         for source in self._sources:
-            if isinstance(source, str | Path) and Path(source).is_dir() and os.path.realpath(source) == real:
+            if isinstance(source, str | Path) and is_folder(source) and os.path.realpath(source) == real:
                 raise InputError(
                     "results cannot go into a folder of images: the next run would take them for images",
                     where=out,
                     fix=f"choose another folder: --out {Path(out) / 'out'}",
                 )
         self._counted = not any(isinstance(source, PathStream) for source in self._sources)
-        count, inputs = survey(self._find(), out) if self._counted else (0, frozenset())
+        self.left_out = LeftOut()
+        count, inputs = survey(self._find(self.left_out), out) if self._counted else (0, frozenset())
         self.total = count if self._counted else None
         self.videos = any(map(_leads_to_frames, self._sources))
         self.frames = 0
-        self._writer = Writer(out, overlay=overlay, inputs=inputs)
+        self._writer = Writer(out, overlay=overlay, inputs=inputs, drawing=drawing)
 
     def run(
         self, model: Model, *, stop: threading.Event | None = None, **options: Any
@@ -88,10 +97,12 @@ class Batch:
 
         Raises:
             InputError: a result cannot be written.
+            ConfigError: a class to hide that the model does not have, or an option out of range.
         """
+        self._writer.drawing.check(model.classes)
         checked = Options(recursive=self._recursive, **options)
         with Pipeline(stop) as pipeline:
-            found = self._find() if self._counted else self._outside(self._find())
+            found = self._find() if self._counted else self._outside(self._find(self.left_out))
             written = self._write(results(model, found, pipeline, checked))
             yield from pipeline.ahead(written, depth=RECORDS)
 
@@ -120,8 +131,8 @@ class Batch:
             if sink is not None:
                 sink.abort()
 
-    def _find(self) -> Iterator[Found]:
-        return expand(self._sources, recursive=self._recursive, skip=self._out)
+    def _find(self, left_out: LeftOut | None = None) -> Iterator[Found]:
+        return expand(self._sources, recursive=self._recursive, skip=self._out, left_out=left_out)
 
     def _outside(self, found: Iterable[Found]) -> Iterator[Found]:
         for item in found:

@@ -11,11 +11,13 @@
 
 Every image has a mask whose name follows from its own, and that is whole or not there. So a worker that is killed
 loses nothing: Ray gives its images to another one, which leaves the masks alone that were written already. The same
-holds for a job that is started again.
+holds for a job that is started again. A mask counts as written if it is whole and says that it was made of the same
+bytes by the same model; any other is written again.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from collections.abc import Mapping
@@ -26,10 +28,12 @@ import numpy as np
 from PIL import Image
 
 from bridgeseg.errors import InputError, MissingDependencyError
-from bridgeseg.images import DEFAULT_MAX_PIXELS, as_pixels, open_image
+from bridgeseg.files import below, digest
+from bridgeseg.images import DEFAULT_MAX_PIXELS, as_pixels
 from bridgeseg.report.draw import area_shares, palette_image
 from bridgeseg.runtime.model import Model
-from bridgeseg.runtime.saving import save_mask
+from bridgeseg.runtime.runtimes import Ids
+from bridgeseg.runtime.saving import marked, save_mask
 
 ENDING = "_mask.png"
 WRITTEN, THERE, FAILED = "written", "there", "failed"
@@ -62,6 +66,7 @@ class RayPredictor:
         self.store = _store(out)
         self.root, self.max_pixels = root, max_pixels
         self.model = Model.load(model, threads)
+        self._digest = digest(self.model.path) if self.model.path is not None else ""
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[Any]]:
         """Segment a batch.
@@ -71,7 +76,8 @@ class RayPredictor:
 
         Returns:
             Columns `path`, `mask` (below `out`), `status` ("written", "there" if it was before, "failed"), `areas`
-            (JSON: class name -> share of the image) and `error` (text, empty unless failed).
+            (JSON: class name -> share of the image) and `error` (text, empty unless failed). An image whose path leads
+            outside of `out` is a failure.
         """
         rows = [self._one(str(path), bytes(data)) for path, data in zip(batch["path"], batch["bytes"], strict=True)]
         return {key: [row[key] for row in rows] for key in ("path", "mask", "status", "areas", "error")}
@@ -90,18 +96,30 @@ class RayPredictor:
         row: dict[str, Any] = {"path": path, "mask": "", "status": FAILED, "areas": "{}", "error": ""}
         try:
             name = row["mask"] = self.name(path)
-            found = self.store.read(name)
-            if found is None:
-                ids = self.model.mask(as_pixels(open_image(io.BytesIO(data), self.max_pixels)))
-                self.store.write(name, palette_image(ids, self.model.classes))
-            else:
-                with Image.open(io.BytesIO(found)) as image:
-                    ids = np.asarray(image)
+            about = {"model": self._digest, "image": hashlib.sha256(data).hexdigest()}
+            ids = _ids(self.store.read(name), about)
+            row["status"] = WRITTEN if ids is None else THERE
+            if ids is None:
+                ids = self.model.mask(as_pixels(data, max_pixels=self.max_pixels))
+                self.store.write(name, palette_image(ids, self.model.classes), about)
             row["areas"] = json.dumps(area_shares(ids, self.model.classes))
-            row["status"] = WRITTEN if found is None else THERE
         except Exception as error:  # one bad image must not end a job of a million
+            row["status"] = FAILED
             row["error"] = f"{type(error).__name__}: {error}"
         return row
+
+
+def _ids(found: bytes | None, about: dict[str, str]) -> Ids | None:
+    """Return the class ids of a mask that is there; None if it is cut, damaged or not made of what `about` says."""
+    if found is None:
+        return None
+    try:
+        with Image.open(io.BytesIO(found), formats=("PNG",)) as image:
+            image.load()
+            same = all(image.info.get(key) == value for key, value in about.items())
+            return np.asarray(image) if same else None
+    except Exception:  # a decoder raises nearly anything on damaged files
+        return None
 
 
 def _store(out: str) -> _Folder | _Bucket:
@@ -126,12 +144,12 @@ class _Folder:
 
     def read(self, name: str) -> bytes | None:
         """Return a file that is there, else None."""
-        path = self.folder / name
+        path = below(self.folder, name)
         return path.read_bytes() if path.is_file() else None
 
-    def write(self, name: str, image: Image.Image) -> None:
+    def write(self, name: str, image: Image.Image, about: dict[str, str]) -> None:
         """Write a mask, whole or not at all."""
-        save_mask(image, self.folder / name)
+        save_mask(image, below(self.folder, name), about)
 
 
 class _Bucket:
@@ -142,15 +160,18 @@ class _Bucket:
 
     def read(self, name: str) -> bytes | None:
         """Return an object that is there, else None."""
-        place = f"{self.base}/{name}"
+        place = self._place(name)
         if self.system.get_file_info(place).type == self.missing:
             return None
         with self.system.open_input_stream(place) as stream:
             return bytes(stream.read())
 
-    def write(self, name: str, image: Image.Image) -> None:
+    def write(self, name: str, image: Image.Image, about: dict[str, str]) -> None:
         """Write a mask, whole or not at all."""
         data = io.BytesIO()
-        image.save(data, "PNG")
-        with self.system.open_output_stream(f"{self.base}/{name}") as stream:
+        image.save(data, "PNG", pnginfo=marked(about))
+        with self.system.open_output_stream(self._place(name)) as stream:
             stream.write(data.getvalue())
+
+    def _place(self, name: str) -> str:
+        return f"{self.base}/{below(Path(), name).as_posix()}"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import uuid
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,8 +13,13 @@ from PIL import Image
 
 from bridgeseg.classes import ClassSet
 from bridgeseg.errors import ConfigError, InputError, nearest
+from bridgeseg.files import replacing
+from bridgeseg.reading.own import MARK
+from bridgeseg.reading.pipeline import Cancelled
 from bridgeseg.reading.video import Frame, Video, import_av
 from bridgeseg.report import draw
+from bridgeseg.report.draw import Drawing
+from bridgeseg.report.legend import BACKGROUND
 from bridgeseg.runtime.result import Result
 from bridgeseg.runtime.saving import save_mask
 
@@ -76,6 +79,7 @@ class VideoSink:
         overlay: the overlay video to write, None for none.
         masks: the folder of masks to write, None for none.
         codec: FFmpeg's name of an encoder.
+        drawing: how overlays are drawn.
     """
 
     def __init__(
@@ -85,8 +89,9 @@ class VideoSink:
         overlay: Path | None,
         masks: Path | None,
         codec: str,
+        drawing: Drawing,
     ) -> None:
-        self.video, self.overlay, self.masks, self._codec = video, overlay, masks, codec
+        self.video, self.overlay, self.masks, self._codec, self._drawing = video, overlay, masks, codec, drawing
         self._encoder: _Encoder | None = None
         self._counts = np.zeros(len(classes), np.int64)
         self._classes, self._frames, self._seconds, self._size = classes, 0, 0.0, (0, 0)
@@ -104,8 +109,11 @@ class VideoSink:
             save_mask(draw.palette_image(result.mask, self._classes), self.masks / f"{frame.index:06d}.png")
         if self.overlay is not None:
             if self._encoder is None:
-                self._encoder = _Encoder(self.overlay, self._codec, self._size, self._classes, frame.time_base)
-            self._encoder.write(result.overlay(legend=False), frame.pts)
+                self._encoder = _Encoder(self.overlay, self._codec, self._key(), self._size, frame.time_base)
+            self._encoder.write(result.overlay(legend=False, drawing=self._drawing), frame.pts)
+
+    def _key(self) -> Image.Image:
+        return draw.key(self._size, self._classes, self._drawing)
 
     def finish(self) -> VideoRecord:
         """Close the video and put it into place."""
@@ -124,25 +132,25 @@ class VideoSink:
 class _Encoder:
     """An MP4 under a temporary name, with the legend of all classes below the images."""
 
-    def __init__(self, path: Path, codec: str, size: tuple[int, int], classes: ClassSet, time_base: Fraction) -> None:
+    def __init__(self, path: Path, codec: str, legend: Image.Image, size: tuple[int, int], time_base: Fraction) -> None:
         self._av, self._path, self._last = import_av(), path, -1
         self._scale = time_base / (time_base if time_base.denominator <= FINEST else COMMON)
         self._base = time_base / self._scale
-        self._part = path.parent / f".bridgeseg-{uuid.uuid4().hex}.part"
-        legend = draw.key(size, classes)
+        self._place = replacing(path, "free some space, choose another --out, or another --codec")
+        self._part = self._place.__enter__()
         # most codecs halve the colour planes, so both sides must be even
         self._canvas = Image.new(
             "RGB",
             (legend.width + legend.width % 2, size[1] + legend.height + (size[1] + legend.height) % 2),
-            draw.BACKGROUND,
+            BACKGROUND,
         )
         self._canvas.paste(legend, (0, size[1]))
         self._left = (legend.width - size[0]) // 2
         self._container: Any = None
         self._stream: Any = None
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
             self._container = self._av.open(str(self._part), "w", format="mp4")
+            self._container.metadata["comment"] = MARK
             self._stream = self._add_stream(codec)
         except Exception as error:
             self.abort()
@@ -165,17 +173,17 @@ class _Encoder:
         try:
             self._container.close()
             self._container = None
-            self._part.replace(self._path)
         except OSError as error:
             raise self._error(error) from error
+        self._place.__exit__(None, None, None)
 
     def abort(self) -> None:
         """Remove what was written."""
         with suppress(Exception):  # a header may be missing, or the disk be full: it is removed anyway
             if self._container is not None:
                 self._container.close()
-        with suppress(OSError):
-            os.unlink(self._part)  # noqa: PTH108
+        with suppress(Exception):  # also what the place itself raises when it is given up
+            self._place.__exit__(Cancelled, Cancelled(), None)
 
     def _mux(self, frame: Any) -> None:
         try:

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from bridgeseg.classes import ClassSet
 from bridgeseg.errors import InputError
+from bridgeseg.files import sweep
 from bridgeseg.predicting.video_writer import DEFAULT_CODEC, VideoSink
+from bridgeseg.reading.own import ENDINGS, MASKS, VIDEO
 from bridgeseg.reading.video import Video
+from bridgeseg.report.draw import PLAIN, Drawing
 from bridgeseg.runtime.result import Result, stem
-from bridgeseg.runtime.saving import MASK, OVERLAY, Record
-
-VIDEO, MASKS = "_overlay.mp4", "_masks"
+from bridgeseg.runtime.saving import Record
 
 
 class Writer:
@@ -27,13 +28,22 @@ class Writer:
         folder: made when the first result is written.
         overlay: write overlays too.
         inputs: real paths of files that must not be replaced.
+        drawing: how overlays are drawn.
 
     Raises:
         InputError: `folder` is a file.
     """
 
-    def __init__(self, folder: str | Path, *, overlay: bool = True, inputs: Iterable[str] = ()) -> None:
-        self.folder, self.overlay = Path(folder), overlay
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        overlay: bool = True,
+        inputs: Iterable[str] = (),
+        drawing: Drawing = PLAIN,
+    ) -> None:
+        self.folder, self.overlay, self.drawing = Path(folder), overlay, drawing
+        self._swept: set[Path] = set()
         self._inputs = frozenset(path.casefold() for path in inputs)
         self._taken: set[int] = set()  # of a million names the hashes; two of the same cost no more than a "-2"
         if self.folder.exists() and not self.folder.is_dir():
@@ -45,18 +55,27 @@ class Writer:
         Raises:
             InputError: the disk is full, the folder cannot be written or the like; no partial file is left behind.
         """
-        return result.save_as(self.folder / self._stem(result.name), overlay=self.overlay)
+        return result.save_as(self._base(result.name), overlay=self.overlay, drawing=self.drawing)
 
     def video(self, video: Video, classes: ClassSet, *, masks: bool = False, codec: str = DEFAULT_CODEC) -> VideoSink:
         """Choose the names for a video, `<name>_overlay.mp4` and the folder `<name>_masks`; nothing is written yet."""
-        chosen = self._stem(video.name)
+        base = self._base(video.name)
         return VideoSink(
             video,
             classes,
-            self.folder / f"{chosen}{VIDEO}" if self.overlay else None,
-            self.folder / f"{chosen}{MASKS}" if masks else None,
+            base.with_name(base.name + VIDEO) if self.overlay else None,
+            base.with_name(base.name + MASKS) if masks else None,
             codec,
+            self.drawing,
         )
+
+    def _base(self, name: Path) -> Path:
+        """Choose the path of a result without ending; what a killed run left unfinished there is removed."""
+        base = self.folder / self._stem(name)
+        if base.parent not in self._swept:
+            self._swept.add(base.parent)
+            sweep(base.parent)
+        return base
 
     def _stem(self, name: Path) -> str:
         """Choose the path below the folder, without ending, that no other image of this run has."""
@@ -73,5 +92,4 @@ class Writer:
         if not self._inputs:
             return False
         base = os.path.realpath(self.folder)
-        endings = (MASK, OVERLAY, str(Path(OVERLAY).with_suffix(".png")), VIDEO)
-        return any(os.path.join(base, chosen + ending).casefold() in self._inputs for ending in endings)  # noqa: PTH118
+        return any(os.path.join(base, chosen + ending).casefold() in self._inputs for ending in ENDINGS)  # noqa: PTH118

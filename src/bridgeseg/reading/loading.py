@@ -13,6 +13,7 @@ from PIL import Image
 from bridgeseg.errors import InputError
 from bridgeseg.images import DEFAULT_MAX_PIXELS, Note, Pixels, Reading, as_pixels
 from bridgeseg.pixels import AS_STORED
+from bridgeseg.reading.left_out import LeftOut
 from bridgeseg.reading.pipeline import Pipeline
 from bridgeseg.reading.sources import Failure, PathStream, Source, find
 from bridgeseg.reading.video import Frame, Video, is_camera, is_video, read_frames
@@ -93,22 +94,26 @@ def load(
 
 
 def expand(
-    sources: ImageInput | Iterable[ImageInput | Failure], *, recursive: bool = False, skip: str | Path | None = None
+    sources: ImageInput | Iterable[ImageInput | Failure],
+    *,
+    recursive: bool = False,
+    skip: str | Path | None = None,
+    left_out: LeftOut | None = None,
 ) -> Iterator[Found]:
     """Replace names by the images and videos they lead to; what is in memory passes as it is.
 
-    A file whose ending is that of a video is one; of folders only the images are taken.
+    A file whose ending is that of a video is one; of folders only the images are taken. Arguments as in `find`.
 
     Raises:
         InputError: something that is no image and names none.
     """
     for item in as_list(sources):
         if isinstance(item, PathStream):
-            yield from expand(iter(item), recursive=recursive, skip=skip)
+            yield from expand(iter(item), recursive=recursive, skip=skip, left_out=left_out)
         elif isinstance(item, str) and is_camera(item):
             yield Video(Path(item), Path(item.replace(":", "-")))
         elif isinstance(item, str | Path):
-            for one in find([item], recursive, skip):
+            for one in find([item], recursive, skip, left_out):
                 film = isinstance(one, Source) and is_video(one.path)
                 yield Video(one.path, one.name) if film and isinstance(one, Source) else one
         elif isinstance(item, Source | Video | Failure) or in_memory(item):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -14,6 +14,9 @@ from typing import BinaryIO, TypeVar
 from bridgeseg.errors import InputError
 from bridgeseg.images import DEFAULT_MAX_PIXELS, SUFFIXES, Note, Pixels, Reading, read_image
 from bridgeseg.pixels import AS_STORED
+from bridgeseg.reading.addresses import is_address, refusal, without_password
+from bridgeseg.reading.left_out import LeftOut, is_hidden, suffix
+from bridgeseg.reading.own import is_result
 
 SORTED = 100_000
 """Names of one folder that are held in memory and sorted at a time."""
@@ -82,8 +85,20 @@ class Failure:
     error: InputError
 
 
+def is_folder(path: str | Path) -> bool:
+    """Whether there is such a folder; no name is too long or too odd to ask."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
+def _in_hidden(path: Path, named: Collection[str]) -> bool:
+    return any(is_hidden(part) for part in path.parts if part not in named)
+
+
 def find(
-    sources: Iterable[str | Path], recursive: bool = False, skip: str | Path | None = None
+    sources: Iterable[str | Path],
+    recursive: bool = False,
+    skip: str | Path | None = None,
+    left_out: LeftOut | None = None,
 ) -> Iterator[Source | Failure]:
     """Find the images that `sources` name, in order, without reading any.
 
@@ -98,19 +113,23 @@ def find(
         sources: files, folders, globs.
         recursive: search the subfolders of folders.
         skip: a folder to leave out of the search, such as the one that results are written to.
+        left_out: files that are passed over are counted here.
 
     Yields:
         A Source for each image, or a Failure for a name that leads to none (missing, empty, no permission).
     """
     skipped = os.path.realpath(skip) if skip is not None else None
+    left = LeftOut() if left_out is None else left_out
     for source in sources:
         path = Path(source)
         if not str(source):
             yield Failure(path, InputError("an empty name was given", fix="name a file, a folder or a glob"))
-        elif path.is_dir():
-            yield from _in_folder(path, recursive, skipped)
+        elif is_address(str(source)) and not os.path.lexists(path):
+            yield Failure(Path(without_password(str(source))), refusal(str(source)))
+        elif is_folder(path):
+            yield from _in_folder(path, recursive, skipped, left)
         elif not os.path.lexists(path) and _is_glob(str(source)):
-            yield from _in_glob(path, recursive, skipped)
+            yield from _in_glob(path, recursive, skipped, left)
         elif not os.path.lexists(path):
             yield Failure(path, InputError("there is no such file or folder", where=path, fix=_suggestion(path)))
         else:
@@ -150,14 +169,14 @@ def _real_folder(folder: Path) -> Path:
     return Path(os.path.realpath(folder))
 
 
-def _in_folder(root: Path, recursive: bool, skipped: str | None) -> Iterator[Source | Failure]:
-    empty, subfolders = True, False
+def _in_folder(root: Path, recursive: bool, skipped: str | None, left: LeftOut) -> Iterator[Source | Failure]:
+    empty, subfolders, here = True, False, LeftOut()
     waiting = [root]
     while waiting:
         folder = waiting.pop()
         folders: list[str] = []
         try:
-            for name in _sorted(_files(folder, folders)):
+            for name in _sorted(_files(folder, folders, here)):
                 empty = False
                 yield Source(folder / name, (folder / name).relative_to(root))
         except OSError as error:
@@ -170,10 +189,12 @@ def _in_folder(root: Path, recursive: bool, skipped: str | None) -> Iterator[Sou
         if recursive:
             below = (folder / name for name in sorted(folders, reverse=True))
             waiting += [path for path in below if skipped is None or os.path.realpath(path) != skipped]
+    left.add(here)
     if empty:
         deeper = subfolders and not recursive
         fix = "search its subfolders: --recursive" if deeper else f"images end with {' '.join(sorted(SUFFIXES))}"
-        yield Failure(root, InputError("there is no image in this folder", where=root, fix=fix))
+        found = "".join(f"; {line}" for line in here.lines())
+        yield Failure(root, InputError(f"there is no image in this folder{found}", where=root, fix=fix))
 
 
 def _sorted(found: Iterable[Name]) -> Iterator[Name]:
@@ -183,39 +204,47 @@ def _sorted(found: Iterable[Name]) -> Iterator[Name]:
         yield from some
 
 
-def _files(folder: Path, folders: list[str]) -> Iterator[str]:
+def _files(folder: Path, folders: list[str], left: LeftOut) -> Iterator[str]:
     """Yield the names of the images in a folder; the names of its subfolders are added to `folders`."""
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir(follow_symlinks=False):
+            inside = entry.is_dir(follow_symlinks=False)
+            if is_hidden(entry.name):
+                left.hidden += inside
+            elif inside:
                 folders.append(entry.name)
             # A broken link named like an image is kept: reading it reports it, leaving it out would hide the loss.
-            elif _suffix(entry.name) in SUFFIXES and not (entry.is_symlink() and Path(entry.path).is_dir()):
+            elif suffix(entry.name) not in SUFFIXES:
+                if entry.is_file():
+                    left.count(entry.name)
+            elif is_result(Path(entry.path)):
+                left.results += 1
+            elif not (entry.is_symlink() and Path(entry.path).is_dir()):
                 yield entry.name
 
 
-def _suffix(name: str) -> str:
-    return os.path.splitext(name)[1].lower()  # noqa: PTH122 (a Path for each of a million names takes its time)
-
-
-def _in_glob(pattern: Path, recursive: bool, skipped: str | None) -> Iterator[Source | Failure]:
+def _in_glob(pattern: Path, recursive: bool, skipped: str | None, left: LeftOut) -> Iterator[Source | Failure]:
     parts = pattern.parts
     fixed = next(index for index, part in enumerate(parts) if _is_glob(part))
     root, rest = Path(*parts[:fixed]), str(Path(*parts[fixed:], *(["*"] if parts[-1] == "**" else [])))
     wanted = SUFFIXES if _is_glob(pattern.suffix or "*") else SUFFIXES | {pattern.suffix.lower()}
     empty = True
     try:
-        for path in _sorted(path for path in root.glob(rest) if not path.name.startswith(".")):
+        named = {"..", *parts}
+        found = (path for path in root.glob(rest) if not _in_hidden(path.relative_to(root), named))
+        for path in _sorted(found):
             if not path.is_dir():
-                if path.suffix.lower() in wanted:
+                if path.suffix.lower() not in wanted:
+                    left.count(path.name)
+                elif is_result(path):
+                    left.results += 1
+                else:
                     empty = False
                     yield Source(path, Path(*(part for part in path.relative_to(root).parts if part != "..")))
             # With `**` the glob itself reaches into folders; opening them here too would do every image twice.
             elif "**" not in parts and (skipped is None or os.path.realpath(path) != skipped):
                 empty = False
-                yield from _in_folder(path, recursive, skipped)
+                yield from _in_folder(path, recursive, skipped, left)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         yield Failure(pattern, InputError(f"this glob cannot be searched: {reason}", where=pattern, fix="simplify it"))

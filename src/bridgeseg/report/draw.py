@@ -1,28 +1,61 @@
-"""Class ids made visible: palette images, overlays, legends."""
+"""Class ids made visible: palette images and overlays."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import lru_cache
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 
-from bridgeseg.classes import ClassSet, Colour
+from bridgeseg.classes import ClassSet
+from bridgeseg.errors import ConfigError, nearest
 from bridgeseg.images import Pixels
+from bridgeseg.report.legend import BACKGROUND, draw_legend, entries
 
 Ids = NDArray[np.integer[Any]]
 
-BACKGROUND: Colour = (24, 26, 30)
-TEXT: Colour = (236, 238, 242)
-FAINT: Colour = (150, 156, 166)
 WHITE = 255  # the place of white in a palette of all classes
 STRIPE = 250_000
 """Pixels of a stripe: large images are worked on in such pieces, which also fit into a processor's cache."""
-MOST_ENTRIES = 40
-"""A legend names at most this many classes, the largest; the last entry then counts the rest."""
+OPACITY = 0.55
+"""Weight of the colours of classes in overlays."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """How overlays are drawn.
+
+    Attributes:
+        opacity: weight of the colours, 0 (the image alone) to 1 (the colours alone).
+        hide: names of classes that are left as they are, such as a background, and are not in the legend.
+
+    Raises:
+        ConfigError: an opacity outside of 0..1.
+    """
+
+    opacity: float = OPACITY
+    hide: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.opacity <= 1:
+            found = f"a weight of 0 to 1 is needed, found {self.opacity}"
+            raise ConfigError(found, where="opacity", fix=f"opacity={OPACITY}")
+
+    def check(self, classes: ClassSet) -> None:
+        """Check that there are such classes.
+
+        Raises:
+            ConfigError: one to hide that there is not.
+        """
+        for name in self.hide:
+            if name not in classes.names:
+                raise ConfigError(f"no class {name!r}", where="hide", fix=nearest(name, classes.names))
+
+
+PLAIN = Drawing()
 
 
 def area_shares(mask: Ids, classes: ClassSet) -> dict[str, float]:
@@ -76,9 +109,10 @@ def overlay(
     mask: Ids,
     classes: ClassSet,
     *,
-    alpha: float = 0.55,
+    alpha: float | None = None,
+    hide: Sequence[str] | None = None,
+    drawing: Drawing = PLAIN,
     legend: bool = True,
-    min_share: float = 0.001,
     areas: dict[str, float] | None = None,
 ) -> Image.Image:
     """Lay the colours of the classes over an image, with outlines, and a legend in a strip below it.
@@ -89,21 +123,32 @@ def overlay(
         image: uint8 RGB (H, W, 3).
         mask: class ids (H, W).
         classes: names and palette.
-        alpha: weight of the colours, 0 (the image alone) to 1 (the colours alone).
-        legend: add the strip with name, colour and area share of the classes present.
-        min_share: classes that cover less than this share of the image are not in the legend.
+        alpha: weight of the colours, 0 (the image alone) to 1 (the colours alone); by default as `drawing` says.
+        hide: names of classes that are left as they are; by default as `drawing` says.
+        drawing: both of these.
+        legend: add the strip with name, colour and area share of the classes present, the largest first.
         areas: what `area_shares` gives, if that is known already.
 
     Returns:
         An RGB image; with a legend it is higher than the original, and wider if that is very narrow.
+
+    Raises:
+        ConfigError: an opacity out of range, or a class to hide that there is not.
     """
+    drawing = Drawing(drawing.opacity if alpha is None else alpha, drawing.hide if hide is None else tuple(hide))
+    drawing.check(classes)
     if legend and areas is None:
         areas = area_shares(mask, classes)
-    sheet, left = _sheet(image, areas if legend else None, classes, min_share)
+    sheet, left = _sheet(image, areas if legend else None, classes, drawing)
+    seen = np.array([name not in drawing.hide for name in classes.names])
     step = 1 + max(mask.shape) // 1600  # outlines are thicker on large images
     for rows in stripes(*mask.shape):
-        colours = _coloured(mask[rows], classes, _edges(mask[rows.start : rows.stop + step], step))
-        sheet.paste(Image.blend(Image.fromarray(image[rows]), colours, alpha), (left, rows.start))
+        edges = _edges(mask[rows.start : rows.stop + step], step)
+        covered = Image.blend(Image.fromarray(image[rows]), _coloured(mask[rows], classes, edges), drawing.opacity)
+        if not seen.all():
+            plain = ~seen[mask[rows]] & ~edges[: rows.stop - rows.start]
+            covered.paste(Image.fromarray(image[rows]), (0, 0), Image.fromarray(plain))
+        sheet.paste(covered, (left, rows.start))
     return sheet
 
 
@@ -133,62 +178,22 @@ def _edges(mask: Ids, step: int) -> NDArray[np.bool_]:
 
 
 def _sheet(
-    image: Pixels, areas: dict[str, float] | None, classes: ClassSet, min_share: float
+    image: Pixels, areas: dict[str, float] | None, classes: ClassSet, drawing: Drawing
 ) -> tuple[Image.Image, int]:
     """Return an empty image with the legend drawn, and how far from the left the overlay goes."""
     height, width = image.shape[:2]
     if areas is None:
         return Image.new("RGB", (width, height)), 0
-    legend = draw_legend((width, height), _entries(areas, classes, min_share))
-    sheet = Image.new("RGB", (legend.width, height + legend.height), BACKGROUND)
-    sheet.paste(legend, (0, height))
-    return sheet, (legend.width - width) // 2
+    shown = {name: percent(share) for name, share in areas.items() if name not in drawing.hide}
+    strip = draw_legend((width, height), entries(shown, classes))
+    sheet = Image.new("RGB", (strip.width, height + strip.height), BACKGROUND)
+    sheet.paste(strip, (0, height))
+    return sheet, (strip.width - width) // 2
 
 
-def key(size: tuple[int, int], classes: ClassSet) -> Image.Image:
+def key(size: tuple[int, int], classes: ClassSet, drawing: Drawing = PLAIN) -> Image.Image:
     """Return a strip with the names and colours of all classes, to go below images of `size` (width, height)."""
-    return draw_legend(size, _entries(dict.fromkeys(classes.names, 1.0), classes, 0, shown=False))
-
-
-def draw_legend(size: tuple[int, int], entries: list[Entry]) -> Image.Image:
-    """Draw the strip that goes below an image of `size` (width, height); wider than it if that is very narrow."""
-    font_size = max(12, round((size[0] * size[1]) ** 0.5 / 38))
-    font = _font(font_size)
-    gap, line = round(font_size * 0.7), round(font_size * 1.75)
-    width = max(size[0], font_size * 16)
-    rows = _rows(entries, font, width - 2 * gap, font_size)
-    strip = Image.new("RGB", (width, 2 * gap + line * len(rows)), BACKGROUND)
-    draw = ImageDraw.Draw(strip)
-    for index, row in enumerate(rows):
-        middle, left = gap + line * index + line // 2, gap
-        for name, share, colour in row:
-            if colour is not None:
-                box = (left, middle - font_size // 2, left + font_size, middle - font_size // 2 + font_size)
-                draw.rounded_rectangle(box, radius=max(2, font_size // 5), fill=colour)
-                left += round(font_size * 1.45)
-            draw.text((left, middle), name, fill=TEXT if colour else FAINT, font=font, anchor="lm")
-            left += round(font.getlength(name) + font_size * 0.45)
-            draw.text((left, middle), share, fill=FAINT, font=font, anchor="lm")
-            left += round(font.getlength(share) + font_size * 1.4)
-    return strip
-
-
-Entry = tuple[str, str, Colour | None]
-"""Name, share and colour of a legend entry; the one that counts the rest has no colour."""
-
-
-@lru_cache(maxsize=8)
-def _font(size: int) -> Any:
-    return ImageFont.load_default(size)
-
-
-def _entries(areas: dict[str, float], classes: ClassSet, min_share: float, shown: bool = True) -> list[Entry]:
-    """Make the entries of a legend, with shares or (not `shown`) without."""
-    colours = dict(zip(classes.names, classes.palette, strict=True))
-    large = [(name, percent(share) if shown else "") for name, share in areas.items() if share >= min_share]
-    entries: list[Entry] = [(" ".join(name.split()), share, colours[name]) for name, share in large]
-    more = len(entries) - MOST_ENTRIES
-    return entries if more <= 0 else [*entries[:MOST_ENTRIES], (f"and {more} more", "", None)]
+    return draw_legend(size, entries({name: "" for name in classes.names if name not in drawing.hide}, classes))
 
 
 def percent(share: float) -> str:
@@ -196,20 +201,3 @@ def percent(share: float) -> str:
     if share < 0.001:
         return "< 0.1 %"
     return f"{share:.0%}".replace("%", " %") if share >= 0.0995 else f"{share:.1%}".replace("%", " %")
-
-
-def _rows(entries: list[Entry], font: Any, room: int, size: int) -> list[list[Entry]]:
-    """Fill lines of `room` pixels with entries, names too long for a line of their own cut short."""
-    rows: list[list[Entry]] = []
-    used = room + 1.0
-    for name, share, colour in entries:
-        rest = font.getlength(share) + size * 3.3
-        while len(name) > 1 and font.getlength(name) + rest - size * 1.4 > room:
-            name = name.removesuffix("…")[:-1] + "…"
-        length = font.getlength(name) + rest
-        if used + length - size * 1.4 > room:
-            rows.append([])
-            used = 0.0
-        rows[-1].append((name, share, colour))
-        used += length
-    return rows

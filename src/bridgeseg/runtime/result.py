@@ -15,9 +15,10 @@ from PIL import Image
 from bridgeseg.classes import ClassSet
 from bridgeseg.errors import InputError
 from bridgeseg.images import Note, Pixels
+from bridgeseg.reading.own import MASK, OVERLAY
 from bridgeseg.reading.video import Frame
 from bridgeseg.report import draw
-from bridgeseg.runtime.saving import MASK, OVERLAY, Record, save_mask, save_overlay
+from bridgeseg.runtime.saving import Record, save_mask, save_overlay
 
 LONGEST_STEM = 180
 """Bytes of a file name that are kept, so that the endings of results fit into the usual limit of 255."""
@@ -72,11 +73,17 @@ class Result:
             raise InputError("results go into a folder, this is a file", where=folder, fix="name another folder")
         return self.save_as(folder / stem(self.name), overlay=overlay)
 
-    def save_as(self, base: Path, *, overlay: bool = True) -> Record:
-        """Write `<base>_mask.png` and `<base>_overlay.jpg`; as `save`, for callers that choose the names."""
+    def save_as(self, base: Path, *, overlay: bool = True, **options: Any) -> Record:
+        """Write `<base>_mask.png` and `<base>_overlay.jpg`; as `save`, for callers that choose the names.
+
+        Args:
+            base: the files' path without its endings.
+            overlay: write an overlay too.
+            options: of the overlay, as in `draw.overlay`.
+        """
         mask = base.with_name(base.name + MASK)
         save_mask(draw.palette_image(self.mask, self.classes), mask)
-        drawn = save_overlay(self.overlay(), base.with_name(base.name + OVERLAY)) if overlay else None
+        drawn = save_overlay(self.overlay(**options), base.with_name(base.name + OVERLAY)) if overlay else None
         height, width = self.mask.shape
         return Record(self.source, mask, drawn, width, height, self.areas(), self.notes)
 

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from bridgeseg.files import replacing
 from bridgeseg.pixels import Note
+from bridgeseg.reading.own import MARK
 
-MASK, OVERLAY = "_mask.png", "_overlay.jpg"
 JPEG_SIDE = 65_535
 """JPEG cannot hold a longer side; such an overlay is written as PNG."""
 FIX = "free some space, or choose another --out"
@@ -53,14 +54,19 @@ class Record:
         }
 
 
-def save_mask(image: Image.Image, path: Path) -> None:
+def save_mask(image: Image.Image, path: Path, about: dict[str, str] | None = None) -> None:
     """Write an image of class ids as PNG, in the way that is fast and small for large areas of one value.
+
+    Args:
+        image: the class ids.
+        path: where it goes.
+        about: names and texts that the file holds beside the mark of a result.
 
     Raises:
         InputError: it cannot be written.
     """
     with replacing(path, FIX) as part:
-        image.save(part, "PNG", compress_level=1, compress_type=zlib.Z_RLE)
+        image.save(part, "PNG", compress_level=1, compress_type=zlib.Z_RLE, pnginfo=marked(about))
 
 
 def save_overlay(image: Image.Image, path: Path) -> Path:
@@ -72,5 +78,16 @@ def save_overlay(image: Image.Image, path: Path) -> Path:
     large = max(image.size) > JPEG_SIDE
     path = path.with_suffix(".png") if large else path
     with replacing(path, FIX) as part:
-        image.save(part, **({"format": "PNG"} if large else {"format": "JPEG", "quality": 92, "subsampling": 0}))
+        if large:
+            image.save(part, "PNG", pnginfo=marked())
+        else:
+            image.save(part, "JPEG", quality=92, subsampling=0, comment=MARK)
     return path
+
+
+def marked(about: dict[str, str] | None = None) -> PngInfo:
+    """Return the text of a PNG: the mark by which a later run recognises its results, and what else is to be said."""
+    info = PngInfo()
+    for key, value in {"Software": MARK, **(about or {})}.items():
+        info.add_text(key, value)
+    return info
