@@ -24,7 +24,7 @@ from torch import nn
 
 from bridgeseg.checkpoint import load_checkpoint
 from bridgeseg.cli import main
-from bridgeseg.commands.compare import _variants
+from bridgeseg.commands.arguments import variants
 from bridgeseg.comparing import measure, runner, work
 from bridgeseg.comparing.compare import compare
 from bridgeseg.comparing.grid import Plan, make_plan
@@ -84,10 +84,10 @@ class TestGrid:
             ({"methods": ["none", "none"]}, "'none' is named twice"),
             ({"variants": {"none": {"lr": 0.1}}}, "'none' is named twice"),
             ({"variants": {"../up": {"lr": 0.1}}}, "cannot be the name of a variant"),
-            ({"variants": {"a": {"seed": 1}}}, "variant a: 'seed' is decided by --seeds"),
-            ({"variants": {"a": {"model": {"backbone": "x"}}}}, "'model.backbone' is decided by --backbones"),
+            ({"variants": {"a": {"seed": 1}}}, "variant a: 'seed' is decided by `seeds`"),
+            ({"variants": {"a": {"model": {"backbone": "x"}}}}, "'model.backbone' is decided by `backbones`"),
             ({"variants": {"a": {"model.widht": 1}}}, "variant a: unknown key 'model.widht'; did you mean 'width'"),
-            ({"settings": {"repeat": 2}}, "'repeat' is decided by --fractions"),
+            ({"settings": {"repeat": 2}}, "'repeat' is decided by `fractions`"),
             ({"methods": []}, "nothing is named"),
             ({"seeds": ["x"]}, "--seeds: whole numbers from 0 up are needed, found 'x'"),
             ({"seeds": [0.5]}, "--seeds: whole numbers from 0 up are needed, found 0.5"),
@@ -111,7 +111,7 @@ class TestGrid:
 
     def test_variants_as_text(self) -> None:
         texts = ["random: model.method=bridge text_encoder=random:512/0", "c: augment.scale='[0.5, 2]'"]
-        assert _variants(texts) == {
+        assert variants(texts, "--variant") == {
             "random": {"model.method": "bridge", "text_encoder": "random:512/0"},
             "c": {"augment.scale": [0.5, 2]},
         }
@@ -121,7 +121,7 @@ class TestGrid:
     )
     def test_variants_that_are_none(self, texts: list[str]) -> None:
         with pytest.raises(ConfigError, match=r"--variant|--set"):
-            _variants(texts)
+            variants(texts, "--variant")
 
 
 numbers = st.floats(-100, 100)

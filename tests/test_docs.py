@@ -21,7 +21,7 @@ from markdown_it import MarkdownIt
 from PIL import Image
 
 import bridgeseg
-from bridgeseg.cli import app, main
+from bridgeseg.cli import COMMANDS, app, main, whole
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), *(ROOT / name for name in ("README.md", "CONTRIBUTING.md"))]
@@ -128,7 +128,7 @@ def parse(words: list[str]) -> None:
     while hasattr(command, "commands"):
         name, *words = words
         assert name in command.commands, f"no command {name!r}"
-        command = command.commands[name]
+        command = whole(name) if name in COMMANDS else command.commands[name]
         context = command.make_context(name, list(words), parent=context)
     context.close()
 

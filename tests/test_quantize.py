@@ -14,12 +14,12 @@ import pytest
 from PIL import Image
 
 import bridgeseg
-from bridgeseg.api import export_int8
 from bridgeseg.cli import main
 from bridgeseg.errors import ConfigError, DataError, InputError, ModelFileError
 from bridgeseg.exporting import int8_report
 from bridgeseg.exporting import quantize as room
 from bridgeseg.exporting.calibration import MAX_SIDE, find_calibration, read_small
+from bridgeseg.exporting.int8 import export_int8
 from bridgeseg.exporting.int8_report import compare
 from bridgeseg.exporting.pixels import fold_normalisation
 from bridgeseg.exporting.qdq import int8_products, prepare, products, quantise
@@ -304,9 +304,9 @@ class TestCommand:
     @pytest.mark.parametrize(
         ("words", "text"),
         [
-            (["--int8"], "8 bits need pictures to calibrate on"),
+            (["--int8"], "8 bits need images to calibrate on"),
             (["--calibrate", "x"], "add --int8"),
-            (["--split", "val", "--calibration-method", "minmax"], "no use for --split, --calibration-method"),
+            (["--split", "val", "--calibration-method", "minmax"], "no use for --calibration-method, --split"),
             ([], "an exported file already"),
             (["--int8", "--calibrate", "x", "--approximate"], "decided when a run folder is exported"),
             (["--int8", "--calibrate", "none"], "no such file or folder"),

@@ -11,7 +11,7 @@ Everything below is imported on first use, so that `import bridgeseg` costs noth
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
@@ -57,7 +57,8 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from bridgeseg.api import benchmark, evaluate, export, load, predict, quantize, train
+    from bridgeseg.api import benchmark, check, compare, evaluate, export, load, predict, quantize, train
+    from bridgeseg.catalog import prepare
     from bridgeseg.classes import ClassSet
     from bridgeseg.errors import BridgeSegError, InputError
     from bridgeseg.reading.sources import Failure
@@ -66,7 +67,7 @@ if TYPE_CHECKING:
     from bridgeseg.runtime.saving import Record
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOME[name]), name)

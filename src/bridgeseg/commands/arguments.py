@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Iterable
 from typing import Any
 
@@ -49,6 +50,42 @@ def integers(text: str, option: str) -> list[int]:
         raise ConfigError(
             f"whole numbers with commas between are needed, found {text!r}", where=option, fix=fix
         ) from error
+
+
+def sizes(text: str, option: str) -> list[tuple[int, int]]:
+    """Read sizes with commas between; see `size`."""
+    return [size(part, option) for part in text.split(",")]
+
+
+def listed(text: str, option: str) -> list[str]:
+    """Read names with commas between: `none, bridge` -> ["none", "bridge"]."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def variants(texts: list[str], option: str) -> dict[str, dict[str, Any]]:
+    """Read `NAME: KEY=VALUE KEY=VALUE`, quoted as in a shell where a value holds spaces.
+
+    Raises:
+        ConfigError: no name, no settings, a name given twice, or a setting that cannot be read.
+    """
+    result: dict[str, dict[str, Any]] = {}
+    for text in texts:
+        name, colon, rest = text.partition(":")
+        name = name.strip()
+        try:
+            pairs = shlex.split(rest)
+        except ValueError as error:
+            raise ConfigError(f"{text!r}: {error}", where=option, fix="close the quotes") from error
+        if not colon or not name or not pairs or "=" in name:
+            raise ConfigError(
+                f"a variant is NAME: KEY=VALUE KEY=VALUE, found {text!r}",
+                where=option,
+                fix=f'{option} "random: text_encoder=random:512/0"',
+            )
+        if name in result:
+            raise ConfigError(f"{name!r} is named twice", where=option, fix="give every variant a name of its own")
+        result[name] = settings(pairs)
+    return result
 
 
 def settings(pairs: Iterable[str], options: Collection[str] = ()) -> dict[str, Any]:

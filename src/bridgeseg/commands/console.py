@@ -6,19 +6,21 @@ import json
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
+from bridgeseg.commands.wording import worded
 from bridgeseg.reading.sources import Failure
 from bridgeseg.report.draw import percent
 from bridgeseg.wording import printable
 
 if TYPE_CHECKING:
     from bridgeseg.classes import ClassSet
+    from bridgeseg.predicting.run import Prediction
     from bridgeseg.predicting.video_writer import VideoRecord
     from bridgeseg.runtime.saving import Record
 
@@ -51,27 +53,18 @@ def print_json(value: Any) -> None:
     sys.stdout.flush()
 
 
-def report(
-    items: Iterable[Record | VideoRecord | Failure],
-    total: int | None,
-    classes: ClassSet,
-    folder: Path,
-    *,
-    frames: Callable[[], int] | None = None,
-    as_json: bool = False,
-    quiet: bool = False,
-) -> Counts:
-    """Print what was done for each picture as it happens, with a progress bar if there are many, and where it went.
+def report(run: Prediction, folder: Path, *, as_json: bool = False, quiet: bool = False) -> Counts:
+    """Print what was done for each image as it happens, with a progress bar if there are many, and where it went.
 
     Args:
-        items: what was written, and what failed.
-        total: how many sources there are, None if that is not known.
-        classes: names and colours.
+        run: what is done, with what is known of it before.
         folder: where results go.
-        frames: how many frames of videos have been done, asked for while the bar moves; None if there are no videos.
         as_json: print JSON, one object a line.
         quiet: print failures only.
     """
+    batch, classes = run.batch, run.model.classes
+    total = None if batch is None else batch.total
+    frames = (lambda: batch.frames) if batch is not None and batch.videos else None
     done = failed = 0
     many = total is None or total > 1
     console = Console(stderr=True)
@@ -86,16 +79,18 @@ def report(
     with Progress(
         *columns, console=console, transient=True, disable=not moving, redirect_stdout=False, redirect_stderr=False
     ) as bar:
-        task = bar.add_task("pictures", total=total, visible=many or frames is not None)
+        task = bar.add_task("images", total=total, visible=many or frames is not None)
         # Above a moving bar only its own console may write to the screen.
         shared = console if moving and sys.stdout.isatty() else None
-        for item in items:
+        for item in run.items:
             if isinstance(item, Failure):
                 failed += 1
                 _print_failure(item, console, as_json)
             else:
                 done += 1
-                _print_record(item, classes, shared, many=many, as_json=as_json, quiet=quiet)
+                _print_record(
+                    cast("Record | VideoRecord", item), classes, shared, many=many, as_json=as_json, quiet=quiet
+                )
             bar.advance(task)
     if done and many and not quiet and not as_json:
         console.print(f"results: {printable(folder)}", markup=False, highlight=False, soft_wrap=True)
@@ -144,9 +139,9 @@ def print_info(facts: dict[str, Any]) -> None:
 def _print_failure(failure: Failure, console: Console, as_json: bool) -> None:
     if as_json:
         source = None if failure.source is None else str(failure.source)
-        print_json({"source": source, "error": str(failure.error)})
+        print_json({"source": source, "error": worded(failure.error)})
     else:
-        lines = str(failure.error).split("\n  fix: ")
+        lines = worded(failure.error).split("\n  fix: ")
         console.print(
             "error: " + "\n  fix: ".join(map(printable, lines)), markup=False, highlight=False, soft_wrap=True
         )

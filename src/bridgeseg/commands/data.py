@@ -7,10 +7,15 @@ from typing import Annotated
 
 import typer
 
-from bridgeseg.commands.options import Debug, Json, Quiet
+from bridgeseg.commands.shared import Debug, Json, Quiet
 from bridgeseg.wording import printable
 
-app = typer.Typer(help="Public datasets: what is known of them, and a data.yaml of a download.", no_args_is_help=True)
+app = typer.Typer(
+    help="Public datasets: what is known of them, and a data.yaml of a download.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
 
 
 @app.command("list")

@@ -7,103 +7,49 @@ from typing import Annotated
 
 import typer
 
-from bridgeseg.commands.options import Debug, Json, Quiet, Threads
+from bridgeseg.commands.adapter import Given, flags, options
+from bridgeseg.commands.shared import Debug, Json, Quiet
 from bridgeseg.errors import ConfigError
+from bridgeseg.settings.export import INT8, Compared, Export, Quantize
 
-INT8 = "8 bits"
+MODELS = (Export, Quantize, Compared)
 
 
+@options(*MODELS)
 def export(
-    model: Annotated[
-        str,
-        typer.Option(
-            "--model",
-            "-m",
-            metavar="FOLDER|FILE",
-            help="A run folder; with --int8 also an .onnx file, or street, the bundled one.",
-            show_default=False,
-        ),
-    ],
-    out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="FILE.onnx", help="The file to write.", show_default=False)
-    ],
-    logits: Annotated[bool, typer.Option("--logits/--no-logits", help="Add logits to its outputs.")] = False,
-    approximate: Annotated[
-        bool, typer.Option("--approximate", help="One decision for 2x2 pixels: faster with many classes.")
-    ] = False,
+    given: Given,
     int8: Annotated[
         bool, typer.Option("--int8", help="Make it 8-bit: a third of the size, faster.", rich_help_panel=INT8)
     ] = False,
-    calibrate: Annotated[
-        str | None,
-        typer.Option(metavar="DIR|YAML[:SPLIT]", help="Real pictures for --int8, as in use.", rich_help_panel=INT8),
-    ] = None,
-    calibration_images: Annotated[
-        int | None, typer.Option(min=1, help="Take at most so many of them (64).", rich_help_panel=INT8)
-    ] = None,
-    calibration_method: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="minmax (the default), percentile or entropy.", rich_help_panel=INT8),
-    ] = None,
-    int8_budget: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            metavar="POINTS",
-            help="Leave layers in float until at most so many mIoU points are lost on the pictures of --calibrate, "
-            "which must be a data.yaml.",
-            rich_help_panel=INT8,
-        ),
-    ] = None,
-    data: Annotated[
-        str | None, typer.Option(metavar="YAML", help="Score before and after on this.", rich_help_panel=INT8)
-    ] = None,
-    split: Annotated[
-        str | None, typer.Option(help="Of --data: train, val (the default) or test.", rich_help_panel=INT8)
-    ] = None,
-    threads: Threads = None,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Write a network as one .onnx file that runs without PyTorch; --int8 makes it 8-bit and says what that cost.
-
-    A run folder needs the train extra, an .onnx file the extra int8 only.
-    """
+    """Export, make it 8-bit if that is asked for, and print what came of it."""
     from bridgeseg import api
     from bridgeseg.commands import console
 
-    calibration = {"images": calibration_images, "method": calibration_method, "budget": int8_budget}
+    out = Path(given["out"])
     if not int8:
-        only = {"--calibrate": calibrate, "--data": data, "--split": split, "--threads": threads}
-        only |= {"--calibration-images": calibration_images, "--calibration-method": calibration_method}
-        given = [name for name, value in (only | {"--int8-budget": int8_budget}).items() if value is not None]
-        if given:
-            fix = "add --int8"
-            raise ConfigError(f"without --int8 there is no use for {', '.join(given)}", where="export", fix=fix)
-        api.export(model=model, out=out, logits=logits, approximate=approximate)
-        size = out.stat().st_size
+        options_of_int8 = flags((Quantize, Compared))
+        if wrong := [options_of_int8[key] for key in given if key in options_of_int8]:
+            raise ConfigError(
+                f"without --int8 there is no use for {', '.join(wrong)}", where="export", fix="add --int8"
+            )
+        api.export(**given)
         if as_json:
-            console.print_json({"model": str(out), "bytes": size})
+            console.print_json({"model": str(out), "bytes": out.stat().st_size})
         elif not quiet:
-            print(f"{out}: {size / 1e6:.1f} MB")
+            print(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
         return
-    if calibrate is None:
-        fix = "--calibrate FOLDER, with pictures as the network will see them"
-        raise ConfigError("8 bits need pictures to calibrate on", where="--calibrate", fix=fix)
-    report = api.export_int8(
-        model,
-        out,
-        calibrate,
-        logits=logits,
-        approximate=approximate,
-        data=data,
-        split=split or "val",
-        threads=threads,
-        quiet=quiet or as_json,
-        report=as_json or not quiet,
-        **{name: value for name, value in calibration.items() if value is not None},
-    )
+    if "calibrate" not in given:
+        fix = "--calibrate FOLDER, with images as the network will see them"
+        raise ConfigError("8 bits need images to calibrate on", where="--calibrate", fix=fix)
+    from bridgeseg.extras import extra
+
+    with extra("int8"):
+        from bridgeseg.exporting.int8 import export_int8
+    report = export_int8(**given, quiet=quiet or as_json, report=as_json or not quiet)
     if as_json:
         console.print_json({"model": str(out), "bytes": out.stat().st_size, **report})
     elif not quiet:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from bridgeseg.commands.options import Debug, Json, ModelOption, RuntimeOption
+from bridgeseg.commands.adapter import Given, options
+from bridgeseg.commands.shared import Debug, Json
+from bridgeseg.settings.info import Info
+
+MODELS = (Info,)
 
 
-def info(model: ModelOption = None, runtime: RuntimeOption = None, as_json: Json = False, debug: Debug = False) -> None:
-    """Say what a model is: classes, colours, where it comes from, scores, inputs and outputs, size."""
+@options(*MODELS)
+def info(given: Given, as_json: Json = False, debug: Debug = False) -> None:
+    """Print what a model is."""
     from bridgeseg import api
     from bridgeseg.commands import console
 
-    facts = api.load(model, runtime=runtime).describe()
+    facts = api.load(given.get("model"), runtime=given.get("runtime")).describe()
     console.print_json(facts) if as_json else console.print_info(facts)

@@ -12,21 +12,12 @@ from typing import Any
 
 from bridgeseg.errors import ConfigError
 from bridgeseg.extend import BASELINE, METHODS
+from bridgeseg.settings.compare import OWNED
 from bridgeseg.settings.train import TrainConfig
 from bridgeseg.settings.values import flatten, load_values, set_values
 from bridgeseg.training.resolve import resolve
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
-OWNED = {
-    "data": "--data",
-    "model.backbone": "--backbones",
-    "seed": "--seeds",
-    "fraction": "--fractions",
-    "repeat": "--fractions, which shows a share of the images as often as makes up for its size",
-    "val_every": "nothing: runs of a comparison are validated once, at their end",
-}
-"""Settings that the comparison gives every run, and what decides on them."""
-
 Settings = Mapping[str, Any]
 
 

@@ -49,6 +49,8 @@ def evaluate(
     flip: bool = False,
     out: str | Path | None = None,
     threads: int | None = None,
+    runtime: str | None = None,
+    compile: bool = False,
     quiet: bool = False,
 ) -> Scores:
     """Score a model on a split at native resolution.
@@ -63,6 +65,7 @@ def evaluate(
         flip: predict mirrored pictures as well.
         out: folder for `scores.json`, `confusion.png`, `iou.png` and `pictures.png`; nothing is written by default.
         threads: processor threads of the model; by default as many as there are cores.
+        runtime, compile: as in `bridgeseg.load`.
         quiet: show no progress bar.
 
     Raises:
@@ -74,7 +77,7 @@ def evaluate(
     """
     if data is None:
         raise ConfigError("no dataset to evaluate on", where="data", fix="give a data.yaml: --data FOLDER/data.yaml")
-    loaded = _loaded(model, threads)
+    loaded = _loaded(model, threads, runtime, compile)
     if mode == "slide" and window is None:
         window = _training_size(loaded)
     eval_mode = EvalMode.named(mode, window, scales, flip)
@@ -195,12 +198,12 @@ def _listed(items: Sequence[str], limit: int = 12, quote: bool = True) -> str:
     return shown + (f", ... ({len(items) - limit} more)" if len(items) > limit else "")
 
 
-def _loaded(model: str | Path | Model | None, threads: int | None) -> Model:
+def _loaded(model: str | Path | Model | None, threads: int | None, runtime: str | None, compile: bool) -> Model:
     if model is not None and not isinstance(model, str | Path):
         return model
-    from bridgeseg import api
+    from bridgeseg.runtime.model import Model
 
-    return api.load(model, threads=threads)
+    return Model.load(model, threads, runtime, compile)
 
 
 def _training_size(model: Model) -> list[int] | None:

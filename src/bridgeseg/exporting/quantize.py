@@ -55,7 +55,7 @@ def quantize(
     images: int = DEFAULT_IMAGES,
     method: str = "minmax",
     budget: float | None = None,
-    on_step: Callable[[], None] = lambda: None,
+    on_step: Callable[[], None] | None = None,
 ) -> Quantized:
     """Quantise an exported file: static, uint8 activations, int8 weights per channel, QDQ.
 
@@ -92,7 +92,7 @@ def quantize(
         prepare(source, prepared)
         if not products(onnx.load(prepared)):
             raise ModelFileError("there is no convolution in it that could become 8-bit", where=source)
-        ranges = measure_ranges(prepared, calibration.pictures, method, OP_TYPES, on_step)
+        ranges = measure_ranges(prepared, calibration.pictures, method, OP_TYPES, on_step or (lambda: None))
         quantise(prepared, result, ranges)
         lost = None
         left: list[str] = []

@@ -30,7 +30,7 @@ def benchmark(
     rounds: int = 50,
     batch: int = 4,
     starts: int = 3,
-    on_step: Callable[[str], None] = lambda _: None,
+    on_step: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Measure an exported file on this machine.
 
@@ -65,7 +65,7 @@ def benchmark(
     rows: list[dict[str, Any]] = []
     for height, width in sizes:
         settings = [Setting(name, count or 0, height, width, batch) for name in runtimes for count in threads]
-        rows += _measure(path, settings, rounds, starts, on_step)
+        rows += _measure(path, settings, rounds, starts, on_step or (lambda _: None))
     return {
         "model": path.name,
         "bytes": path.stat().st_size,

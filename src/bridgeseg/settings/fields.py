@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import types
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -39,6 +39,7 @@ def setting(
     read: str | None = None,
     default: str | None = None,
     python: str | None = None,
+    required: bool | None = None,
     **limits: Any,
 ) -> Any:
     """Describe a field of a model of settings, within `Annotated`.
@@ -52,12 +53,15 @@ def setting(
         read: the function of `commands.arguments` that reads its text: `size`, `numbers`, ...
         default: what the help shows as default, where the value itself says little.
         python: the annotation in Python, where the model takes anything.
+        required: whether the command needs it; by default, where the function does.
         limits: as in `pydantic.Field`: `ge=1`.
     """
-    extra = {"panel": panel, "option": option, "metavar": metavar, "read": read, "default": default, "python": python}
-    return Field(
-        description=text, json_schema_extra={k: v for k, v in extra.items() if v is not None} or None, **limits
-    )
+    extra = {
+        "panel": panel, "option": option, "metavar": metavar, "read": read, "default": default, "python": python,
+        "required": required,
+    }  # fmt: skip
+    kept: dict[str, Any] = {key: value for key, value in extra.items() if value is not None}
+    return Field(description=text, json_schema_extra=kept or None, **limits)
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,7 @@ class Setting:
         default: its value if none is given, or `PydanticUndefined`.
         text, panel, option, metavar, read, shown, python: see `setting`.
         least: the smallest value allowed, if it is stated.
+        needed: whether the command needs it.
     """
 
     key: str
@@ -83,6 +88,7 @@ class Setting:
     shown: str | None
     python: str | None
     least: float | None
+    needed: bool
 
     @property
     def name(self) -> str:
@@ -91,7 +97,7 @@ class Setting:
 
     @property
     def required(self) -> bool:
-        """Whether it has no default."""
+        """Whether the function needs it."""
         return self.default is PydanticUndefined
 
     @property
@@ -143,8 +149,10 @@ def _read(key: str, field: FieldInfo) -> Setting:
     least = next((item.ge for item in field.metadata if getattr(item, "ge", None) is not None), None)
     shown: Any = extra.get("default")
     text = field.description or ""
-    return Setting(key, field.annotation, field.get_default(), text, shown=shown, least=least, **known)
+    default = field.get_default()
+    needed = bool(extra.get("required", default is PydanticUndefined))
+    return Setting(key, field.annotation, default, text, shown=shown, least=least, needed=needed, **known)
 
 
 def _with_default(setting: Setting, default: Any) -> Setting:
-    return Setting(**{**setting.__dict__, "default": default})
+    return replace(setting, default=default)

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, mo
 from bridgeseg.errors import ConfigError
 from bridgeseg.extend import DECODERS, HEADS, METHODS
 from bridgeseg.settings.augment import AugmentConfig
-from bridgeseg.settings.fields import MACHINE, NETWORK, OPTIMISATION, TRAINING, setting
+from bridgeseg.settings.fields import MACHINE, NETWORK, OPTIMISATION, TRAINING, CommandSettings, setting
 from bridgeseg.settings.loss import LossConfig
 from bridgeseg.settings.model import ModelConfig
 from bridgeseg.settings.values import explain, load_values
@@ -216,3 +216,44 @@ class TrainConfig(BaseModel):
             ConfigError: the file cannot be read, or see `parse`.
         """
         return cls.parse(load_values(path))
+
+
+class Train(CommandSettings):
+    """Train a network on a dataset.
+
+    Returns:
+        The run folder, the scores of its best checkpoint, and their epoch. The folder holds `train.json` (settings),
+        `environment.json` (versions), `best/` and `last/` (checkpoints), `resume.ckpt`, `metrics.csv`, TensorBoard logs
+        and figures. On several devices only the first process returns.
+
+    Raises:
+        InputError: settings, data, weights or the folder cannot be used, the loss is no number, or the run was stopped.
+        MissingDependencyError: the train extra is not installed.
+    """
+
+    data: Annotated[
+        str | Path | None,
+        setting(
+            "the dataset's data.yaml, or its folder; needed unless `config` or a resumed run names it",
+            option="--data",
+            metavar="YAML",
+        ),
+    ] = None
+    out: Annotated[
+        str | Path,
+        setting("the run folder; it must not hold a run yet, unless that is resumed", option="--out -o", metavar="DIR"),
+    ] = "runs/run"
+    config: Annotated[
+        Any,
+        setting(
+            "file of settings, such as a run's train.json; settings that are given go on top",
+            option="--config",
+            metavar="FILE",
+            python="TrainConfig | str | Path | None",
+        ),
+    ] = None
+    resume: Annotated[
+        bool,
+        setting("continue the run in the run folder after its last finished epoch", option="--resume"),
+    ] = False
+    quiet: Annotated[bool, setting("show no progress")] = False

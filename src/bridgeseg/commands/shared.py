@@ -24,19 +24,3 @@ Debug = Annotated[
     bool,
     typer.Option("--debug", envvar="BRIDGESEG_DEBUG", callback=_set_debug, help="Show the traceback of an error."),
 ]
-Threads = Annotated[int | None, typer.Option(min=1, help="CPU threads; one per core by default.")]
-ModelOption = Annotated[
-    str | None,
-    typer.Option(
-        "--model", "-m", metavar="FILE|FOLDER", help="An .onnx file, a run folder, street-int8 (the default) or street."
-    ),
-]
-RuntimeOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        help="onnxruntime (the default) or openvino for a file, torch for a run folder.",
-        show_default=False,
-    ),
-]
-Compile = Annotated[bool, typer.Option("--compile", help="Of a run folder: translate it with torch.compile first.")]

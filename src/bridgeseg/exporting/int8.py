@@ -1,0 +1,60 @@
+"""A run folder or an exported file -> an 8-bit file, compared with the one that it was made from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from bridgeseg.errors import ConfigError
+from bridgeseg.exporting.int8_report import compare
+from bridgeseg.exporting.quantize import quantize
+from bridgeseg.extras import extra
+from bridgeseg.runtime.model import named
+
+
+def export_int8(
+    model: str | Path,
+    out: str | Path,
+    calibrate: str | Path,
+    *,
+    logits: bool = False,
+    approximate: bool = False,
+    data: str | Path | None = None,
+    split: str = "val",
+    threads: int | None = None,
+    quiet: bool = True,
+    report: bool = True,
+    **options: Any,
+) -> dict[str, Any]:
+    """Write a checkpoint folder or an exported file as an 8-bit file, and compare the two.
+
+    Args:
+        model: a checkpoint or run folder (which needs the train extra), or an .onnx file or a bundled one's name (which
+            do not).
+        out, calibrate: as in `quantize`.
+        logits, approximate: of a folder, as in `bridgeseg.exporting.onnx.export`.
+        data, split, threads, quiet: as in `bridgeseg.exporting.int8_report.compare`.
+        report: compare them; without, only `quantisation` is returned.
+        options: as in `quantize`.
+
+    Returns:
+        What `compare` returns, and `quantisation`: what the file's metadata says of it.
+
+    Raises:
+        ConfigError: `logits` or `approximate` with an .onnx file.
+        MissingDependencyError: the train extra is needed for a folder and not installed.
+    """
+    with TemporaryDirectory() as folder:
+        source = named(model)
+        if source.is_file() and (logits or approximate):
+            message = "logits and approximate are decided when a run folder is exported, and this is an exported file"
+            raise ConfigError(message, where=source, fix="leave them out, or give the run folder")
+        if source.is_dir():
+            source = Path(folder) / "float.onnx"
+            with extra("train"):
+                from bridgeseg.exporting.onnx import export
+            export(model, source, logits=logits, approximate=approximate)
+        done = quantize(source, out, calibrate, **options)
+        facts = compare(source, out, data=data, split=split, threads=threads, quiet=quiet) if report else {}
+    return {**facts, "quantisation": done.facts}

@@ -1,0 +1,37 @@
+"""Settings of `check`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from bridgeseg.settings.fields import CommandSettings, setting
+
+
+class Check(CommandSettings):
+    """Look for everything that is wrong with a dataset: files, sizes, mask values, classes, duplicates.
+
+    Returns:
+        The findings, and facts about the classes. What is wrong with the dataset is not raised but in there.
+
+    Raises:
+        InputError: a mistake in the arguments, or a result cannot be written.
+    """
+
+    data: Annotated[str | Path, setting("the dataset's data.yaml, or its folder", option="--data", metavar="YAML")]
+    split: Annotated[str | None, setting("only `train`, `val` or `test`", option="--split")] = None
+    quick: Annotated[
+        bool, setting("sizes from file headers, and a part of the masks; no duplicates", option="--quick")
+    ] = False
+    html: Annotated[
+        str | Path | None, setting("write a page with pictures of the problems", option="--html", metavar="FILE")
+    ] = None
+    fix_masks: Annotated[
+        str | Path | None,
+        setting("write masks of class ids and a data.yaml into a new folder", option="--fix-masks", metavar="DIR"),
+    ] = None
+    workers: Annotated[int | None, setting("processes; one per core by default", option="--workers", ge=1)] = None
+    max_pixels: Annotated[int, setting("do not decode images of more pixels", option="--max-pixels", ge=1)] = (
+        200_000_000
+    )
+    quiet: Annotated[bool, setting("show no progress bar")] = True

@@ -1,0 +1,119 @@
+"""Settings of `compare`, beside those of every training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from bridgeseg.extend import REFERENCES
+from bridgeseg.settings.fields import CommandSettings, setting
+
+GRID, DOING = "Grid", "What is done"
+
+
+class Compare(CommandSettings):
+    """Train methods x backbones x seeds x label fractions into one folder, and report on all that is finished there.
+
+    Runs that are finished are left alone, and runs that were stopped go on, so the same call continues a comparison.
+
+    Returns:
+        The folder, the state of every run that was asked for, the runs that failed, and the results.
+
+    Raises:
+        InputError: something named is unknown or named twice, the folder holds runs of other settings or is in use,
+            there is nothing to report, or it was stopped. Runs that fail do not raise: see `Comparison.failed`.
+        MissingDependencyError: the train extra is not installed.
+    """
+
+    data: Annotated[
+        str | Path | None, setting("the dataset's data.yaml, or its folder", option="--data", metavar="YAML")
+    ] = None
+    out: Annotated[
+        str | Path,
+        setting("folder of the comparison; a second call goes on in it", option="--out -o", metavar="DIR"),
+    ] = "runs/compare"
+    methods: Annotated[
+        Any,
+        setting(
+            "methods; all, unless there are variants",
+            GRID,
+            "--methods",
+            metavar="NAME,...",
+            read="listed",
+            python="Iterable[str] | None",
+        ),
+    ] = None
+    variants: Annotated[
+        Any,
+        setting(
+            "named sets of settings; the option can be given many times",
+            GRID,
+            "--variant",
+            metavar='"NAME: KEY=VALUE ..."',
+            read="variants",
+            python="Mapping[str, Mapping[str, object]] | None",
+        ),
+    ] = None
+    backbones: Annotated[
+        Any,
+        setting(
+            "timm names; by default the one of the settings",
+            GRID,
+            "--backbones",
+            metavar="NAME,...",
+            read="listed",
+            python="Iterable[str] | None",
+        ),
+    ] = None
+    seeds: Annotated[
+        Any,
+        setting(
+            "whole numbers", GRID, "--seeds", metavar="N,...", read="listed", default="0,1,2", python="Iterable[int]"
+        ),
+    ] = (0, 1, 2)
+    fractions: Annotated[
+        Any,
+        setting(
+            "shares of the training images; epochs have about the same number of steps at every share",
+            GRID,
+            "--fractions",
+            metavar="F,...",
+            read="listed",
+            default="1",
+            python="Iterable[float]",
+        ),
+    ] = (1.0,)
+    config: Annotated[
+        str | Path | None, setting("file of settings of all runs, below all others", option="--config", metavar="FILE")
+    ] = None
+    split: Annotated[str, setting("split that is reported", DOING, "--split")] = "test"
+    against: Annotated[
+        Any,
+        setting(
+            "variants that paired differences are taken to",
+            DOING,
+            "--against",
+            metavar="NAME,...",
+            read="listed",
+            default=",".join(REFERENCES),
+            python="Sequence[str]",
+        ),
+    ] = REFERENCES
+    jobs: Annotated[int, setting("runs at a time", DOING, "--jobs", ge=1)] = 1
+    latency: Annotated[
+        bool, setting("measure latencies at the end, else report those measured last", DOING, "--latency/--no-latency")
+    ] = True
+    dry_run: Annotated[bool, setting("list the runs, do nothing", DOING, "--dry-run")] = False
+    report_only: Annotated[bool, setting("report on what is finished, train nothing", DOING, "--report-only")] = False
+    quiet: Annotated[bool, setting("show no progress")] = False
+
+
+OWNED = {
+    "data": "`data`",
+    "model.backbone": "`backbones`",
+    "seed": "`seeds`",
+    "fraction": "`fractions`",
+    "repeat": "`fractions`, which shows a share of the images as often as makes up for its size",
+    "val_every": "nothing: runs of a comparison are validated once, at their end",
+}
+"""Settings of a training that the comparison gives every run, and what decides on them."""

@@ -1,0 +1,106 @@
+"""Settings of `export` and `quantize`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from bridgeseg.settings.fields import CommandSettings, setting
+
+INT8 = "8 bits"
+
+
+class Export(CommandSettings):
+    """Write a checkpoint or run folder as one .onnx file that runs without PyTorch.
+
+    Returns:
+        What was written: the file, its size, and the share of pixels on which ONNX and PyTorch agreed.
+
+    Raises:
+        ConfigError: both `logits` and `approximate`.
+        ModelFileError: the checkpoint cannot be used, or the exported graph does not agree with PyTorch.
+        InputError: the name does not end with .onnx, or the file cannot be written.
+    """
+
+    model: Annotated[
+        str | Path,
+        setting(
+            "a checkpoint or run folder (its best checkpoint is taken); for 8 bits also an .onnx file, or `street`, "
+            "the bundled one",
+            option="--model -m",
+            metavar="FOLDER|FILE",
+        ),
+    ]
+    out: Annotated[
+        str | Path,
+        setting(
+            "the file to write; an older one is replaced only by a verified one",
+            option="--out -o",
+            metavar="FILE.onnx",
+        ),
+    ]
+    logits: Annotated[
+        bool,
+        setting(
+            "add logits (B, K, H, W) to its outputs, which sliding windows and several scales need",
+            option="--logits/--no-logits",
+        ),
+    ] = False
+    approximate: Annotated[
+        bool, setting("one decision for 2x2 pixels: faster with many classes", option="--approximate")
+    ] = False
+
+
+class Quantize(CommandSettings):
+    """Write an exported file as an 8-bit one: static, uint8 activations, int8 weights per channel, QDQ.
+
+    Returns:
+        What was written: the file, its size, the float file's size, and what its metadata says of the quantisation.
+
+    Raises:
+        ModelFileError: the file cannot be used, is 8-bit already, or the budget cannot be kept.
+        ConfigError: an argument is not allowed.
+        InputError: there are no images, or the file cannot be written.
+        MissingDependencyError: the package onnx (extra `int8`) is not installed.
+    """
+
+    model: Annotated[
+        str | Path, setting("a float .onnx file written by `bridgeseg export`, or `street`, the bundled one")
+    ]
+    out: Annotated[str | Path, setting("the .onnx file to write; an older one is replaced only by one that runs")]
+    calibrate: Annotated[
+        str | Path,
+        setting(
+            "real images, as in use: a folder of them, or `data.yaml:SPLIT`",
+            INT8,
+            "--calibrate",
+            metavar="DIR|YAML[:SPLIT]",
+            required=False,
+        ),
+    ]
+    images: Annotated[int, setting("calibrate on at most so many images", INT8, "--calibration-images", ge=1)] = 64
+    method: Annotated[
+        str, setting("`minmax`, `percentile` or `entropy`", INT8, "--calibration-method", metavar="NAME")
+    ] = "minmax"
+    budget: Annotated[
+        float | None,
+        setting(
+            "leave layers in float until at most so many mIoU points are lost on the images for calibration, which "
+            "must be from a data.yaml",
+            INT8,
+            "--int8-budget",
+            metavar="POINTS",
+            ge=0,
+        ),
+    ] = None
+    on_step: Annotated[Any, setting("called after each image", python="Callable[[], None] | None")] = None
+
+
+class Compared(CommandSettings):
+    """What is compared before and after 8 bits."""
+
+    data: Annotated[
+        str | Path | None, setting("score before and after on this data.yaml", INT8, "--data", metavar="YAML")
+    ] = None
+    split: Annotated[str, setting("of it: `train`, `val` or `test`", INT8, "--split")] = "val"
+    threads: Annotated[int | None, setting("CPU threads; one per core by default", INT8, "--threads", ge=1)] = None

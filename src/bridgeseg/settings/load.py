@@ -1,0 +1,44 @@
+"""Settings of `load`, which the commands that run a model share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from bridgeseg.settings.fields import CommandSettings, setting
+
+MODEL = setting(
+    "an .onnx file, a checkpoint or run folder, `street-int8` (the bundled model, and the default) or `street`",
+    option="--model -m",
+    metavar="FILE|FOLDER",
+    python="str | Path | Model | None",
+)
+THREADS = setting("CPU threads; one per core by default", option="--threads", ge=1)
+RUNTIME = setting(
+    "`onnxruntime` (the default) or `openvino` for a file, `torch` for a folder", option="--runtime", metavar="NAME"
+)
+COMPILE = setting("of a folder: translate the network with torch.compile first", option="--compile")
+
+
+class Load(CommandSettings):
+    """Load a model.
+
+    Returns:
+        The model: its network, its classes, and where it came from.
+
+    Raises:
+        ModelFileError: there is no such file, or it cannot be used.
+        MissingDependencyError: a folder was given and PyTorch is not installed, or the runtime is not.
+        ConfigError: a runtime that does not exist or does not go with what was given.
+    """
+
+    path: Annotated[
+        str | Path | None,
+        setting(
+            "an .onnx file written by `bridgeseg export`, or a checkpoint or run folder (which needs the train extra); "
+            "None for the bundled street-scene model"
+        ),
+    ] = None
+    threads: Annotated[int | None, THREADS] = None
+    runtime: Annotated[str | None, RUNTIME] = None
+    compile: Annotated[bool, COMPILE] = False

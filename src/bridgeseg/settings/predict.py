@@ -1,0 +1,60 @@
+"""Settings of `predict`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from bridgeseg.settings.fields import CommandSettings, setting
+from bridgeseg.settings.load import COMPILE, MODEL, RUNTIME, THREADS
+
+VIDEOS = "Videos and cameras"
+
+
+class Predict(CommandSettings):
+    """Segment images and videos.
+
+    Returns:
+        With `out`, for each image a Record of what was written, and for each video a VideoRecord; without, the Result
+        of each image and frame (all of them in memory: for very many images or videos use `load().stream(...)`). An
+        image that cannot be read is a Failure in the list.
+
+    Raises:
+        InputError: not one image could be read, the model cannot be used, or the results cannot be written.
+    """
+
+    sources: Annotated[
+        Any,
+        setting(
+            "one or many files, folders, globs, videos, `camera:0`, Pillow images, uint8 RGB arrays (H, W, 3)",
+            python="ImageInput | Iterable[ImageInput]",
+        ),
+    ]
+    model: Annotated[Any, MODEL] = None
+    out: Annotated[
+        str | Path | None,
+        setting("folder for masks and overlays", option="--out -o", metavar="DIR", default="out"),
+    ] = None
+    threads: Annotated[int | None, THREADS] = None
+    runtime: Annotated[str | None, RUNTIME] = None
+    compile: Annotated[bool, COMPILE] = False
+    max_size: Annotated[
+        int | None,
+        setting(
+            "scale images with a longer side down to this for the network; masks keep the size of the image",
+            option="--max-size",
+            metavar="PIXELS",
+            ge=1,
+        ),
+    ] = None
+    max_pixels: Annotated[int, setting("refuse images of more pixels", option="--max-pixels", ge=1)] = 200_000_000
+    memory: Annotated[
+        int,
+        setting("MB that the network may use; larger images are done in tiles", option="--memory", metavar="MB", ge=1),
+    ] = 768
+    overlay: Annotated[bool, setting("write overlays with a legend", option="--overlay/--no-overlay")] = True
+    recursive: Annotated[bool, setting("search the subfolders of folders", option="--recursive -r")] = False
+    every: Annotated[int, setting("take every Nth frame", VIDEOS, "--every", metavar="N", ge=1)] = 1
+    max_fps: Annotated[float | None, setting("take at most F frames a second", VIDEOS, "--max-fps", metavar="F")] = None
+    masks: Annotated[bool, setting("write the mask of every frame too, as PNGs", VIDEOS, "--masks")] = False
+    codec: Annotated[str, setting("FFmpeg's name of an encoder", VIDEOS, "--codec", metavar="NAME")] = "libx264"

@@ -1,0 +1,222 @@
+"""Write what comes out of the settings: the functions of `bridgeseg.api`, and the table of docs/training.md.
+
+    python -m bridgeseg.settings.signatures
+
+A test holds both against the settings.
+"""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from bridgeseg.settings.benchmark import Benchmark
+from bridgeseg.settings.check import Check
+from bridgeseg.settings.compare import OWNED, Compare
+from bridgeseg.settings.evaluate import Evaluate
+from bridgeseg.settings.export import Export, Quantize
+from bridgeseg.settings.fields import Setting, settings_of
+from bridgeseg.settings.load import Load
+from bridgeseg.settings.predict import Predict
+from bridgeseg.settings.train import Train, TrainConfig
+
+WIDTH = 120
+HEADER = '''# ruff: noqa: B008
+# fmt: off
+"""What `import bridgeseg` offers. Made by `python -m bridgeseg.settings.signatures`: change the settings instead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from bridgeseg.extend import DEFAULT_DECODER, DEFAULT_METHOD, REFERENCES
+from bridgeseg.extras import extra
+from bridgeseg.settings.given import chosen, default
+
+if TYPE_CHECKING:
+'''
+TYPES = {
+    "bridgeseg.checking.report": "Report",
+    "bridgeseg.comparing.compare": "Comparison",
+    "bridgeseg.data.spec": "DataSpec",
+    "bridgeseg.exporting.onnx": "Exported",
+    "bridgeseg.exporting.quantize": "Quantized",
+    "bridgeseg.metrics": "Scores",
+    "bridgeseg.predicting.video_writer": "VideoRecord",
+    "bridgeseg.reading.loading": "ImageInput",
+    "bridgeseg.reading.sources": "Failure",
+    "bridgeseg.runtime.model": "Model",
+    "bridgeseg.runtime.result": "Result",
+    "bridgeseg.runtime.saving": "Record",
+    "bridgeseg.settings.train": "TrainConfig",
+    "bridgeseg.training.fit": "TrainResult",
+}
+"""Where the types of the signatures are defined."""
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function of the API.
+
+    Attributes:
+        name: its name.
+        model: its settings; the docstring of the model becomes its own.
+        home: the module that does it, in a function of the same name.
+        returns: its type.
+        extra: the extra that it needs.
+        positional: how many of its parameters can be given by position.
+        trains: whether it takes settings of trainings as well.
+        without: those that it does not take.
+        calls: what of `home` does it, if it is called otherwise.
+    """
+
+    name: str
+    model: type[BaseModel]
+    home: str
+    returns: str
+    extra: str | None = None
+    positional: int = 1
+    trains: bool = False
+    without: tuple[str, ...] = ()
+    calls: str | None = None
+
+
+FUNCTIONS = (
+    Function("load", Load, "bridgeseg.runtime.model", "Model", calls="Model.load"),
+    Function("predict", Predict, "bridgeseg.predicting.run", "", positional=3),
+    Function("check", Check, "bridgeseg.checking.check", "Report"),
+    Function("train", Train, "bridgeseg.training.fit", "TrainResult", "train", 2, True, ("data",)),
+    Function("evaluate", Evaluate, "bridgeseg.evaluating.evaluate", "Scores", "train", 8),
+    Function("export", Export, "bridgeseg.exporting.onnx", "Exported", "train", 2),
+    Function("quantize", Quantize, "bridgeseg.exporting.quantize", "Quantized", "int8", 3),
+    Function("benchmark", Benchmark, "bridgeseg.measuring.measure", "dict[str, Any]"),
+    Function("compare", Compare, "bridgeseg.comparing.compare", "Comparison", "train", 2, True, tuple(OWNED)),
+)
+REGISTERED = {"model.method": "DEFAULT_METHOD", "model.decoder": "DEFAULT_DECODER", "against": "REFERENCES"}
+"""Defaults that `bridgeseg.extend` knows."""
+BEGIN, END = "<!-- settings: made by python -m bridgeseg.settings.signatures -->\n", "<!-- end of settings -->\n"
+RESULTS, RECORDS = "list[Result | Failure]", "list[Record | VideoRecord | Failure]"
+
+
+def api() -> str:
+    """Return the source of `bridgeseg.api`."""
+    imports = "".join(f"    from {module} import {name}\n" for module, name in TYPES.items())
+    return HEADER + imports + "".join(f"\n\n{_source(function)}" for function in FUNCTIONS)
+
+
+def table() -> str:
+    """Return the table of the settings of `train`, in Markdown."""
+    rows = ["| key | default | option | meaning |", "|---|---|---|---|"]
+    panel = None
+    for setting in settings_of(TrainConfig):
+        if setting.panel != panel:
+            panel = setting.panel
+            rows.append(f"| **{(panel or '').lower()}** | | | |")
+        default = f"`{setting.default_text}`" if setting.default_text else ""
+        option = f"`{setting.option}`" if setting.option else ""
+        rows.append(f"| `{setting.key}` | {default} | {option} | {setting.text} |")
+    return "\n".join(rows) + "\n"
+
+
+def python_name(key: str) -> str:
+    """Return the name of the parameter of a setting: `loss.dice` -> `dice`, `learned.init` -> `learned_init`."""
+    return key.removeprefix("model.").removeprefix("loss.").removeprefix("augment.").replace(".", "_")
+
+
+def write(root: Path) -> None:
+    """Write all of it into a working copy."""
+    (root / "src/bridgeseg/api.py").write_text(api())
+    page = root / "docs/training.md"
+    page.write_text(with_table(page.read_text()))
+
+
+def with_table(page: str) -> str:
+    """Return the text of docs/training.md with the table of today's settings."""
+    before, _, rest = page.partition(BEGIN)
+    return f"{before}{BEGIN}\n{table()}{END}{rest.partition(END)[2]}"
+
+
+def _source(function: Function) -> str:
+    own = list(settings_of(function.model))
+    trained = _trained(function)
+    body = _body(function, own, trained)
+    if function.name != "predict":
+        parameters = _parameters(own, trained, function.positional)
+        return f"{_head(function.name, parameters, function.returns)}\n{_docstring(function, own, trained)}{body}"
+    plain = _parameters(own, trained, function.positional)
+    into = [name.replace("str | Path | None = None", "str | Path") for name in plain]
+    heads = [
+        _head(
+            "predict", [name.replace("out: str | Path | None = None", "out: None = None") for name in plain], RESULTS
+        ),
+        _head("predict", [name.replace("| Model | None = None", "| Model | None") for name in into], RECORDS),
+        _head("predict", [*into[:2], "*", into[2], *into[4:]], RECORDS),
+    ]
+    overloads = "".join(f"@overload\n{head} ...\n" for head in heads)
+    whole = _head("predict", plain, f"{RESULTS} | {RECORDS}")
+    return f"{overloads}{whole}\n{_docstring(function, own, trained)}{body}"
+
+
+def _trained(function: Function) -> list[Setting]:
+    """Return the settings of trainings that the function takes; those of a method of its own are no parameters."""
+    settings = settings_of(TrainConfig) if function.trains else ()
+    return [item for item in settings if item.key not in function.without]
+
+
+def _parameters(own: list[Setting], trained: list[Setting], positional: int) -> list[str]:
+    names = [f"{item.name}: {item.written_type}{_default(item)}" for item in own]
+    names += [f"{python_name(item.key)}: {item.written_type} = default({_value(item)})" for item in trained]
+    names.insert(positional, "*")
+    return [*names, *(["**dotted: object"] if trained else [])]
+
+
+def _default(item: Setting) -> str:
+    return "" if item.required else f" = {_value(item)}"
+
+
+def _value(item: Setting) -> str:
+    """Write a default as Python source: the name of one that is decided elsewhere, where the part is chosen by name."""
+    return REGISTERED.get(item.key) or (
+        json.dumps(item.default) if isinstance(item.default, str) else repr(item.default)
+    )
+
+
+def _head(name: str, parameters: list[str], returns: str) -> str:
+    return f"def {name}(\n" + "".join(f"    {item},\n" for item in parameters) + f") -> {returns}:"
+
+
+def _docstring(function: Function, own: list[Setting], trained: list[Setting]) -> str:
+    text = textwrap.dedent("    " + (function.model.__doc__ or "")).strip()
+    start, mark, rest = text.partition("\nReturns:")
+    lines = ["Args:"]
+    for name, meaning in [*((item.name, item.text) for item in own), *((python_name(i.key), i.text) for i in trained)]:
+        lines += textwrap.wrap(f"{name}: {meaning}.", WIDTH - 4, initial_indent=" " * 4, subsequent_indent=" " * 8)
+    if trained:
+        lines.append("    dotted: settings by their whole key, such as `model.bridge.dim` or `loss.dice`.")
+    whole = start + "\n" + "\n".join(lines) + "\n" + mark + rest
+    return textwrap.indent(f'"""{whole}\n"""\n', "    ", lambda line: bool(line.strip()))
+
+
+def _body(function: Function, own: list[Setting], trained: list[Setting]) -> str:
+    called = function.calls or function.name
+    load = f"from {function.home} import {called.partition('.')[0]}{'' if function.calls else ' as run'}\n"
+    if function.extra:
+        load = f'with extra("{function.extra}"):\n    {load}'
+    lines = [f"    {item.name}={item.name},\n" for item in own]
+    before = ""
+    if trained:
+        pairs = "".join(f'        "{item.key}": {python_name(item.key)},\n' for item in trained)
+        before = "given: dict[str, Any] = chosen(\n    {\n" + pairs + "    },\n    dotted,\n)\n"
+        lines.append("    **given,\n")
+    call = f"return {function.calls or 'run'}(\n" + "".join(lines) + ")\n"
+    return textwrap.indent(load + before + call, "    ")
+
+
+if __name__ == "__main__":
+    write(Path(__file__).parents[3])
