@@ -215,6 +215,7 @@ def checked(function: Callable[..., Any], result: Any) -> Callable[..., Any]:
 
 @pytest.mark.slow
 def test_python_is_typed(tmp_path: Path) -> None:
+    pytest.importorskip("mypy")
     for page in PYTHON:
         code = "\n".join(snippet.text for snippet in snippets(page, "python"))
         (tmp_path / f"page_{page.stem.lower().replace('-', '_')}.py").write_text(code, encoding="utf-8")

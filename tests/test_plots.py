@@ -197,6 +197,7 @@ def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.slow
 def test_drawing_needs_no_pyplot_and_importing_no_matplotlib_or_torch(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
     code = f"""
 import sys
 import bridgeseg.evaluating.evaluate, bridgeseg.evaluating.plots as plots

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from importlib.metadata import requires
 from pathlib import Path
 from typing import Any
 
@@ -313,6 +315,8 @@ class TestCommand:
         ],
     )
     def test_mistakes(self, words: list[str], text: str, float_file: Path, tmp_path: Path, capsys: Any) -> None:
+        if not words:
+            pytest.importorskip("torch")
         command = ["export", "--model", str(float_file), "--out", str(tmp_path / "a.onnx"), *words]
         assert main(command) == 2
         assert text in capsys.readouterr().err
@@ -327,7 +331,9 @@ class TestCommand:
         )
         words = ["export", "--int8", "--model", str(float_file), "--out", str(tmp_path / "a.onnx"), "--quiet"]
         words += ["--calibrate", str(data.parent / "images"), "--calibration-images", "1", "--threads", "1"]
-        for hidden, expected in (("onnx",), 2), (("torch", "timm", "openvino", "matplotlib", "sympy"), 0):
+        needed = re.findall(r"^\w+", "\n".join(requires("onnxruntime") or []), re.MULTILINE)  # sympy, by older ones
+        unused = tuple({"torch", "timm", "openvino", "matplotlib", "sympy"} - set(needed))
+        for hidden, expected in (("onnx",), 2), (unused, 0):
             text = code.format(hidden=hidden, words=words)
             done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=False)
             assert done.returncode == expected, done.stderr
