@@ -48,7 +48,7 @@ def place(out: Path, epochs: int) -> str:
     if (out / "last").is_dir():
         return "while the results were written"
     lines = (out / "metrics.csv").read_text().count("\n") - 1 if (out / "metrics.csv").is_file() else 0
-    halves = sorted(path.name for path in out.iterdir() if path.suffix in (".tmp", ".new", ".old"))
+    halves = sorted(path.name for path in out.iterdir() if path.suffix in (".new", ".old") or ".part" in path.name)
     moment = f"in epoch {lines + 1}" if lines < epochs else "after the last epoch"
     return moment + (f", writing ({', '.join(halves)})" if halves else "")
 

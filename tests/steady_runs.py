@@ -7,7 +7,6 @@ its place and the digest of its pixels; or `error-RANK.txt`.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import sys
@@ -52,7 +51,7 @@ class Notes(pl.Callback):
 def run(out: Path, settings: dict[str, Any]) -> None:
     """Train, and write the notes."""
     notes, rank = Notes(), fit.rank_zero_only.rank
-    network, trainer = fit._network, fit._trainer
+    network, trainer = fit.make_network, fit.make_trainer
 
     def settled(*args: Any) -> Any:
         segmentor, prompts = network(*args)
@@ -64,14 +63,13 @@ def run(out: Path, settings: dict[str, Any]) -> None:
         made.callbacks.append(notes)  # type: ignore[attr-defined]
         return made
 
-    fit._network, fit._trainer, fit.write_pictures = settled, noting, lambda *_: None
+    fit.make_network, fit.make_trainer, fit.write_images = settled, noting, lambda *_: None
     try:
-        with contextlib.suppress(SystemExit):  # what all but the first process end with
-            fit.train(out=out, quiet=True, **settings)
+        assert fit.train(out=out, quiet=True, **settings).first is (rank == 0)
     except BridgeSegError as error:
         (out / f"error-{rank}.txt").write_text(str(error))
     finally:
-        fit._network, fit._trainer = network, trainer
+        fit.make_network, fit.make_trainer = network, trainer
     (out / f"steps-{rank}.json").write_text(json.dumps(notes.steps))
 
 

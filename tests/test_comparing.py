@@ -31,12 +31,13 @@ from bridgeseg.comparing.grid import Plan, make_plan
 from bridgeseg.comparing.page import make_page
 from bridgeseg.comparing.plots import save_plots
 from bridgeseg.comparing.results import Done, in_order, make_cells
-from bridgeseg.comparing.runner import run_all, time_left
+from bridgeseg.comparing.runner import run_all
 from bridgeseg.comparing.state import FINISHED, NEW, UNFINISHED, read_json, status
 from bridgeseg.comparing.statistics import Spread, paired, spread
 from bridgeseg.comparing.tables import main_table, markdown_table
 from bridgeseg.errors import ConfigError, InputError, ModelFileError
 from bridgeseg.locking import LOCK, lock
+from bridgeseg.report.progress import time_left
 from bridgeseg.runtime.torch_runtime import DeployNetwork
 from bridgeseg.training import fit
 from conftest import write_onnx
@@ -259,7 +260,7 @@ class InProcess:
 def started() -> Any:
     with pytest.MonkeyPatch.context() as patch:
         InProcess.started = []
-        patch.setattr(fit, "write_pictures", lambda *_: None)
+        patch.setattr(fit, "write_images", lambda *_: None)
         patch.setattr(runner, "Popen", InProcess)
         patch.setattr(runner, "POLL", 0.0)
         yield InProcess.started

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import resource
@@ -16,6 +17,7 @@ import pytest
 import torch
 from PIL import Image
 
+from bridgeseg import files
 from bridgeseg.checking.report import Report
 from bridgeseg.checkpoint import load_checkpoint
 from bridgeseg.data.finding import Finding
@@ -44,7 +46,7 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def _no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "write_pictures", lambda *_: None)
+    monkeypatch.setattr(room, "write_images", lambda *_: None)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +57,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(room, "write_pictures", lambda *_: None)
+        patch.setattr(room, "write_images", lambda *_: None)
         return run(data, tmp_path_factory.mktemp("whole") / "run")
 
 
@@ -78,7 +80,7 @@ class At(pl.Callback):
 @pytest.fixture
 def in_second_epoch(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Return a function that makes the trainings that follow do something once."""
-    make = room._trainer
+    make = room.make_trainer
 
     def add(action: Callable[[], Any]) -> None:
         once = At(action)
@@ -88,7 +90,7 @@ def in_second_epoch(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
             made.callbacks.insert(0, once)  # type: ignore[attr-defined]
             return made
 
-        monkeypatch.setattr(room, "_trainer", trainer)
+        monkeypatch.setattr(room, "make_trainer", trainer)
 
     return add
 
@@ -109,13 +111,13 @@ class TestKilled:
     @pytest.mark.parametrize(
         ("moment", "count"),
         [
-            ("moving a file", 2),  # the settings, before anything else
+            ("moving a file", 3),  # the settings, before anything else
             ("a step", 4),
             ("a validated image", 6),
             ("weights", 2),
             ("moving a checkpoint", 3),  # between the two renames
             ("half a state", 2),
-            ("moving a file", 6),  # the second state, written already
+            ("moving a file", 7),  # the second state, written already
             ("pictures", 1),
         ],
     )
@@ -128,10 +130,10 @@ class TestKilled:
         assert process.exitcode == -signal.SIGKILL
         if moment not in ("moving a file", "a step"):
             assert load_checkpoint(out).provenance["epoch"] >= 1  # what was kept can be used at once
-        assert (out / "train.json").is_file() is (moment != "moving a file" or count > 2)
+        assert (out / "train.json").is_file() is (moment != "moving a file" or count > 3)
         self.finish(data, out)
         assert differing(undisturbed, out) == []
-        assert not [path.name for path in out.iterdir() if path.suffix in (".tmp", ".new", ".old")]
+        assert not [path.name for path in out.iterdir() if path.suffix in (".new", ".old") or ".part" in path.name]
 
     def test_what_is_compared_can_differ(self, whole: Path, tmp_path: Path) -> None:
         shutil.copytree(whole, tmp_path / "copy")
@@ -234,15 +236,29 @@ class TestNoRoom:
 
     @pytest.mark.parametrize(("name", "error"), [("resume.ckpt", ModelFileError), ("metrics.csv", InputError)])
     def test_no_space_left(
-        self, data: Path, whole: Path, tmp_path: Path, in_second_epoch: Any, name: str, error: type[Exception]
+        self,
+        data: Path,
+        whole: Path,
+        tmp_path: Path,
+        in_second_epoch: Any,
+        monkeypatch: pytest.MonkeyPatch,
+        name: str,
+        error: type[Exception],
     ) -> None:
         out = tmp_path / "run"
-        temporary = out / ("resume.ckpt.tmp" if name == "resume.ckpt" else "metrics.tmp")
-        in_second_epoch(lambda: temporary.symlink_to("/dev/full"))
+        flush = files.flush
+
+        def full(path: Path) -> None:
+            if path.suffix == Path(name).suffix:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            flush(path)
+
+        in_second_epoch(lambda: monkeypatch.setattr(files, "flush", full))
         with pytest.raises(error, match=rf"{name}: cannot be written[\s\S]*fix: .*--resume") as caught:
             run(data, out)
         assert "Traceback" not in str(caught.value)
-        temporary.unlink(missing_ok=True)
+        assert not list(out.glob(".*"))
+        monkeypatch.setattr(files, "flush", flush)
         assert folder.epochs_saved(out) == 1
         train(out=out, resume=True, quiet=True)
         assert differing(whole, out) == []
@@ -302,7 +318,7 @@ class TestStopped:
 
         out = tmp_path / "run"
         with monkeypatch.context() as patch:
-            patch.setattr(room, "write_pictures", stop)
+            patch.setattr(room, "write_images", stop)
             with pytest.raises(
                 InputError, match=rf"stopped\n  fix: continue with: bridgeseg train --out {out} --resume"
             ):
@@ -314,7 +330,7 @@ class TestStopped:
         def stop(*_: Any, **__: Any) -> None:
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(room, "build", stop)
+        monkeypatch.setattr(room, "make_network", stop)
         with pytest.raises(KeyboardInterrupt):
             run(data, tmp_path / "run")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -35,6 +36,7 @@ from bridgeseg.settings.values import differences, flatten, load_values, set_val
 from bridgeseg.training import fit as room
 from bridgeseg.training import folder
 from bridgeseg.training.averaging import Averaging, ema_update
+from bridgeseg.training.callbacks import ExpectGradients
 from bridgeseg.training.datamodule import DataModule, ShardSampler
 from bridgeseg.training.fit import train
 from bridgeseg.training.losses import SegmentationLoss
@@ -56,7 +58,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "write_pictures", lambda *_: None)
+    monkeypatch.setattr(room, "write_images", lambda *_: None)
 
 
 def run(data: Path, out: Path, **changes: Any) -> Any:
@@ -79,7 +81,7 @@ class At(pl.Callback):
 @pytest.fixture
 def when(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Return a function that adds an `At` to the trainings that follow."""
-    make = room._trainer
+    make = room.make_trainer
 
     def add(epoch: int, step: int, action: Callable[[pl.Trainer], Any]) -> None:
         once = At(epoch, step, action)
@@ -89,7 +91,7 @@ def when(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
             made.callbacks.append(once)  # type: ignore[attr-defined]
             return made
 
-        monkeypatch.setattr(room, "_trainer", trainer)
+        monkeypatch.setattr(room, "make_trainer", trainer)
 
     return add
 
@@ -446,7 +448,7 @@ class TestResume:
     @pytest.fixture(scope="class")
     def whole(self, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(room, "write_pictures", lambda *_: None)
+            patch.setattr(room, "write_images", lambda *_: None)
             return run(data, tmp_path_factory.mktemp("whole") / "run", epochs=3, ema=0.9).folder
 
     @pytest.mark.slow
@@ -620,12 +622,12 @@ class TestTrouble:
             raise RuntimeError("PytorchStreamWriter failed writing file data/17: file write failed")
 
         when(1, 0, lambda _: monkeypatch.setattr(folder.torch, "save", full))
-        with pytest.raises(ModelFileError, match=r"resume.ckpt: cannot be written .*\n.*--resume"):
+        with pytest.raises(ModelFileError, match=r"resume.ckpt: cannot be written: .*\n.*--resume"):
             run(data, tmp_path / "run")
         state = folder.read_state(tmp_path / "run")
         assert state is not None
         assert state["epoch"] == 0
-        assert not list((tmp_path / "run").glob("*.tmp"))
+        assert not list((tmp_path / "run").glob(".*"))
 
     def test_folders_that_cannot_be_used(self, data: Path, tmp_path: Path) -> None:
         (tmp_path / "file").touch()
@@ -669,8 +671,6 @@ class TestTrouble:
         ("error", "message"),
         [
             (torch.OutOfMemoryError("CUDA out of memory."), "memory is too small.*\n.*--batch-size"),
-            (RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed."), r"killed.*\n.*--workers"),
-            (RuntimeError("It looks like ... parameters that were not used in"), "no gradient.*\n.*unused_parameters"),
             (OSError(28, "No space left on device"), r"No space left on device.*\n.*--resume"),
         ],
     )
@@ -684,14 +684,47 @@ class TestTrouble:
         with pytest.raises(InputError, match=message):
             run(data, tmp_path / "run")
 
-    def test_sigterm_that_reaches_the_loading_processes_first(self, data: Path, tmp_path: Path, when: Any) -> None:
-        def fail(_: pl.Trainer) -> None:
-            os.kill(os.getpid(), signal.SIGTERM)
-            raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Terminated.")
+    @pytest.mark.parametrize(
+        ("number", "message"),
+        [(signal.SIGKILL, r"data was killed.*\n.*--workers"), (signal.SIGTERM, "stopped in epoch 1")],
+    )
+    def test_a_loading_process_is_killed(
+        self, data: Path, tmp_path: Path, when: Any, number: signal.Signals, message: str
+    ) -> None:
+        def kill(_: pl.Trainer) -> None:
+            (worker,) = multiprocessing.active_children()
+            if number == signal.SIGTERM:  # of a batch system, to all of them
+                os.kill(os.getpid(), number)
+            os.kill(worker.pid or 0, number)
+            worker.join()
 
-        when(0, 1, fail)
-        with pytest.raises(InputError, match="stopped in epoch 1"):
-            run(data, tmp_path / "run")
+        when(0, 0, kill)
+        with pytest.raises(InputError, match=message):
+            run(data, tmp_path / "run", workers=1, epochs=5, **{"augment.crop_size": [64, 64]})
+
+    def test_a_parameter_that_gets_no_gradient_among_several_processes(self, tmp_path: Path) -> None:
+        class Half(torch.nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.used, self.idle = torch.nn.Linear(2, 1), torch.nn.Linear(2, 1)
+
+            def forward(self, values: torch.Tensor) -> torch.Tensor:
+                found: torch.Tensor = self.used(values)
+                return found
+
+        module = Half()
+        torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+        try:
+            for options in ({"find_unused_parameters": True}, {}):
+                model = torch.nn.parallel.DistributedDataParallel(module, **options)
+                model(torch.ones(1, 2)).sum().backward()
+                trainer, callback = SimpleNamespace(strategy=SimpleNamespace(model=model)), ExpectGradients()
+                if options:
+                    callback.on_after_backward(trainer, module)  # type: ignore[arg-type]
+            with pytest.raises(ConfigError, match=r"no gradient \(idle\.weight\).*\n.*unused_parameters"):
+                callback.on_after_backward(trainer, module)  # type: ignore[arg-type]
+        finally:
+            torch.distributed.destroy_process_group()
 
     def test_a_mistake_of_ours_stays_what_it_is(self, data: Path, tmp_path: Path, when: Any) -> None:
         for kind in (RuntimeError, ValueError, KeyError):

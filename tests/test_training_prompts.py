@@ -35,7 +35,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(autouse=True)
 def _no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bridgeseg.training.fit.write_pictures", lambda *_: None)
+    monkeypatch.setattr("bridgeseg.training.fit.write_images", lambda *_: None)
 
 
 def run(data: Path, out: Path, encoder: str, **changes: Any) -> None:

@@ -54,7 +54,7 @@ def _train(settings: dict[str, Any], out: str, die_at: tuple[str, int] | None) -
 
     torch.set_num_threads(1)
     multiprocessing.set_start_method("fork", force=True)  # of loading processes: as in a run of its own
-    fit.write_pictures = lambda *_: None  # they take longer than the rest of a tiny run
+    fit.write_images = lambda *_: None  # they take longer than the rest of a tiny run
     if die_at is not None:
         _lay_trap(*die_at)
     begun = (Path(out) / "train.json").is_file()
@@ -95,5 +95,5 @@ def _moments() -> dict[str, tuple[Any, str]]:
         "clearing a checkpoint": (checkpoint.shutil, "rmtree"),
         "half a state": (folder.torch, "save"),
         "moving a file": (Path, "replace"),
-        "pictures": (fit, "write_pictures"),
+        "pictures": (fit, "write_images"),
     }

@@ -143,3 +143,14 @@ def digest(path: str | Path) -> str:
     """
     with Path(path).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def append(path: Path, text: str) -> None:
+    """Add text to the end of a file, as UTF-8; a link in its place is not followed.
+
+    Raises:
+        OSError: it is a link, or cannot be written.
+    """
+    number = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+    with os.fdopen(number, "a", encoding="utf-8") as file:
+        file.write(text)

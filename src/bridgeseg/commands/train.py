@@ -38,6 +38,8 @@ def train(
     given |= {"ema": 0.0} if no_ema else {}
     given |= arguments.settings(settings or [], keys(Train))
     result = api.train(**given, quiet=quiet or as_json)
+    if not result.first:  # a process for a further device: the first one tells
+        return
     scores = None if result.scores is None else result.scores.to_dict()
     if as_json:
         console.print_json({"run": str(result.folder), "epoch": result.epoch, "scores": scores})

@@ -22,6 +22,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from bridgeseg.comparing.grid import Run
 from bridgeseg.comparing.state import CONFIGS, LOGS, RUNS, scores_of, write_json
 from bridgeseg.errors import InputError
+from bridgeseg.report.progress import time_left
 from bridgeseg.training.folder import TABLE
 
 GRACE = 60.0
@@ -156,14 +157,6 @@ def epochs_done(place: Path) -> int:
             return max((int(row["epoch"]) for row in csv.DictReader(file)), default=0)
     except (OSError, ValueError, KeyError, TypeError):
         return 0
-
-
-def time_left(elapsed: float, done: float, total: float) -> str:
-    """Guess the time to the end from the epochs done so far: `1:05 h`, `12 min`, or `?` at the start."""
-    if done <= 0:
-        return "?"
-    minutes = round(elapsed * (total - done) / done / 60)
-    return f"{minutes // 60}:{minutes % 60:02d} h" if minutes >= 60 else f"{minutes} min"
 
 
 @contextmanager

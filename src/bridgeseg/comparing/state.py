@@ -14,11 +14,12 @@ from bridgeseg.files import write
 from bridgeseg.settings.train import TrainConfig
 from bridgeseg.settings.values import differences
 from bridgeseg.training import folder
+from bridgeseg.training.contents import CONTENTS
+from bridgeseg.training.progress import LOG
 from bridgeseg.training.resolve import resolve
+from bridgeseg.training.resuming import MACHINE
 
 RUNS, LOGS, CONFIGS, SCORES, CLOCK = "runs", "logs", "configs", "scores.json", "clock.json"
-MACHINE = {"check", "workers", "cache", "accelerator", "devices", "num_nodes", "strategy"}
-"""Settings that say where a run is made and not what comes out."""
 TEXT = {"text_encoder", "templates"}
 """Settings that a network without language does not use."""
 FINISHED, UNFINISHED, NEW = "finished", "to be continued", "new"
@@ -96,7 +97,8 @@ def check_unchanged(out: Path, runs: tuple[Run, ...], digest: str) -> None:
 
 def clear(run_folder: Path) -> None:
     """Delete what a run that cannot go on left in its folder, and nothing else."""
-    ours = [*folder.OURS, folder.ENVIRONMENT, SCORES, CLOCK, "logs", "best.old", "best.new", "last.old", "last.new"]
+    ours = [*folder.OURS, folder.ENVIRONMENT, folder.LOGS, CONTENTS, LOG, SCORES, CLOCK]
+    ours += ["best.old", "best.new", "last.old", "last.new"]
     for name in ours:
         path = run_folder / name
         if path.is_dir() and not path.is_symlink():

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import torch
+from lightning.pytorch.utilities import rank_zero_only
 
 from bridgeseg.checkpoint import load_checkpoint
 from bridgeseg.comparing.starter import end_with_starter
@@ -39,16 +40,15 @@ def work(settings: Path, place: Path, split: str) -> None:
         InputError: as `train`, or another process works on this run.
     """
     config = TrainConfig.load(settings)
+    if getattr(rank_zero_only, "rank", 0):  # a process for a further device takes part in the training alone
+        _train(config, place)
+        return
     with lock(place, PATIENCE):
-        resume = can_go_on(place)
-        if not resume:
+        if not can_go_on(place):
             clear(place)
         done = folder.epochs_saved(place)
         start = time.perf_counter()
-        if resume:
-            train(out=place, resume=True, quiet=True)
-        else:
-            train(config=config, out=place, quiet=True)
+        _train(config, place)
         if done < config.epochs:
             # Of an interrupted run the part that was made in one go stands for the whole.
             seconds = (time.perf_counter() - start) * config.epochs / (config.epochs - done)
@@ -56,6 +56,13 @@ def work(settings: Path, place: Path, split: str) -> None:
         clock = read_json(place / CLOCK) or {}
         scores = score(place, config, split)
         write_json(place / SCORES, {**scores, "seconds": clock.get("seconds"), "epochs": config.epochs})
+
+
+def _train(config: TrainConfig, place: Path) -> None:
+    if can_go_on(place):
+        train(out=place, resume=True, quiet=True)
+    else:
+        train(config=config, out=place, quiet=True)
 
 
 def score(place: Path, config: TrainConfig, split: str) -> dict[str, object]:

@@ -117,3 +117,19 @@ class _Note(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         return Text(self._text())
+
+
+def time_left(elapsed: float, done: float, total: float) -> str:
+    """Guess the time to the end from what is done so far: `1:05 h`, `12 min`, `40 s`, or `?` at the start.
+
+    Args:
+        elapsed: seconds spent on what is done.
+        done, total: in any unit.
+    """
+    if done <= 0:
+        return "?"
+    seconds = elapsed * (total - done) / done
+    minutes = round(seconds / 60)
+    if minutes >= 60:
+        return f"{minutes // 60}:{minutes % 60:02d} h"
+    return f"{minutes} min" if seconds >= 60 or seconds == 0 else f"{round(seconds)} s"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,10 +13,13 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 
-from bridgeseg.errors import DataError, InputError
+from bridgeseg.errors import ConfigError, DataError, InputError
+from bridgeseg.files import write
 from bridgeseg.metrics import Scores
 from bridgeseg.models.segmentor import Segmentor
+from bridgeseg.training.folder import FULL
 from bridgeseg.training.module import TrainModule
 
 Save = Callable[[str, Segmentor, Scores | None, int], None]
@@ -38,6 +43,7 @@ class KeepBest(pl.Callback):
         best: scores of the best validation, None before the first.
         best_epoch: its epoch, counted from 1; 0 before the first.
         latest: scores of the last validation.
+        rows: lines of the table, which a resumed run takes from its state and not from the file.
     """
 
     def __init__(self, save: Save, table: Path) -> None:
@@ -45,6 +51,7 @@ class KeepBest(pl.Callback):
         self.best: Scores | None = None
         self.best_epoch = 0
         self.latest: Scores | None = None
+        self.rows: list[dict[str, Any]] = []
         self._validated = 0
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -85,16 +92,20 @@ class KeepBest(pl.Callback):
             scores = self.latest.to_dict()
             row |= {"val_loss": float(metrics["val_loss"]), **{key: scores[key] for key in ("miou", "macc", "aacc")}}
             row |= {f"iou {name}": value for name, value in scores["iou"].items()}
-        append_row(self.table, row)
+        self.rows = [*(old for old in self.rows if old["epoch"] < epoch), row]
+        write_rows(self.table, self.rows)
 
     def state_dict(self) -> dict[str, Any]:
         """Remember the scores across a resume."""
-        return {"best": _pack(self.best), "best_epoch": self.best_epoch, "latest": _pack(self.latest)}
+        kept = {"best": _pack(self.best), "best_epoch": self.best_epoch, "latest": _pack(self.latest)}
+        return kept | {"rows": self.rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore what `state_dict` gave."""
         self.best, self.latest = _unpack(state_dict.get("best")), _unpack(state_dict.get("latest"))
         self.best_epoch = state_dict["best_epoch"] if self.best is not None else 0
+        rows = state_dict.get("rows")
+        self.rows = read_rows(self.table) if rows is None else rows  # states of before had none
 
 
 class StopOnNan(pl.Callback):
@@ -129,33 +140,82 @@ class StopOnNan(pl.Callback):
                 raise _diverged(f"the loss is {loss:g} at step {step}; images of the step: {listed}", trainer)
 
 
+class ExpectGradients(pl.Callback):
+    """Stop with a clear error where DDP waits for the gradient of a parameter that gets none."""
+
+    def __init__(self) -> None:
+        self._looked = False
+
+    def on_after_backward(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Look once, after the first step."""
+        model = trainer.strategy.model
+        if self._looked or not isinstance(model, DistributedDataParallel) or model.find_unused_parameters:
+            return
+        self._looked = True
+        idle = [name for name, value in pl_module.named_parameters() if value.requires_grad and value.grad is None]
+        if idle:
+            raise ConfigError(
+                f"with these settings a part of the network gets no gradient ({idle[0]}), which this strategy does not "
+                "expect",
+                fix="--strategy ddp_find_unused_parameters_true",
+            )
+
+
+class RightRate(pl.Callback):
+    """Begin with the learning rate of the schedule: in a run that was given more epochs, the stored one is another."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Set the rate of every group of parameters."""
+        for config in trainer.lr_scheduler_configs:
+            schedule = config.scheduler
+            if isinstance(schedule, torch.optim.lr_scheduler.LambdaLR):
+                groups = zip(schedule.optimizer.param_groups, schedule.base_lrs, schedule.lr_lambdas, strict=True)
+                for group, base, factor in groups:
+                    group["lr"] = base * factor(schedule.last_epoch)
+
+
 def _diverged(message: str, trainer: pl.Trainer) -> InputError:
     scored = [callback for callback in trainer.callbacks if isinstance(callback, KeepBest) and callback.best_epoch]  # type: ignore[attr-defined]
     good = f"best/ holds the good network of epoch {scored[0].best_epoch}" if scored else "no epoch was scored before"
-    return InputError(message, fix=f"train anew with a lower --lr, or with --precision 32-true; {good}")
+    return InputError(message, fix=f"start a new run with a lower --lr, or with --precision 32-true; {good}")
 
 
-def append_row(path: Path, row: dict[str, Any]) -> None:
-    """Add a line to a CSV of epochs; lines of a killed run that are being repeated are dropped.
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Return the lines of a table of epochs, as far as it can be read: none if it is lost or damaged."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return [{**row, "epoch": int(row["epoch"])} for row in csv.DictReader(file)]
+    except (OSError, ValueError, KeyError, TypeError, csv.Error):
+        return []
+
+
+def restore_table(path: Path, rows: list[dict[str, Any]] | None) -> None:
+    """Write the table again, and say so, if its file does not hold the lines that the state of the run remembers.
 
     Raises:
         InputError: the file cannot be written.
     """
-    kept: list[dict[str, Any]] = []
-    temporary = path.with_suffix(".tmp")
-    try:
-        if path.is_file():
-            with path.open(encoding="utf-8", newline="") as file:
-                kept = [old for old in csv.DictReader(file) if int(old["epoch"]) < row["epoch"]]
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            # epochs without validation have fewer columns
-            writer = csv.DictWriter(file, fieldnames=list(dict.fromkeys(key for line in (*kept, row) for key in line)))
-            writer.writeheader()
-            writer.writerows([*kept, row])
-        temporary.replace(path)
-    except OSError as error:
-        fix = "free some space, then continue with --resume"
-        raise InputError(f"cannot be written ({error.strerror})", where=path, fix=fix) from error
+    if rows and _texts(read_rows(path)[: len(rows)]) != _texts(rows):
+        print(f"warning: {path}: was lost or damaged; restored from the state of the run", file=sys.stderr)
+        write_rows(path, rows)
+
+
+def _texts(rows: list[dict[str, Any]]) -> list[dict[str, str]]:
+    return [{key: str(value) for key, value in row.items() if value not in ("", None)} for row in rows]
+
+
+def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write a table of epochs, whole or not at all.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    text = io.StringIO(newline="")
+    # epochs without validation have fewer columns
+    writer = csv.DictWriter(text, fieldnames=list(dict.fromkeys(key for row in rows for key in row)))
+    writer.writeheader()
+    writer.writerows(rows)
+    write(path, text.getvalue(), fix=FULL)
 
 
 def _pack(scores: Scores | None) -> dict[str, Any] | None:

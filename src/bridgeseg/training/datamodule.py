@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import Sampler
 
 from bridgeseg.checking.check import quick_check
 from bridgeseg.data.dataset import SegmentationDataset
@@ -16,6 +17,7 @@ from bridgeseg.data.stats import ClassStatistics, class_statistics
 from bridgeseg.data.transforms import TrainTransform
 from bridgeseg.errors import ConfigError, DataError
 from bridgeseg.settings.train import TrainConfig
+from bridgeseg.training.loading import Loader
 
 
 def check_data(spec: DataSpec, config: TrainConfig, *, quiet: bool = False) -> None:
@@ -82,6 +84,7 @@ class DataModule(pl.LightningDataModule):
     def __init__(self, spec: DataSpec, config: TrainConfig, epoch: int = 0) -> None:
         super().__init__()
         self.config, self.epoch = config, epoch
+        self._loaders: list[Loader[tuple[torch.Tensor, torch.Tensor, int]]] = []
         samples: list[Sample] = [sample for split in config.train_splits for sample in spec.samples(split)]
         plain = SegmentationDataset(spec, samples, fraction=config.fraction, seed=config.seed)
         self.statistics: ClassStatistics | None = None
@@ -96,14 +99,14 @@ class DataModule(pl.LightningDataModule):
         if config.val_split is not None:
             self.val = SegmentationDataset(spec, config.val_split)
 
-    def train_dataloader(self) -> DataLoader[tuple[torch.Tensor, torch.Tensor, int]]:
+    def train_dataloader(self) -> Loader[tuple[torch.Tensor, torch.Tensor, int]]:
         """Shuffled crops; an incomplete last batch is left out unless it is the only one."""
         sampler = ShardSampler(len(self.train), *self._place(len(self.train), "training"), seed=self.config.seed)
         # Lightning starts to load before it says which epoch a resumed run begins with
         sampler.set_epoch(self.epoch)
         self.train.set_epoch(self.epoch)
         workers = self.config.workers
-        return DataLoader(
+        return self._loader(
             self.train,
             batch_size=self.config.batch_size,
             sampler=sampler,
@@ -111,16 +114,24 @@ class DataModule(pl.LightningDataModule):
             persistent_workers=workers > 0,
             drop_last=len(sampler) >= self.config.batch_size,
             pin_memory=torch.cuda.is_available(),
-            generator=torch.Generator(),  # its own: the loader must not use up the random numbers of the network
         )
 
-    def val_dataloader(self) -> DataLoader[tuple[torch.Tensor, torch.Tensor, int]] | list[object]:
+    def val_dataloader(self) -> Loader[tuple[torch.Tensor, torch.Tensor, int]] | list[object]:
         """Whole images, one at a time."""
         if self.val is None:
             return []
         sampler = ShardSampler(len(self.val), *self._place(len(self.val), "validation"))
         workers = min(1, self.config.workers)
-        return DataLoader(self.val, batch_size=1, sampler=sampler, num_workers=workers, generator=torch.Generator())
+        return self._loader(self.val, batch_size=1, sampler=sampler, num_workers=workers)
+
+    def lost_process(self) -> bool:
+        """Say whether a process that loads data ended by a signal or with an error."""
+        return any(loader.lost() for loader in self._loaders)
+
+    def _loader(self, dataset: SegmentationDataset, **options: Any) -> Loader[tuple[torch.Tensor, torch.Tensor, int]]:
+        # a generator of its own: the loader must not use up the random numbers of the network
+        self._loaders.append(Loader(dataset, generator=torch.Generator(), **options))
+        return self._loaders[-1]
 
     def _place(self, images: int, what: str) -> tuple[int, int]:
         trainer = self.trainer

@@ -3,38 +3,54 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from bridgeseg.errors import DataError, InputError, ModelFileError
+from bridgeseg.errors import InputError, ModelFileError
+from bridgeseg.files import replacing, sweep, write
 from bridgeseg.locking import lock
 from bridgeseg.settings.train import TrainConfig
 
-RESUME, SETTINGS, ENVIRONMENT, TABLE = "resume.ckpt", "train.json", "environment.json", "metrics.csv"
+RESUME, SETTINGS, ENVIRONMENT, TABLE, LOGS = "resume.ckpt", "train.json", "environment.json", "metrics.csv", "logs"
 RUNNING = ".running"
 """Held while a training writes into the folder."""
 OURS = (RESUME, SETTINGS, TABLE, "best", "last")
+FULL = "free some space, then continue with --resume"
 
 
 @contextmanager
 def claim(out: Path, resume: bool) -> Iterator[None]:
     """Make the run folder and hold it; refuse one that holds a run, unless it is to be resumed.
 
+    A folder that was made here and is empty in the end is removed.
+
     Raises:
-        InputError: it is a file, cannot be written, holds a run, holds none to resume, or is being trained in.
+        InputError: it is a file, cannot be written, holds a run, holds none to resume, or is being trained in; or a
+            link in it leads elsewhere.
     """
     if out.exists() and not out.is_dir():
         raise InputError("is a file, not a run folder", where=out, fix="choose another --out")
     refuse_nothing(out, resume)
-    with lock(out, name=RUNNING):
-        if not resume and any((out / name).exists() for name in OURS):
-            raise InputError("holds a run already", where=out, fix="choose another --out, or continue it with --resume")
-        yield
+    missing = [folder for folder in (out, *out.parents) if not folder.exists()]
+    try:
+        with lock(out, name=RUNNING):
+            if not resume and any((out / name).exists() for name in OURS):
+                fix = "choose another --out, or continue it with --resume"
+                raise InputError("holds a run already", where=out, fix=fix)
+            if (out / LOGS).is_symlink():  # TensorBoard would write through it
+                raise InputError("is a link that leads out of the run folder", where=out / LOGS, fix="remove the link")
+            sweep(out, age_s=0)
+            yield
+    finally:
+        with suppress(OSError):  # one that holds something stays
+            for folder in missing:
+                folder.rmdir()
 
 
 def refuse_nothing(out: Path, resume: bool) -> None:
@@ -63,31 +79,7 @@ def describe(out: Path, config: TrainConfig, environment: dict[str, Any]) -> Non
         InputError: the folder cannot be written.
     """
     for name, content in ((ENVIRONMENT, environment), (SETTINGS, config.model_dump(mode="json"))):
-        temporary = out / f"{name}.tmp"
-        try:
-            temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-            temporary.replace(out / name)
-        except OSError as error:
-            fix = "free some space or choose another --out"
-            raise InputError(f"cannot be written ({error.strerror})", where=out / name, fix=fix) from error
-
-
-def check_same_data(out: Path, digest: str) -> None:
-    """Refuse to continue a run on a data.yaml that is no longer the one it was started with.
-
-    Raises:
-        DataError: its SHA-256 is another.
-    """
-    try:
-        started = json.loads((out / ENVIRONMENT).read_text(encoding="utf-8"))["data"]["sha256"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return  # lost or from elsewhere: nothing to compare with
-    if started != digest:
-        raise DataError(
-            "the data.yaml has changed since this run was started",
-            where=out,
-            fix="undo the change, or train anew with another --out",
-        )
+        write(out / name, json.dumps(content, indent=2) + "\n", fix="free some space or choose another --out")
 
 
 def read_state(out: Path) -> dict[str, Any] | None:
@@ -97,7 +89,7 @@ def read_state(out: Path) -> dict[str, Any] | None:
     weights are averaged), `callbacks`.
 
     Raises:
-        ModelFileError: it is damaged, or it is gone although the run is finished.
+        ModelFileError: it is damaged (its checksums do not fit), or it is gone although the run is finished.
     """
     path = out / RESUME
     if not path.is_file():
@@ -105,10 +97,13 @@ def read_state(out: Path) -> dict[str, Any] | None:
             raise ModelFileError(
                 "is gone, so this finished run cannot be continued",
                 where=path,
-                fix="its results are in best/ and last/; train anew with another --out",
+                fix="its results are in best/ and last/; start a new run with another --out",
             )
         return None
     try:
+        with zipfile.ZipFile(path) as archive:  # PyTorch itself does not compare the checksums
+            if (part := archive.testzip()) is not None:
+                raise ValueError(f"checksum of {part}")
         state = torch.load(path, map_location="cpu", weights_only=True)
         kinds = {"epoch": int, "state_dict": dict, "callbacks": dict}
         if not isinstance(state, dict) or not all(isinstance(state.get(key), kind) for key, kind in kinds.items()):
@@ -117,7 +112,7 @@ def read_state(out: Path) -> dict[str, Any] | None:
         raise ModelFileError(
             f"is damaged ({type(error).__name__}), so the run cannot be continued",
             where=path,
-            fix="train anew with another --out; a checkpoint in best/ can still be used",
+            fix="start a new run with another --out; a checkpoint in best/ can still be used",
         ) from error
     return dict(state)
 
@@ -131,15 +126,11 @@ class SafeCheckpointIO(TorchCheckpointIO):
         Raises:
             ModelFileError: the disk is full or the folder cannot be written.
         """
-        temporary = Path(f"{path}.tmp")
         try:
-            torch.save(checkpoint, temporary)
-            temporary.replace(path)
-        except (OSError, RuntimeError) as error:  # torch's writer raises RuntimeError when the disk is full
+            with replacing(path) as part:
+                torch.save(checkpoint, part)
+        except (InputError, RuntimeError) as error:  # torch's writer raises RuntimeError when the disk is full
+            reason = error.message if isinstance(error, InputError) else f"cannot be written: {error}"
             raise ModelFileError(
-                f"cannot be written ({str(error).splitlines()[0][:200]}); the one of the epoch before was kept",
-                where=path,
-                fix="free some space, then continue with --resume",
+                f"{reason.splitlines()[0][:200]}; the one of the epoch before was kept", where=path, fix=FULL
             ) from error
-        finally:
-            temporary.unlink(missing_ok=True)

@@ -7,6 +7,21 @@ from timm.layers.norm_act import convert_sync_batchnorm
 from torch import Tensor, distributed, nn
 
 
+def together() -> bool:
+    """Say whether this process is one of a group."""
+    return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
+
+
+def meet() -> None:
+    """Wait for the other processes of the training, if there are any, to come here too.
+
+    Raises:
+        RuntimeError: one of them ended.
+    """
+    if together():
+        distributed.barrier()
+
+
 def own(part: Tensor) -> Tensor:
     """Return a process's part as it is: what `total` is for a process that works alone."""
     return part
@@ -18,7 +33,7 @@ def total(part: Tensor) -> Tensor:
     The gradient of the own part is multiplied by the number of processes, since DDP takes the mean of their gradients:
     the mean is then the gradient of what was computed from the sum.
     """
-    if not (distributed.is_available() and distributed.is_initialized()):
+    if not together():
         return part
     whole = part.detach().clone()
     distributed.all_reduce(whole)

@@ -67,26 +67,58 @@ def public_name(name: str | None) -> str | None:
     """
     if name is None:
         return None
+    kind, path = _parts(name)
+    return kind + Path(path).name
+
+
+def absolute(config: TrainConfig) -> TrainConfig:
+    """Return the settings with paths that do not depend on the folder in which the program was started."""
+    text, weights = config.text_encoder, config.backbone_weights
+    changes = {
+        "data": str(Path(config.data).expanduser().absolute()),
+        "text_encoder": _absolute(text),
+        "backbone_weights": None if weights is None else _absolute(weights),
+    }
+    return config.model_copy(update=changes)
+
+
+def _absolute(name: str) -> str:
+    kind, path = _parts(name)
+    if not path or not (Path(path).is_dir() if kind.endswith(":") else Path(path).is_file()):
+        return name
+    return kind + str(Path(path).absolute())
+
+
+def _parts(name: str) -> tuple[str, str]:
+    """Split a name into what is true everywhere and a path of this machine, either of which may be empty."""
     kind, colon, rest = name.partition(":")
     if kind == "open_clip" and colon:
         if rest.startswith("local-dir:"):
-            return f"{kind}:local-dir:{Path(rest.removeprefix('local-dir:')).name}"
+            return f"{kind}:local-dir:", rest.removeprefix("local-dir:")
         model, slash, weights = rest.partition("/")
-        return name if rest.startswith("hf-hub:") else f"{kind}:{model}{slash}{Path(weights).name}"
+        return (name, "") if rest.startswith("hf-hub:") else (f"{kind}:{model}{slash}", weights)
     if kind == "hf" and colon:
         # OWNER/NAME is the hub's; a folder is one that exists, or is written as a path
         is_folder = rest.startswith((".", "/", "~")) or Path(rest).expanduser().is_dir()
-        return f"hf:{Path(rest).name}" if is_folder else name
-    return name if kind == "random" and colon else Path(name).name
+        return ("hf:", rest) if is_folder else (name, "")
+    return (name, "") if kind == "random" and colon else ("", name)
 
 
-def environment(spec: DataSpec, commit: str | None) -> dict[str, Any]:
-    """Describe what else it takes to repeat a run: versions, machine, the digest of the data.yaml."""
+def environment(spec: DataSpec, commit: str | None, step_images: int) -> dict[str, Any]:
+    """Describe what else it takes to repeat a run: versions, machine, threads, the digest of the data.yaml.
+
+    Args:
+        spec: the dataset.
+        commit: of the source checkout, if there is one.
+        step_images: images of a step on all devices together.
+    """
     machine = {key: value for key, value in describe(*PACKAGES).items() if key != "load"}
     return {
         "commit": commit,
         **machine,
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "threads": torch.get_num_threads(),
+        "step_images": step_images,
         "data": {"file": spec.path.name, "sha256": spec.digest},
     }
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import shlex
+import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,19 +13,23 @@ from pathlib import Path
 import lightning.pytorch as pl
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 
 from bridgeseg.data.dataset import from_worker
 from bridgeseg.errors import ConfigError, InputError
 from bridgeseg.training import folder
+from bridgeseg.training.datamodule import DataModule
+from bridgeseg.training.processes import together
+
+COLLECTIVE = ("torch.distributed", "torch.nn.parallel", "torch.autograd")
+"""Modules that raise a plain RuntimeError when another process of the training is gone."""
 
 
 @contextmanager
-def stoppable(trainer: pl.Trainer, out: Path) -> Iterator[None]:
+def stoppable(trainer: pl.Trainer, out: Path, data: DataModule) -> Iterator[None]:
     """Turn what can end a training early into errors that say how to go on."""
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="lightning")
-            yield
+        yield
     except (SystemExit, KeyboardInterrupt) as stop:  # Lightning turns Ctrl-C and SIGTERM into SystemExit
         if isinstance(stop, SystemExit) and not trainer.interrupted:
             raise
@@ -39,33 +46,24 @@ def stoppable(trainer: pl.Trainer, out: Path) -> Iterator[None]:
         ) from error
     except MisconfigurationException as error:
         raise refused(error) from error
-    except OSError as error:
-        raise InputError(f"the run folder cannot be used ({error})", where=out, fix=_go_on(out)) from error
-    except ValueError as error:
-        if "SyncBatchNorm" in str(error):
-            raise ConfigError(
-                "batch norm cannot be synchronised on this kind of device", fix="leave sync_batchnorm out, or use GPUs"
-            ) from error
-        if "more than 1 value per channel" not in str(error):
-            raise
-        raise ConfigError(
-            "batch norm needs more than one value, and a batch of one image of this crop has one at the coarsest level",
-            fix="use a larger --crop or --batch-size",
-        ) from error
-    except RuntimeError as error:
-        if "parameters that were not used" in str(error):
-            raise ConfigError(
-                "with these settings a part of the network gets no gradient, which this strategy does not expect",
-                fix="--strategy ddp_find_unused_parameters_true",
-            ) from error
-        if "DataLoader worker" not in str(error):
-            raise
-        if trainer.received_sigterm:  # sent to the loading processes as well
-            raise _stopped(trainer, out) from error
+    except (ProcessExitedException, ProcessRaisedException) as error:
         raise InputError(
-            "a process that loads data was killed, for want of memory most often",
-            fix="use --workers 0 or fewer of them, or --set cache=false",
+            f"a process of this training failed: {' '.join(str(error).split())[-300:]}",
+            fix='in a script, put the call under `if __name__ == "__main__":`, or use --strategy ddp',
         ) from error
+    except OSError as error:
+        raise InputError(f"the run folder cannot be used ({error})", where=out, fix=go_on(out)) from error
+    except RuntimeError as error:
+        if data.lost_process():
+            if trainer.received_sigterm:  # sent to the loading processes as well
+                raise _stopped(trainer, out) from error
+            raise InputError(
+                "a process that loads data was killed, for want of memory most often",
+                fix="use --workers 0 or fewer of them, or --set cache=false",
+            ) from error
+        if together() and _of_others(error):
+            raise lost_peer(out) from error
+        raise
 
 
 @contextmanager
@@ -76,17 +74,33 @@ def interruptible(out: Path) -> Iterator[None]:
     except KeyboardInterrupt:
         if not (out / folder.SETTINGS).is_file():
             raise
-        raise InputError("stopped", where=out, fix=_go_on(out)) from None
+        raise InputError("stopped", where=out, fix=go_on(out)) from None
 
 
-def _stopped(trainer: pl.Trainer, out: Path) -> InputError:
-    saved = folder.epochs_saved(out)
-    kept = f"saved up to the end of epoch {saved}" if saved else "nothing is saved before the end of the first epoch"
-    return InputError(f"stopped in epoch {trainer.current_epoch + 1}; {kept}", where=out, fix=_go_on(out))
+@contextmanager
+def without_chatter() -> Iterator[None]:
+    """Keep what Lightning says of itself from the user, and leave loggers and filters of warnings as they were."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
-def _go_on(out: Path) -> str:
-    return f"continue with: bridgeseg train --out {out} --resume"
+def lost_peer(out: Path) -> InputError:
+    """Say that another process of the same training is gone."""
+    return InputError("another process of this training ended before its time", where=out, fix=go_on(out))
+
+
+def go_on(out: Path) -> str:
+    """Name the command that continues a run."""
+    return f"continue with: bridgeseg train --out {shlex.quote(str(out))} --resume"
 
 
 def refused(error: Exception) -> ConfigError:
@@ -95,3 +109,15 @@ def refused(error: Exception) -> ConfigError:
         f"the trainer refuses these settings: {' '.join(str(error).split())[:400]}",
         fix="see accelerator, devices, num_nodes, strategy and precision in docs/training.md",
     )
+
+
+def _stopped(trainer: pl.Trainer, out: Path) -> InputError:
+    saved = folder.epochs_saved(out)
+    kept = f"saved up to the end of epoch {saved}" if saved else "nothing is saved before the end of the first epoch"
+    return InputError(f"stopped in epoch {trainer.current_epoch + 1}; {kept}", where=out, fix=go_on(out))
+
+
+def _of_others(error: RuntimeError) -> bool:
+    """Say whether an error comes out of what the processes do together: gloo has no type of error of its own."""
+    frames = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return bool(frames) and frames[-1].startswith(COLLECTIVE)

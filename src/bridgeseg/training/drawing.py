@@ -1,4 +1,4 @@
-"""The pictures of a finished run: learning curves, IoU per class, confusions, a few validation images side by side."""
+"""The images of a finished run: learning curves, IoU per class, confusions, a few validation images side by side."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from bridgeseg.training.folder import TABLE
 EXAMPLES = 4
 
 
-def write_pictures(out: Path, spec: DataSpec, split: str, scores: Scores | None) -> None:
+def write_images(out: Path, spec: DataSpec, split: str, scores: Scores | None) -> None:
     """Write `curves.png`, `iou.png`, `confusion.png` and `examples.png` into a run folder.
 
-    A picture that cannot be made is reported on standard error; the run itself is complete without it.
+    An image that cannot be made is reported on standard error; the run itself is complete without it.
 
     Args:
         out: a finished run folder.
@@ -36,7 +36,7 @@ def write_pictures(out: Path, spec: DataSpec, split: str, scores: Scores | None)
             save_confusion(out / "confusion.png", scores.confusion, spec.classes.names)
         save_examples(out / "examples.png", _examples(out, spec, split), spec.classes)
     except InputError as error:
-        print(f"warning: not all pictures of the run were drawn: {error}", file=sys.stderr)
+        print(f"warning: not all images of the run were drawn: {error}", file=sys.stderr)
 
 
 def _examples(out: Path, spec: DataSpec, split: str) -> list[Example]:

@@ -1,0 +1,153 @@
+"""What a training is put together from: network, prompts, losses, and Lightning's trainer."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from bridgeseg.data.spec import DataSpec
+from bridgeseg.errors import ConfigError, ModelFileError
+from bridgeseg.extend import METHODS
+from bridgeseg.models.build import build
+from bridgeseg.models.segmentor import Segmentor
+from bridgeseg.settings.train import TrainConfig
+from bridgeseg.text import embed
+from bridgeseg.text.learned import LearnedPrompts
+from bridgeseg.training import folder
+from bridgeseg.training.averaging import Averaging
+from bridgeseg.training.callbacks import ExpectGradients, KeepBest, RightRate, StopOnNan
+from bridgeseg.training.datamodule import DataModule
+from bridgeseg.training.losses import SegmentationLoss
+from bridgeseg.training.module import TrainModule, unit_length
+from bridgeseg.training.processes import SyncBatchNorm
+from bridgeseg.training.progress import RunProgress
+from bridgeseg.training.stops import refused
+
+COARSEST = 32
+"""Stride of the coarsest features of a network."""
+
+
+def make_network(
+    config: TrainConfig, spec: DataSpec, state: dict[str, Any] | None
+) -> tuple[Segmentor, LearnedPrompts | None]:
+    """Build the network, and the prompts if they are learned.
+
+    A resumed run has its class embeddings and weights in its state and needs no encoder, unless to learn through it.
+    """
+    names, weights = spec.classes.names, config.backbone_weights
+    vectors, prompts = None, None
+    if config.prompt == "learned":
+        torch.manual_seed(config.seed)
+        phrases = [own[0] for own in spec.classes.prompts]
+        prompts = LearnedPrompts.load(config.text_encoder, phrases, **config.learned.model_dump())
+    if state is not None:
+        vectors, weights = state["state_dict"].get("segmentor.class_embeddings"), None
+    elif prompts is not None:
+        vectors = prompts.frozen(normalize=unit_length(config))
+    elif METHODS.get(config.model.method).needs_text:
+        vectors = embed(spec.classes, config.text_encoder, templates=config.templates).vectors
+    # Here and not earlier: a text encoder that is not in the cache uses random numbers up.
+    torch.manual_seed(config.seed)
+    return build(config.model, len(names), vectors, weights), prompts
+
+
+def make_module(
+    config: TrainConfig, spec: DataSpec, segmentor: Segmentor, data: DataModule, prompts: LearnedPrompts | None
+) -> TrainModule:
+    """Build the LightningModule, its losses weighted by what the training samples hold."""
+    shares = None
+    if data.statistics is not None:
+        shares = (data.statistics.pixels / max(1, data.statistics.pixels.sum())).tolist()
+    aux_at = METHODS.get(config.model.method).aux_at
+    loss = SegmentationLoss(config.loss, spec.classes.ignore_index, shares, aux_at)
+    module = TrainModule(segmentor, config, loss, list(spec.classes.names), prompts)
+    return module.to(memory_format=torch.channels_last)
+
+
+def refuse_single_values(segmentor: Segmentor, config: TrainConfig, images: int) -> None:
+    """Refuse a step in which a batch norm would take the deviation of one value.
+
+    Raises:
+        ConfigError: batch and crop leave one value at the coarsest level.
+    """
+    places = math.prod(math.ceil(side / COARSEST) for side in config.augment.crop_size)
+    normed = any(isinstance(module, _BatchNorm) for module in segmentor.modules())
+    if normed and places * min(config.batch_size, images) == 1:
+        raise ConfigError(
+            "batch norm needs more than one value, and a batch of one image of this crop has one at the coarsest level",
+            fix="use a larger --crop or --batch-size",
+        )
+
+
+def load_weights(segmentor: Segmentor, state: dict[str, Any], out: Path) -> None:
+    """Load the weights that count; see `folder.read_state`.
+
+    Raises:
+        ModelFileError: they are those of another network.
+    """
+    prefix = "segmentor."
+    weights = {key.removeprefix(prefix): value for key, value in state["state_dict"].items() if key.startswith(prefix)}
+    try:
+        segmentor.load_state_dict(weights)
+    except RuntimeError as error:
+        raise ModelFileError(
+            f"does not fit {folder.SETTINGS} and the data ({str(error).splitlines()[-1].strip()[:200]})",
+            where=out / folder.RESUME,
+            fix=f"undo changes of {folder.SETTINGS}, or start a new run with another --out",
+        ) from error
+
+
+def make_trainer(config: TrainConfig, out: Path, keep_best: KeepBest, quiet: bool, validates: bool) -> pl.Trainer:
+    """Build Lightning's trainer with all that happens around the steps.
+
+    Raises:
+        ConfigError: it refuses the settings of the machine.
+    """
+    callbacks: list[Callback] = [keep_best, StopOnNan(), ExpectGradients(), RightRate(), LearningRateMonitor("epoch")]
+    if config.ema:
+        callbacks.append(Averaging(config.ema))
+    callbacks.append(RunProgress(out, quiet))
+    callbacks.append(
+        ModelCheckpoint(dirpath=out, filename="resume", save_on_train_epoch_end=True, enable_version_counter=False)
+    )
+    try:
+        return pl.Trainer(
+            accelerator=config.accelerator,
+            devices=config.devices if config.devices == "auto" else _devices(config.devices),
+            num_nodes=config.num_nodes,
+            strategy=config.strategy,
+            precision=config.precision,
+            max_epochs=config.epochs,
+            accumulate_grad_batches=config.accumulate,
+            gradient_clip_val=config.clip or None,
+            check_val_every_n_epoch=config.val_every,
+            limit_val_batches=1.0 if validates else 0,
+            num_sanity_val_steps=0,
+            use_distributed_sampler=False,
+            callbacks=callbacks,
+            logger=TensorBoardLogger(out, name="", version=folder.LOGS),
+            plugins=[folder.SafeCheckpointIO(), *([SyncBatchNorm()] if config.sync_batchnorm else [])],
+            default_root_dir=out,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            log_every_n_steps=10,
+        )
+    except (MisconfigurationException, ValueError, RuntimeError) as error:
+        raise refused(error) from error
+
+
+def _devices(value: str) -> int | list[int]:
+    try:
+        return [int(part) for part in value.split(",")] if "," in value else int(value)
+    except ValueError as error:
+        raise ConfigError(
+            f"devices {value!r} is no number", fix="give `auto`, a number, or a list as in 0,1"
+        ) from error
