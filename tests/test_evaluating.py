@@ -15,11 +15,17 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from bridgeseg.data.spec import DataSpec
-from bridgeseg.errors import ConfigError, DataError, ModelFileError
+from bridgeseg.errors import ConfigError, DataError, InputError, ModelFileError
 from bridgeseg.evaluating import evaluate as evaluate_module
-from bridgeseg.evaluating.evaluate import AHEAD, count_split, evaluate, evaluate_split
-from bridgeseg.evaluating.modes import MULTISCALE, EvalMode, predict_classes, predict_logits, windows
+from bridgeseg.evaluating import modes
+from bridgeseg.evaluating.evaluate import count_split, evaluate, evaluate_split
+from bridgeseg.evaluating.modes import MULTISCALE, EvalMode
+from bridgeseg.evaluating.predictors import Predictor, as_model
+from bridgeseg.reading.pipeline import DEPTH
+from bridgeseg.report import progress
 from bridgeseg.runtime.model import Model
+from bridgeseg.runtime.windows import sliding
+from conftest import RGB_CLASSES
 
 NAMES = ["red", "green", "blue"]
 SIZES = [(7, 9), (12, 5), (8, 8), (6, 11), (5, 5)]
@@ -48,8 +54,16 @@ class ClassesOnly:
         return images.argmax(axis=3).astype(np.uint8)
 
 
-def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
+def photo(height: int, width: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def predict_classes(predictor: Predictor, image: np.ndarray, mode: EvalMode | None = None, **options: Any) -> Any:
+    return modes.predict_classes(as_model(predictor, RGB_CLASSES), image, mode, **options)
+
+
+def predict_logits(predictor: Predictor, image: np.ndarray, window: tuple[int, int] | None = None) -> Any:
+    return as_model(predictor, RGB_CLASSES).logits(image, window=window)
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -62,7 +76,7 @@ def write_data(root: Path, names: list[str] = NAMES, sizes: list[tuple[int, int]
     for folder in ("images/val", "masks/val"):
         (root / folder).mkdir(parents=True)
     for index, (height, width) in enumerate(sizes):
-        image = picture(height, width, seed=index)
+        image = photo(height, width, seed=index)
         mask = image.argmax(axis=2).astype(np.uint8)
         mask[0] = 255
         mask[1] = index % 3  # some of these are errors
@@ -94,7 +108,7 @@ def reference(spec: DataSpec) -> np.ndarray:
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 5), st.integers(0, 5))
 def test_slide_is_whole_on_pictures_of_one_window(height: int, width: int, more_rows: int, more_columns: int) -> None:
-    image, window = picture(height, width), (height + more_rows, width + more_columns)
+    image, window = photo(height, width), (height + more_rows, width + more_columns)
     assert np.array_equal(predict_logits(Context(), image, window), predict_logits(Context(), image))
     sliding = predict_classes(Context(), image, EvalMode(window))
     assert np.array_equal(sliding, predict_classes(Context(), image))
@@ -104,7 +118,8 @@ def test_slide_is_whole_on_pictures_of_one_window(height: int, width: int, more_
 @given(*(st.integers(1, 40) for _ in range(4)))
 def test_windows_cover_the_picture_two_thirds_apart(height: int, width: int, rows: int, columns: int) -> None:
     hits = np.zeros((height, width), int)
-    places = list(windows(height, width, (rows, columns)))
+    down, across = sliding(height, rows), sliding(width, columns)
+    places = [(slice(row.begin, row.end), slice(column.begin, column.end)) for row in down for column in across]
     for place in places:
         assert hits[place].shape == (min(rows, height), min(columns, width))
         hits[place] += 1
@@ -119,7 +134,7 @@ def test_windows_cover_the_picture_two_thirds_apart(height: int, width: int, row
 
 
 def test_slide_averages_logits_where_windows_overlap() -> None:
-    image = picture(13, 17)
+    image = photo(13, 17)
     expected = np.zeros((3, 13, 17))
     for row, column in itertools.product(range(13), range(17)):
         over = [
@@ -135,12 +150,12 @@ def test_slide_averages_logits_where_windows_overlap() -> None:
     "mode", [EvalMode((5, 4)), EvalMode((3, 50)), EvalMode(flip=True), EvalMode((4, 4), flip=True)]
 )
 def test_views_of_a_pixelwise_network_change_nothing(mode: EvalMode) -> None:
-    image = picture(11, 14)
+    image = photo(11, 14)
     assert np.array_equal(predict_classes(Channels(), image, mode), predict_classes(Channels(), image))
 
 
 def test_flip_averages_probabilities_of_both_pictures() -> None:
-    image = picture(9, 12)
+    image = photo(9, 12)
     plain = softmax(Context().logits(image[None])[0])
     mirrored = softmax(Context().logits(image[None, :, ::-1])[0])[:, :, ::-1]
     found = predict_classes(Context(), image, EvalMode(flip=True))
@@ -151,7 +166,7 @@ def test_flip_averages_probabilities_of_both_pictures() -> None:
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, 20), st.integers(1, 20), st.booleans())
 def test_flip_gives_mirrored_answers_for_mirrored_pictures(height: int, width: int, slide: bool) -> None:
-    image, mode = picture(height, width), EvalMode((7, 7) if slide else None, flip=True)
+    image, mode = photo(height, width), EvalMode((7, 7) if slide else None, flip=True)
     if slide and max(height, width) > 7:  # windows start from the left, so only one window is symmetric
         image = image[:7, :7]
     mirrored = predict_classes(Context(), np.ascontiguousarray(image[:, ::-1]), mode)
@@ -159,7 +174,7 @@ def test_flip_gives_mirrored_answers_for_mirrored_pictures(height: int, width: i
 
 
 def test_scales_average_probabilities_at_native_size() -> None:
-    image = picture(10, 14)
+    image = photo(10, 14)
     halved = np.asarray(Image.fromarray(image).resize((7, 5), Image.Resampling.BILINEAR))
     enlarged = np.stack(
         [
@@ -175,7 +190,7 @@ def test_scales_average_probabilities_at_native_size() -> None:
 @given(st.integers(1, 15), st.integers(1, 15), st.sampled_from([0.1, 0.5, 1.7]), st.booleans())
 def test_every_mode_gives_the_native_size(height: int, width: int, scale: float, flip: bool) -> None:
     mode = EvalMode((4, 6), (1.0, scale), flip)
-    assert predict_classes(Context(), picture(height, width), mode).shape == (height, width)
+    assert predict_classes(Context(), photo(height, width), mode).shape == (height, width)
 
 
 def test_names_of_modes() -> None:
@@ -208,7 +223,7 @@ def test_impossible_modes_are_refused(arguments: tuple[Any, ...], message: str) 
 
 @pytest.mark.parametrize("mode", [EvalMode((4, 4)), EvalMode(scales=(0.5, 1.0)), EvalMode(flip=True)])
 def test_a_model_without_logits_serves_whole_mode_only(mode: EvalMode) -> None:
-    image = picture(6, 6)
+    image = photo(6, 6)
     assert np.array_equal(predict_classes(ClassesOnly(), image), image.argmax(axis=2))
     with pytest.raises(ModelFileError, match="bridgeseg export --logits"):
         predict_classes(ClassesOnly(), image, mode)
@@ -217,10 +232,10 @@ def test_a_model_without_logits_serves_whole_mode_only(mode: EvalMode) -> None:
 def test_an_answer_of_another_size_is_refused() -> None:
     class Small:
         def classes(self, images: np.ndarray) -> np.ndarray:
-            return images[:, ::4, ::4, 0]
+            return images[:, ::4, ::4, 0] % 3
 
-    with pytest.raises(ModelFileError, match=r"an output of \(2, 2\) for a picture of \(8, 8\)"):
-        predict_classes(Small(), picture(8, 8))
+    with pytest.raises(ModelFileError, match=r"class ids of shape \[1, 2, 2\] for an image of \[1, 8, 8\]"):
+        predict_classes(Small(), photo(8, 8))
 
 
 # The loop over a split
@@ -263,9 +278,9 @@ def test_each_image_is_handed_on_in_order_and_read_only_a_little_ahead(
     handed: list[Any] = []
     read_image = evaluate_module.read_image
 
-    def note(path: Path) -> Any:
+    def note(path: Path, **options: Any) -> Any:
         reads.append(path)
-        return read_image(path)
+        return read_image(path, **options)
 
     def on_image(sample: Any, image: np.ndarray, truth: np.ndarray, prediction: np.ndarray) -> None:
         ahead.append(len(reads) - len(handed))
@@ -277,17 +292,29 @@ def test_each_image_is_handed_on_in_order_and_read_only_a_little_ahead(
     evaluate_split(Channels(), samples, spec, progress=False, on_image=on_image)
     assert handed == samples
     assert len(reads) == len(samples)
-    assert max(ahead) <= AHEAD + 1
+    assert max(ahead) <= DEPTH + 2
 
 
-def test_the_bar_goes_to_stderr_and_can_be_left_out(spec: DataSpec, capfd: pytest.CaptureFixture[str]) -> None:
-    evaluate_split(Channels(), spec.samples("val"), spec)
-    out, err = capfd.readouterr()
-    assert out == ""
-    assert "5/5" in err
-    assert "mIoU 0." in err
-    evaluate_split(Channels(), spec.samples("val"), spec, progress=False)
-    assert capfd.readouterr() == ("", "")
+def test_the_bar_tells_the_score_so_far(spec: DataSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Any] = []
+
+    class Bar:
+        def __init__(self, title: str, total: int, *, show: bool, note: Any) -> None:
+            told.append((title, total, show))
+            self.note = note
+
+        def __enter__(self) -> Bar:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            told.append(self.note())
+
+        def advance(self) -> None:
+            told.append(1)
+
+    monkeypatch.setattr(progress, "ProgressBar", Bar)
+    scores = evaluate_split(Channels(), spec.samples("val"), spec)
+    assert told == [("evaluate", 5, True), 1, 1, 1, 1, 1, f"mIoU {scores.miou:.3f}"]
 
 
 def test_an_unreadable_file_is_named_and_no_thread_is_left(spec: DataSpec) -> None:
@@ -298,11 +325,11 @@ def test_an_unreadable_file_is_named_and_no_thread_is_left(spec: DataSpec) -> No
     samples = spec.samples("val")
     with pytest.raises(ModelFileError, match="out of order") as kept:
         evaluate_split(Failing(), samples, spec, progress=False)
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("read-ahead")], kept
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("bridgeseg-")], kept
     samples[2].image.write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"2\.png"):
         evaluate_split(Channels(), samples, spec, progress=False)
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("read-ahead")]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("bridgeseg-")]
 
 
 def test_nothing_to_score_is_an_error(spec: DataSpec) -> None:
@@ -313,6 +340,55 @@ def test_nothing_to_score_is_an_error(spec: DataSpec) -> None:
         Image.fromarray(np.full_like(np.array(Image.open(sample.mask)), 255)).save(sample.mask)
     with pytest.raises(DataError, match="all pixels of the 5 masks are ignored"):
         evaluate_split(Channels(), samples, spec, progress=False)
+
+
+# Memory
+
+
+def test_an_image_is_scored_as_it_is_predicted(tmp_path: Path) -> None:
+    spec = write_data(tmp_path / "data", sizes=[(400, 700)])
+    sizes: list[tuple[int, ...]] = []
+
+    class Watched(Context):
+        def logits(self, images: np.ndarray) -> np.ndarray:
+            sizes.append(images.shape[1:3])
+            return super().logits(images)
+
+    image, found = Image.open(spec.samples("val")[0].image), []
+    model = Model(as_model(Watched(), spec.classes).runtime, spec.classes, {})
+    evaluate_split(
+        model, spec.samples("val"), spec, memory=32, progress=False, on_image=lambda *args: found.append(args[3])
+    )
+    assert len(sizes) > 2
+    assert np.prod(sizes, axis=1).max() < 700 * 400 / 2
+    np.testing.assert_array_equal(found[0], model.predict(image, memory=32).mask)
+    with pytest.raises(ConfigError, match="too few"):
+        evaluate(model, spec, memory=1, quiet=True)
+
+
+def test_views_of_several_scales_keep_to_the_memory_too() -> None:
+    sizes: list[tuple[int, ...]] = []
+
+    class Watched(Channels):
+        def logits(self, images: np.ndarray) -> np.ndarray:
+            sizes.append(images.shape[1:3])
+            return super().logits(images)
+
+    image = photo(300, 600)
+    found = predict_classes(Watched(), image, EvalMode(scales=(1.0, 2.0)), memory=32)
+    assert np.prod(sizes, axis=1).max() < 300 * 600
+    np.testing.assert_array_equal(found, predict_classes(Channels(), image, EvalMode(scales=(1.0, 2.0)), memory=10_000))
+
+
+@pytest.mark.parametrize(("mode", "fix"), [(None, "--memory 384"), (EvalMode(flip=True), "--mode whole")])
+def test_too_little_memory_names_an_option_of_the_command(spec: DataSpec, mode: EvalMode | None, fix: str) -> None:
+    class Hungry:
+        def logits(self, images: np.ndarray) -> np.ndarray:
+            raise MemoryError
+
+    with pytest.raises(InputError, match=r"0\.png: an image of 9x7 needs more memory") as caught:
+        evaluate_split(Hungry(), spec.samples("val"), spec, mode=mode, progress=False)
+    assert fix in str(caught.value.fix)
 
 
 # Models and files
@@ -378,7 +454,7 @@ def test_a_checkpoint_folder_scores_like_its_network(spec: DataSpec, tmp_path: P
 
 def test_out_holds_scores_and_pictures(spec: DataSpec, tmp_path: Path) -> None:
     out = tmp_path / "deep" / "out"
-    scores = evaluate(Model(Channels(), spec.classes, {}), spec, out=out, quiet=True)
+    scores = evaluate(as_model(Channels(), spec.classes), spec, out=out, quiet=True)
     assert json.loads((out / "scores.json").read_text()) == scores.to_dict()
     assert sorted(path.name for path in out.iterdir()) == ["confusion.png", "iou.png", "pictures.png", "scores.json"]
     for path in out.glob("*.png"):

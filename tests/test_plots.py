@@ -14,8 +14,8 @@ from PIL import Image
 
 from bridgeseg.classes import ClassSet
 from bridgeseg.errors import ConfigError, DataError, InputError, MissingDependencyError
-from bridgeseg.evaluating import pictures, plots
-from bridgeseg.evaluating.pictures import Example, coloured, errors, save_examples
+from bridgeseg.evaluating import examples, plots
+from bridgeseg.evaluating.examples import SideBySide, coloured, errors, save_examples
 from bridgeseg.evaluating.plots import read_history, save_confusion, save_curves, save_iou
 from bridgeseg.metrics import Scores
 from bridgeseg.report.figures import label, require_matplotlib
@@ -28,7 +28,7 @@ HOSTILE = ["$sky$", "_road", "a\nb", "x" * 300, r"\frac{1}{0}", "$", "caf\u00e9 
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Return the list that every figure is put into when it is saved; nothing is rendered."""
     figures: list[Any] = []
-    for module in (plots, pictures):
+    for module in (plots, examples):
         monkeypatch.setattr(module, "save_png", lambda figure, path: figures.append(figure))
     return figures
 
@@ -37,12 +37,12 @@ def texts(axes: Any) -> list[str]:
     return [text.get_text() for text in axes.texts]
 
 
-def example(height: int, width: int, name: str = "a.jpg") -> Example:
+def example(height: int, width: int, name: str = "a.jpg") -> SideBySide:
     truth = np.zeros((height, width), np.uint8)
     truth[0], truth[-1] = 255, 1
     prediction = truth.copy()
     prediction[0], prediction[1] = 2, 2
-    return Example(name, np.full((height, width, 3), 100, np.uint8), truth, prediction)
+    return SideBySide.of(name, np.full((height, width, 3), 100, np.uint8), truth, prediction, CLASSES)
 
 
 def test_confusion_shows_rows_as_shares_of_the_truth(drawn: list[Any]) -> None:
@@ -140,7 +140,7 @@ def test_examples_show_image_truth_prediction_and_errors(drawn: list[Any]) -> No
     assert figure.axes[0].get_xlabel() == "a.jpg"
     assert figure.axes[3].get_xlabel() == "33.3 % wrong"
     assert figure.axes[7].get_xlabel() == "0.1 % wrong"
-    assert max(figure.axes[4].images[0].get_array().shape) <= pictures.PANEL_PIXELS
+    assert max(figure.axes[4].images[0].get_array().shape) <= examples.PANEL_PIXELS
     assert [text.get_text() for text in figure.legends[0].texts] == ["sky", "road", "car", "(ignored)", "(error)"]
 
 
@@ -152,15 +152,15 @@ def test_colours_of_truth_and_errors() -> None:
     assert truth[-1, 0].tolist() == [40, 50, 60]
     wrong = errors(shown, CLASSES)
     assert wrong[0, 0].tolist() == [0, 0, 0]
-    assert wrong[1, 0].tolist() == list(pictures.ERROR)
+    assert wrong[1, 0].tolist() == list(examples.ERROR)
     assert wrong[2, 0].tolist() == [160, 160, 160]
 
 
-def test_pictures_of_any_shape_make_figures_of_sane_size(drawn: list[Any]) -> None:
+def test_images_of_any_shape_make_figures_of_sane_size(drawn: list[Any]) -> None:
     for height, width in ((4, 5000), (5000, 4), (3, 1)):
         save_examples("e.png", [example(height, width)], CLASSES)
     assert max(figure.get_size_inches().max() for figure in drawn) < 20
-    with pytest.raises(InputError, match="no pictures"):
+    with pytest.raises(InputError, match="no images"):
         save_examples("e.png", [], CLASSES)
 
 

@@ -119,6 +119,7 @@ class TestLoad:
         with pytest.raises(ModelFileError, match=text):
             Model.load(tmp_path / "a.onnx")
 
+    @pytest.mark.slow  # imports torch
     def test_missing_file_and_folder(self, tmp_path: Path) -> None:
         with pytest.raises(ModelFileError, match="no such model file"):
             Model.load(tmp_path / "a.onnx")

@@ -458,6 +458,7 @@ def evaluate(
     threads: int | None = None,
     runtime: str | None = None,
     compile: bool = False,
+    memory: int = 768,
     quiet: bool = False,
 ) -> Scores:
     """Score a model on a split of a dataset at native resolution: mIoU, IoU of each class, accuracies.
@@ -475,6 +476,7 @@ def evaluate(
         threads: CPU threads; one per core by default.
         runtime: `onnxruntime` (the default) or `openvino` for a file, `torch` for a folder.
         compile: of a folder: translate the network with torch.compile first.
+        memory: MB that the network may use; larger images are done in tiles.
         quiet: show no progress bar.
 
     Returns:
@@ -501,6 +503,7 @@ def evaluate(
         threads=threads,
         runtime=runtime,
         compile=compile,
+        memory=memory,
         quiet=quiet,
     )
 

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
+STRIPE = 1_000_000
+"""Pixels that are counted at a time."""
+
+
 class ConfusionMatrix:
     """Counts of (true class, predicted class) pairs.
 
@@ -72,6 +76,17 @@ class ConfusionMatrix:
                 where=where,
             )
         images = truth.shape[0] if truth.ndim == 3 else 1
+        truth, prediction = truth.ravel(), prediction.ravel()
+        counts = np.zeros_like(self.matrix)
+        for start in range(0, truth.size, STRIPE):  # the widened copies of a large image would be larger than it
+            some = slice(start, start + STRIPE)
+            counts += self._count(prediction[some], truth[some], where)
+        self.matrix += counts
+        self.images += images
+
+    def _count(
+        self, prediction: NDArray[np.integer[Any]], truth: NDArray[np.integer[Any]], where: str | Path | None
+    ) -> NDArray[np.int64]:
         if self.ignore_index is not None:
             labelled = truth != self.ignore_index
             prediction, truth = prediction[labelled], truth[labelled]
@@ -89,9 +104,8 @@ class ConfusionMatrix:
                 fix="evaluate with the classes that the model was trained for",
             )
         # Widened first: truth * K overflows the small dtypes that masks come in.
-        pairs = truth.astype(np.int64).ravel() * count + prediction.astype(np.int64).ravel()
-        self.matrix += np.bincount(pairs, minlength=count * count).reshape(count, count)
-        self.images += images
+        pairs = truth.astype(np.int64) * count + prediction.astype(np.int64)
+        return np.bincount(pairs, minlength=count * count).reshape(count, count)
 
     def __add__(self, other: ConfusionMatrix) -> ConfusionMatrix:
         """Return the counts of both: the matrix of two shards is the sum of theirs, exactly."""

@@ -1,14 +1,11 @@
-"""A split of a dataset -> scores: one loop for a checkpoint folder, an exported .onnx file and a bare predictor."""
+"""A split of a dataset -> scores: every image is read, predicted as `predict` does it, and counted."""
 
 from __future__ import annotations
 
 import json
-from collections import deque
-from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,27 +13,25 @@ from numpy.typing import NDArray
 from bridgeseg.classes import ClassSet
 from bridgeseg.data.masks import read_mask
 from bridgeseg.data.spec import DataSpec, Sample
-from bridgeseg.errors import ConfigError, DataError
-from bridgeseg.evaluating.modes import EvalMode, Predictor, predict_classes
-from bridgeseg.evaluating.plots import Example, save_confusion, save_examples, save_iou
+from bridgeseg.errors import ConfigError, DataError, InputError
+from bridgeseg.evaluating.examples import SideBySide, save_examples
+from bridgeseg.evaluating.modes import EvalMode, predict_classes
+from bridgeseg.evaluating.plots import save_confusion, save_iou
+from bridgeseg.evaluating.predictors import Predictor, as_model
 from bridgeseg.files import write
-from bridgeseg.images import read_image
+from bridgeseg.images import Pixels, read_image
 from bridgeseg.metrics import ConfusionMatrix, Scores
+from bridgeseg.reading.pipeline import Pipeline
 from bridgeseg.report.figures import require_matplotlib
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
-
-    from bridgeseg.runtime.model import Model
+from bridgeseg.runtime.model import Model
+from bridgeseg.runtime.tiling import DEFAULT_MEMORY
 
 Ids = NDArray[np.integer[Any]]
-OnImage = Callable[[Sample, NDArray[np.uint8], Ids, Ids], None]
+OnImage = Callable[[Sample, Pixels, Ids, Ids], None]
 """Called with each sample, its image (H, W, 3), truth (H, W) and prediction (H, W)."""
 
-AHEAD = 4
-"""Samples decoded while the network works: enough to never wait for one slow file, few enough for large pictures."""
-PICTURES = 4
-"""Rows of the side-by-side picture."""
+EXAMPLES = 4
+"""Rows of the side-by-side figure."""
 
 
 def evaluate(
@@ -51,6 +46,7 @@ def evaluate(
     threads: int | None = None,
     runtime: str | None = None,
     compile: bool = False,
+    memory: int = DEFAULT_MEMORY,
     quiet: bool = False,
 ) -> Scores:
     """Score a model on a split at native resolution.
@@ -61,11 +57,12 @@ def evaluate(
         split: `train`, `val` or `test`.
         mode: `whole`, `slide` or `multiscale` (see `modes.EvalMode.named` for this and the next three).
         window: (height, width) of sliding windows; by default the size that the model was trained at, if it states one.
-        scales: factors by which pictures are resized; by default those of the mode.
-        flip: predict mirrored pictures as well.
+        scales: factors by which images are resized; by default those of the mode.
+        flip: predict mirrored images as well.
         out: folder for `scores.json`, `confusion.png`, `iou.png` and `pictures.png`; nothing is written by default.
         threads: processor threads of the model; by default as many as there are cores.
         runtime, compile: as in `bridgeseg.load`.
+        memory: MB that the network may use; an image that needs more is done in overlapping tiles, as in `predict`.
         quiet: show no progress bar.
 
     Raises:
@@ -77,7 +74,7 @@ def evaluate(
     """
     if data is None:
         raise ConfigError("no dataset to evaluate on", where="data", fix="give a data.yaml: --data FOLDER/data.yaml")
-    loaded = _loaded(model, threads, runtime, compile)
+    loaded = model if isinstance(model, Model) else Model.load(model, threads, runtime, compile)
     if mode == "slide" and window is None:
         window = _training_size(loaded)
     eval_mode = EvalMode.named(mode, window, scales, flip)
@@ -85,17 +82,16 @@ def evaluate(
     check_same_classes(loaded.classes, spec)
     samples = spec.samples(split)
     folder = None if out is None else _output_folder(Path(out))
-    examples: list[Example] = []
-    chosen = {samples[index] for index in np.linspace(0, len(samples) - 1, PICTURES).round().astype(int)}
+    examples: list[SideBySide] = []
+    chosen = {samples[index] for index in np.linspace(0, len(samples) - 1, EXAMPLES).round().astype(int)}
 
-    def keep(sample: Sample, image: NDArray[np.uint8], truth: Ids, prediction: Ids) -> None:
+    def keep(sample: Sample, image: Pixels, truth: Ids, prediction: Ids) -> None:
         if folder is not None and sample in chosen:
-            examples.append(Example(sample.image.name, image, truth, prediction))
+            examples.append(SideBySide.of(sample.image.name, image, truth, prediction, spec.classes))
 
-    scores = evaluate_split(loaded.runtime, samples, spec, mode=eval_mode, progress=not quiet, on_image=keep)
+    scores = evaluate_split(loaded, samples, spec, mode=eval_mode, memory=memory, progress=not quiet, on_image=keep)
     if folder is not None:
-        report = json.dumps(scores.to_dict(), indent=2, ensure_ascii=False) + "\n"
-        write(folder / "scores.json", report)
+        write(folder / "scores.json", json.dumps(scores.to_dict(), indent=2, ensure_ascii=False) + "\n")
         save_confusion(folder / "confusion.png", scores.confusion, spec.classes.names)
         save_iou(folder / "iou.png", scores)
         save_examples(folder / "pictures.png", examples, spec.classes)
@@ -103,29 +99,32 @@ def evaluate(
 
 
 def evaluate_split(
-    predictor: Predictor,
+    predictor: Model | Predictor,
     samples: Sequence[Sample],
     spec: DataSpec,
     *,
     mode: EvalMode | None = None,
+    memory: int = DEFAULT_MEMORY,
     progress: bool = True,
     on_image: OnImage | None = None,
 ) -> Scores:
-    """Score a predictor on samples at native resolution.
+    """Score a model, or any predictor, on samples at native resolution.
 
     Args:
-        predictor: network with `classes`, `logits` or both; its class ids must be those of `spec`.
+        predictor: a `Model`, or a network with `classes`, `logits` or both; its class ids must be those of `spec`.
         samples: the pairs to score, e.g. `spec.samples("val")`.
         spec: the dataset's description.
-        mode: how pictures are predicted; by default whole.
+        mode: how images are predicted; by default whole.
+        memory: MB that the network may use at a time; an image that needs more is done in tiles.
         progress: show a progress bar on stderr.
-        on_image: called after each picture, in the order of the samples.
+        on_image: called after each image, in the order of the samples.
 
     Raises:
         DataError: there are no samples, a file cannot be used, or no pixel is labelled.
         ModelFileError: the predictor cannot do what the mode needs.
+        InputError: an image needs more memory than there is.
     """
-    counts = count_split(predictor, samples, spec, mode=mode, progress=progress, on_image=on_image)
+    counts = count_split(predictor, samples, spec, mode=mode, memory=memory, progress=progress, on_image=on_image)
     if not counts.images:
         raise DataError("no samples to evaluate on", where=spec.path, fix="choose a split that has images")
     if not counts.matrix.any():
@@ -138,11 +137,12 @@ def evaluate_split(
 
 
 def count_split(
-    predictor: Predictor,
+    predictor: Model | Predictor,
     samples: Sequence[Sample],
     spec: DataSpec,
     *,
     mode: EvalMode | None = None,
+    memory: int = DEFAULT_MEMORY,
     progress: bool = True,
     on_image: OnImage | None = None,
 ) -> ConfusionMatrix:
@@ -151,16 +151,25 @@ def count_split(
     The counts of shards add up exactly, so a split may be divided among processes in any way:
     `count_split(p, samples[0::2], spec) + count_split(p, samples[1::2], spec)`.
     """
-    counts = ConfusionMatrix(len(spec.classes), spec.classes.ignore_index)
-    with _progress_bar(progress) as bar, closing(_read_ahead(samples, spec)) as pairs:
-        task = bar.add_task("evaluate", total=len(samples), miou="")
-        for sample, image, truth in pairs:
-            prediction = predict_classes(predictor, image, mode)
-            counts.update(prediction, truth, where=sample.mask)
+    from bridgeseg.report.progress import ProgressBar  # brings Rich, which whoever only draws figures does not need
+
+    model, counts = as_model(predictor, spec.classes), ConfusionMatrix(len(spec.classes), spec.classes.ignore_index)
+
+    def score() -> str:
+        return f"mIoU {Scores.from_confusion(counts, spec.classes.names).miou:.3f}"
+
+    with ProgressBar("evaluate", len(samples), show=progress, note=score) as bar, Pipeline() as pipeline:
+        for sample, image, truth in pipeline.ahead(_pairs(samples, spec, pipeline)):
+            try:
+                prediction = predict_classes(model, image, mode, memory)
+                counts.update(prediction, truth, where=sample.mask)
+            except MemoryError as error:
+                raise _too_large(sample, image, mode, memory) from error
             if on_image is not None:
                 on_image(sample, image, truth, prediction)
-            so_far = Scores.from_confusion(counts, spec.classes.names).miou if progress else 0.0
-            bar.update(task, advance=1, miou=f"mIoU {so_far:.3f}")
+            pipeline.give(truth.size)
+            del image, truth, prediction  # a large image must not outlive its turn
+            bar.advance()
     return counts
 
 
@@ -198,16 +207,8 @@ def _listed(items: Sequence[str], limit: int = 12, quote: bool = True) -> str:
     return shown + (f", ... ({len(items) - limit} more)" if len(items) > limit else "")
 
 
-def _loaded(model: str | Path | Model | None, threads: int | None, runtime: str | None, compile: bool) -> Model:
-    if model is not None and not isinstance(model, str | Path):
-        return model
-    from bridgeseg.runtime.model import Model
-
-    return Model.load(model, threads, runtime, compile)
-
-
 def _training_size(model: Model) -> list[int] | None:
-    """Return (height, width) of the model's training pictures; None if it does not say, or not in two numbers."""
+    """Return (height, width) of the model's training images; None if it does not say, or not in two numbers."""
     size = model.provenance.get("image_size")
     return size if isinstance(size, list) and len(size) == 2 else None
 
@@ -222,29 +223,18 @@ def _output_folder(folder: Path) -> Path:
     return folder
 
 
-def _read_ahead(samples: Sequence[Sample], spec: DataSpec) -> Generator[tuple[Sample, NDArray[np.uint8], Ids]]:
-    """Yield samples with image and truth, in order, decoding the next few in a background thread."""
-    waiting: deque[Future[tuple[Sample, NDArray[np.uint8], Ids]]] = deque()
-    pool = ThreadPoolExecutor(1, thread_name_prefix="read-ahead")
-    try:
-        for sample in samples:
-            waiting.append(pool.submit(_read, sample, spec))
-            if len(waiting) > AHEAD:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+def _pairs(samples: Sequence[Sample], spec: DataSpec, pipeline: Pipeline) -> Iterator[tuple[Sample, Pixels, Ids]]:
+    """Yield samples with image and truth, in order; each waits until there is room for its pixels."""
+    for sample in samples:
+        image = read_image(sample.image, admit=pipeline.take)
+        yield sample, image, read_mask(sample.mask, spec, (image.shape[0], image.shape[1]))
+        del image
 
 
-def _read(sample: Sample, spec: DataSpec) -> tuple[Sample, NDArray[np.uint8], Ids]:
-    image = read_image(sample.image)
-    return sample, image, read_mask(sample.mask, spec, (image.shape[0], image.shape[1]))
-
-
-def _progress_bar(show: bool) -> Progress:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, TextColumn("{task.fields[miou]}"), console=Console(stderr=True), disable=not show)
+def _too_large(sample: Sample, image: Pixels, mode: EvalMode | None, memory: int) -> InputError:
+    """Say which image needs more memory than there is, and what this command can do about it."""
+    size = f"{image.shape[1]}x{image.shape[0]}"
+    fix = f"let the network use less at a time: --memory {max(64, memory // 2)}"
+    if mode is not None and (mode.scales != (1.0,) or mode.flip):
+        fix = "leave out what averages several views: --mode whole or --mode slide, without --scales and --flip"
+    return InputError(f"an image of {size} needs more memory than there is", where=sample.image, fix=fix)

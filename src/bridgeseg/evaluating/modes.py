@@ -1,14 +1,14 @@
-"""How one picture becomes class ids: whole, in sliding windows, at several scales and mirrored.
+"""How one image becomes class ids: whole, in sliding windows, at several scales and mirrored.
 
-- **whole**: one forward pass over the picture as it is.
+- **whole**: as `bridgeseg predict` does it, in tiles where the image needs more than the memory that is allowed.
 - **slide**: windows of a fixed size, two thirds of a window apart, the last one of each row and column shifted back
-  inside the picture; logits are averaged where windows overlap. A picture no larger than one window is one forward
-  pass, so the result is that of *whole* (MMSegmentation's `slide_inference`; its configurations use a stride of 2/3).
-- **multiscale**: the picture is resized to each scale (Pillow's bilinear filter, antialiased when shrinking) and
+  inside the image; logits are averaged where windows overlap. An image no larger than one window is one forward pass,
+  so the result is that of *whole* (MMSegmentation's `slide_inference`; its configurations use a stride of 2/3).
+- **multiscale**: the image is resized to each scale (Pillow's bilinear filter, antialiased when shrinking) and
   mirrored, each view is predicted whole or in windows, its logits are turned back and resized to the native size (the
   same filter), and the softmax probabilities of all views are averaged.
 
-One picture at a time and numpy throughout: a prediction cannot depend on its neighbours in a batch.
+One image at a time and numpy throughout: a prediction cannot depend on its neighbours in a batch.
 """
 
 from __future__ import annotations
@@ -16,48 +16,33 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from bridgeseg.errors import ConfigError, ModelFileError, nearest
+from bridgeseg.errors import ConfigError, nearest
+from bridgeseg.images import Pixels
+from bridgeseg.runtime.model import Model
+from bridgeseg.runtime.runtimes import Ids
+from bridgeseg.runtime.tiling import DEFAULT_MEMORY
 
 MODES = ("whole", "slide", "multiscale")
 MULTISCALE = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 """Scales of `multiscale` when none are given, the usual six."""
 
-Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
-Ids = NDArray[np.integer[Any]]
-
-
-class PredictsClasses(Protocol):
-    """A network that gives class ids: enough for the whole-image mode."""
-
-    def classes(self, images: Image, /) -> Ids:
-        """Turn images (B, H, W, 3) uint8 RGB into class ids (B, H, W)."""
-
-
-class PredictsLogits(Protocol):
-    """A network that gives logits: enough for every mode."""
-
-    def logits(self, images: Image, /) -> Floats:
-        """Turn images (B, H, W, 3) uint8 RGB into logits (B, K, H, W) float32."""
-
-
-Predictor = PredictsClasses | PredictsLogits
-"""Either or both; every `bridgeseg.runtime.runtimes.Runtime` is one."""
 
 
 @dataclass(frozen=True)
 class EvalMode:
-    """Which views of a picture are predicted and averaged; the default is the picture itself.
+    """Which views of an image are predicted and averaged; the default is the image itself.
 
     Attributes:
-        window: (height, width) of sliding windows in pixels, None for the whole picture at once.
-        scales: factors by which the picture is resized, each above 0.
-        flip: predict the mirrored picture as well.
+        window: (height, width) of sliding windows in pixels, None for the whole image at once.
+        scales: factors by which the image is resized, each above 0.
+        flip: predict the mirrored image as well.
 
     Raises:
         ConfigError: a size or a scale is not positive, or no scale is given.
@@ -93,8 +78,8 @@ class EvalMode:
                 from 0.5 to 1.75 where none are given. `scales` and `flip` go with every mode, `window` also with
                 `multiscale`.
             window: (height, width), or one number for a square.
-            scales: factors by which the picture is resized; None for those of the mode.
-            flip: predict the mirrored picture as well.
+            scales: factors by which the image is resized; None for those of the mode.
+            flip: predict the mirrored image as well.
 
         Raises:
             ConfigError: the name is unknown, or the arguments do not go with it.
@@ -119,114 +104,46 @@ class EvalMode:
         return self.window is not None or self.scales != (1.0,) or self.flip
 
 
-def predict_classes(predictor: Predictor, image: Image, mode: EvalMode | None = None) -> Ids:
-    """Predict one picture.
+def predict_classes(model: Model, image: Pixels, mode: EvalMode | None = None, memory: int = DEFAULT_MEMORY) -> Ids:
+    """Predict one image.
 
     Args:
-        predictor: network with `classes`, `logits` or both.
+        model: what predicts it.
         image: (H, W, 3) uint8 RGB.
-        mode: which views to average; by default the picture itself.
+        mode: which views to average; by default the image itself.
+        memory: MB that the network may use at a time, as in `Model.predict`. The average of several views is held at
+            the image's own size, 4 bytes for each class and pixel, whatever this says.
 
     Returns:
-        Class ids (H, W), an integer array.
+        Class ids (H, W), uint8 (uint16 above 256 classes).
 
     Raises:
-        ModelFileError: the mode averages logits and the network gives none, or its output is not of the picture's size.
+        ModelFileError: the mode averages logits and the network gives none, or its output is not of the image's size.
     """
     mode = mode or EvalMode()
-    if not mode.needs_logits and (classes := _method(predictor, "classes")):
-        ids: Ids = _of_size(classes(image[None]), image)
-        return ids
     if mode.scales == (1.0,) and not mode.flip:
-        return _highest(predict_logits(predictor, image, mode.window))
+        return model.mask(image, memory=memory, window=mode.window)
     # In place: with many classes one array of probabilities is already the largest thing in memory.
-    views = _probabilities(predictor, image, mode)
+    views = _probabilities(model, image, mode, memory)
     total = next(views)
     for probabilities in views:
         total += probabilities
-    return _highest(total)
+    ids: Ids = total.argmax(axis=0).astype(np.uint8 if len(total) <= 256 else np.uint16)
+    return ids
 
 
-def predict_logits(predictor: Predictor, image: Image, window: tuple[int, int] | None = None) -> Floats:
-    """Predict the logits (K, H, W) of one picture (H, W, 3), whole or averaged over sliding windows (height, width).
-
-    Raises:
-        ModelFileError: the network gives no logits, or logits of another size than the picture.
-    """
-    logits = _method(predictor, "logits")
-    if logits is None:
-        raise ModelFileError(
-            "this model gives class ids only; sliding windows, scales and flips average its logits",
-            fix="export it with logits (`bridgeseg export --logits`), or use mode `whole` without scales and flip",
-        )
-    height, width = image.shape[:2]
-    if window is None or (height <= window[0] and width <= window[1]):
-        whole: Floats = _of_size(logits(image[None]), image).astype(np.float32, copy=False)
-        return whole
-    total = np.zeros((0, height, width), np.float32)
-    hits = np.zeros((height, width), np.float32)
-    for rows, columns in windows(height, width, window):
-        part = np.ascontiguousarray(image[rows, columns])
-        predicted = _of_size(logits(part[None]), part)
-        if not len(total):  # the number of classes is known from the first window on
-            total = np.zeros((len(predicted), height, width), np.float32)
-        total[:, rows, columns] += predicted
-        hits[rows, columns] += 1
-    total /= hits
-    return total
-
-
-def windows(height: int, width: int, window: tuple[int, int]) -> Iterator[tuple[slice, slice]]:
-    """Yield the (rows, columns) of windows that cover a picture of `height` x `width` pixels, row by row.
-
-    >>> [(rows.start, rows.stop) for rows, _ in windows(10, 3, (6, 6))]
-    [(0, 6), (4, 10)]
-    """
-    for top in _starts(height, window[0]):
-        for left in _starts(width, window[1]):
-            yield slice(top, min(top + window[0], height)), slice(left, min(left + window[1], width))
-
-
-def _probabilities(predictor: Predictor, image: Image, mode: EvalMode) -> Iterator[Floats]:
-    """Yield the softmax probabilities (K, H, W) of every view of one picture, turned back and at native size."""
+def _probabilities(model: Model, image: Pixels, mode: EvalMode, memory: int) -> Iterator[Floats]:
+    """Yield the softmax probabilities (K, H, W) of every view of one image, turned back and at native size."""
     height, width = image.shape[:2]
     for scale in mode.scales:
         scaled = _resize(image, (max(1, round(height * scale)), max(1, round(width * scale))))
         for mirrored in (False, True) if mode.flip else (False,):
             view = np.ascontiguousarray(scaled[:, ::-1]) if mirrored else scaled
-            logits = predict_logits(predictor, view, mode.window)
+            logits = model.logits(view, memory=memory, window=mode.window)
             logits = np.ascontiguousarray(logits[:, :, ::-1]) if mirrored else logits
             if logits.shape[1:] != (height, width):
                 logits = np.stack([_resize(channel, (height, width)) for channel in logits])
             yield _softmax(logits)
-
-
-def _starts(length: int, window: int) -> list[int]:
-    stride = max(1, window * 2 // 3)
-    steps = math.ceil(max(length - window, 0) / stride) + 1
-    return [max(0, min(step * stride, length - window)) for step in range(steps)]
-
-
-def _method(predictor: Predictor, name: str) -> Any:
-    """Return a method of the predictor, None if it has no such one."""
-    method = getattr(predictor, name, None)
-    return method if callable(method) else None
-
-
-def _of_size(output: Any, image: Image) -> Any:
-    """Return the single item of a batch of one, whose last two axes must be the picture's."""
-    item = np.asarray(output)[0]
-    if item.shape[-2:] != image.shape[:2]:
-        raise ModelFileError(
-            f"the model gave an output of {item.shape[-2:]} for a picture of {image.shape[:2]} (height, width)",
-            fix="export it again with `bridgeseg export`, which keeps the size of the picture",
-        )
-    return item
-
-
-def _highest(values: Floats) -> Ids:
-    ids: Ids = values.argmax(axis=0)
-    return ids
 
 
 def _softmax(logits: Floats) -> Floats:
@@ -238,8 +155,6 @@ def _softmax(logits: Floats) -> Floats:
 
 def _resize(array: Any, size: tuple[int, int]) -> Any:
     """Resize (H, W, 3) uint8 or (H, W) float32 to (height, width), bilinear, antialiased when shrinking."""
-    from PIL import Image as PILImage
-
     if array.shape[:2] == size:
         return array
-    return np.asarray(PILImage.fromarray(array).resize((size[1], size[0]), PILImage.Resampling.BILINEAR))
+    return np.asarray(Image.fromarray(array).resize((size[1], size[0]), Image.Resampling.BILINEAR))

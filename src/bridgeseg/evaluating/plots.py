@@ -1,4 +1,4 @@
-"""Pictures of results: confusion matrix, IoU per class, learning curves, predictions next to the truth.
+"""Figures of results: confusion matrix, IoU per class, learning curves.
 
 Figures are built as objects, without pyplot, so nothing global changes and no display is needed; files are written
 whole or not at all.
@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridgeseg.errors import ConfigError, DataError, InputError
-from bridgeseg.evaluating.pictures import Example, save_examples
 from bridgeseg.metrics import Scores, percent
 from bridgeseg.report.figures import (
     BLUE,
@@ -33,8 +32,6 @@ from bridgeseg.report.figures import (
     plain,
     save_png,
 )
-
-__all__ = ["Example", "History", "read_history", "save_confusion", "save_curves", "save_examples", "save_iou"]
 
 ANNOTATED = 25
 """Confusion matrices up to this many classes carry their numbers."""

@@ -20,7 +20,8 @@ from bridgeseg.runtime.metadata import read_metadata
 from bridgeseg.runtime.result import Result
 from bridgeseg.runtime.runtimes import FILES, FOLDERS, FileRuntime, Ids, Runtime, open_folder, open_runtime
 from bridgeseg.runtime.streaming import Options, check_size, results
-from bridgeseg.runtime.tiling import DEFAULT_MEMORY, plan, segment
+from bridgeseg.runtime.tiling import DEFAULT_MEMORY, Tiles, plan, segment, spans
+from bridgeseg.runtime.windows import Floats, Window, blend, highest, sliding
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 BUNDLED = WEIGHTS / "street-int8.onnx"
@@ -206,8 +207,28 @@ class Model:
         max_size: int | None = None,
         memory: int = DEFAULT_MEMORY,
         check: Callable[[], None] | None = None,
+        window: tuple[int, int] | None = None,
     ) -> Ids:
-        """uint8 RGB (H, W, 3) -> class ids (H, W); arguments as in `predict`, `check` is called between tiles."""
+        """Turn pixels into class ids.
+
+        Args:
+            image: uint8 RGB (H, W, 3).
+            max_size: as in `predict`.
+            memory: as in `predict`.
+            check: called between tiles; what it raises ends the work.
+            window: (height, width) of sliding windows whose logits are averaged, instead of the image in one piece.
+
+        Returns:
+            Class ids (H, W), uint8 (uint16 above 256 classes).
+
+        Raises:
+            InputError: the network failed on this image, for want of memory for one.
+            ModelFileError: its answer does not fit its metadata; or windows are asked for and it gives no logits.
+        """
+        if window is not None:
+            ids: Ids = np.zeros(image.shape[:2], np.uint8 if len(self.classes) <= 256 else np.uint16)
+            highest(blend(self.runtime, image, *self._windows(image, window, memory), check), ids)
+            return self._checked(ids[None], image)
         height, width = image.shape[:2]
         shrink = 1.0 if max_size is None else min(1.0, max_size / max(height, width))
         if shrink == 1.0:
@@ -220,12 +241,32 @@ class Model:
         enlarged: Ids = small[np.ix_(rows, columns)]
         return enlarged
 
+    def logits(self, image: Pixels, memory: int = DEFAULT_MEMORY, window: tuple[int, int] | None = None) -> Floats:
+        """Turn pixels (H, W, 3) uint8 RGB into logits (K, H, W); arguments and errors as of `mask`."""
+        found = np.empty((len(self.classes), *image.shape[:2]), np.float32)
+        for rows, columns, logits in blend(self.runtime, image, *self._windows(image, window, memory)):
+            if len(logits) != len(found):
+                message = f"the network gave logits of {len(logits)} classes, but its metadata names {len(found)}"
+                raise ModelFileError(message, where=self.path, fix="export the model again")
+            found[:, rows, columns] = logits
+        return found
+
+    def _windows(self, image: Pixels, window: tuple[int, int] | None, memory: int) -> tuple[list[Window], list[Window]]:
+        height, width = image.shape[:2]
+        if window is not None:
+            return sliding(height, window[0]), sliding(width, window[1])
+        tiles = plan((height, width), len(self.classes), memory) or Tiles(height, width)
+        rows, columns = spans(height, tiles.height, tiles.fade), spans(width, tiles.width, tiles.fade)
+        return [row.window for row in rows], [column.window for column in columns]
+
     def _forward(self, image: Pixels, memory: int, check: Callable[[], None] | None) -> Ids:
         tiles = plan(image.shape[:2], len(self.classes), memory)
         if tiles is None:
-            ids = self.runtime.classes(image[None])
-        else:
-            ids = segment(self.runtime, image, len(self.classes), tiles, check)[None]
+            return self._checked(self.runtime.classes(image[None]), image)
+        return self._checked(segment(self.runtime, image, len(self.classes), tiles, check)[None], image)
+
+    def _checked(self, ids: Ids, image: Pixels) -> Ids:
+        """Return the one mask of a batch (1, H, W) whose ids are all classes."""
         if ids.shape != (1, *image.shape[:2]):
             found, expected = list(ids.shape), [1, *image.shape[:2]]
             message = f"the network gave class ids of shape {found} for an image of {expected}"

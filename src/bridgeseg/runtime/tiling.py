@@ -14,14 +14,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bridgeseg.errors import ConfigError, ModelFileError
 from bridgeseg.images import Pixels
 from bridgeseg.runtime.runtimes import Ids, Runtime
+from bridgeseg.runtime.windows import Window, blend, cut, highest, of_size
 
 DEFAULT_MEMORY = 768
 """MB that a network may use at a time: an image of 1920x1080 with 11 classes is still done in one piece."""
@@ -34,9 +35,6 @@ MARGIN = (OVERLAP - FADE) // 2
 BYTES_PER_PIXEL, BYTES_PER_CLASS = 200, 12
 """What a network needs per pixel (240 were measured with 11 classes), and for each class: logits, up to three times."""
 SMALLEST = 2 * OVERLAP
-ARGMAX_ROWS = 32
-
-Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -56,14 +54,27 @@ class Span:
     fade_out: tuple[int, int]
 
     @property
-    def used(self) -> slice:
-        """What is used of the tile, in its own pixels."""
-        return slice(self.fade_in[0] - self.start, self.fade_out[1] - self.start)
-
-    @property
     def own(self) -> tuple[int, int]:
         """Begin and end of what this tile gives where tiles meet at a line, in pixels of the image."""
         return sum(self.fade_in) // 2, sum(self.fade_out) // 2
+
+    @property
+    def window(self) -> Window:
+        """The tile as the walk over windows takes it: its weights rise and fall linearly."""
+        begin, end = self.fade_in[0], self.fade_out[1]
+        if self.fade_in == (begin, begin) and self.fade_out == (end, end):
+            return Window(self.start, self.stop, begin, end)
+        weights = np.ones(end - begin, np.float32)
+        for first, last, rising in ((*self.fade_in, True), (*self.fade_out, False)):
+            if width := last - first:
+                ramp = (np.arange(width, dtype=np.float32) + 0.5) / width
+                weights[first - begin : last - begin] = ramp if rising else 1 - ramp
+        return Window(self.start, self.stop, begin, end, weights)
+
+    @property
+    def whole(self) -> Window:
+        """The tile as the walk takes it where tiles meet at a line."""
+        return Window(self.start, self.stop, *self.own)
 
 
 class Tiles(NamedTuple):
@@ -143,13 +154,13 @@ def segment(
     rows = spans(image.shape[0], tiles.height, tiles.fade)
     columns = spans(image.shape[1], tiles.width, tiles.fade)
     mask: Ids = np.zeros(image.shape[:2], np.uint8 if classes <= 256 else np.uint16)
-    check = check or (lambda: None)
+    parts = blend(runtime, image, [row.window for row in rows], [column.window for column in columns], check)
     try:
-        first = _logits(runtime, image, rows[0], columns[0], check)
+        first = next(parts)
     except ModelFileError:  # the file gives no logits
         _meet(runtime, image, rows, columns, mask, check)
     else:
-        _blend(runtime, image, rows, columns, mask, check, first)
+        highest(chain([first], parts), mask)
     return mask
 
 
@@ -159,84 +170,14 @@ def _meet(
     rows: Sequence[Span],
     columns: Sequence[Span],
     mask: Ids,
-    check: Callable[[], None],
+    check: Callable[[], None] | None,
 ) -> None:
     """Take from each tile what is nearer to its middle than to that of its neighbours."""
-    for row in rows:
-        for column in columns:
-            part = _cut(image, row, column, check)
-            ids = _of_size(runtime.classes(part[None]), part)
-            (top, bottom), (left, right) = row.own, column.own
-            mask[top:bottom, left:right] = ids[
-                top - row.start : bottom - row.start, left - column.start : right - column.start
-            ]
-
-
-def _blend(
-    runtime: Runtime,
-    image: Pixels,
-    rows: Sequence[Span],
-    columns: Sequence[Span],
-    mask: Ids,
-    check: Callable[[], None],
-    logits: Floats | None,
-) -> None:
-    """Fade logits into each other; `logits` are those of the first tile."""
-    above: list[Floats] = []  # of the row of tiles above, what fades into this one, a piece for each column
-    for row in rows:
-        below: list[Floats] = []
-        left: Floats | None = None
-        for index, column in enumerate(columns):
-            tile = _logits(runtime, image, row, column, check) if logits is None else logits
-            logits = None
-            _fade(tile, row, 1)
-            _fade(tile, column, 2)
-            if left is not None:
-                tile[:, :, : left.shape[2]] += left
-            done = column.fade_out[0] - column.fade_in[0]  # the columns that no later tile adds to
-            left = tile[:, :, done:].copy()
-            if above:
-                tile[:, : above[index].shape[1], :done] += above[index]
-            high = row.fade_out[0] - row.fade_in[0]
-            below.append(tile[:, high:, :done].copy())
-            for top in range(0, high, ARGMAX_ROWS):
-                bottom = min(top + ARGMAX_ROWS, high)
-                place = slice(column.fade_in[0], column.fade_out[0])
-                mask[row.fade_in[0] + top : row.fade_in[0] + bottom, place] = tile[:, top:bottom, :done].argmax(axis=0)
-        above = below
-
-
-def _fade(tile: Floats, span: Span, axis: int) -> None:
-    """Weigh both ends of a tile that is cut to what is used of it, in place."""
-    for begin, end, rising in ((*span.fade_in, True), (*span.fade_out, False)):
-        width = end - begin
-        if width:
-            ramp = (np.arange(width, dtype=np.float32) + 0.5) / width
-            shape = [width if other == axis else 1 for other in range(3)]
-            ends = [slice(None)] * 3
-            ends[axis] = slice(0, width) if rising else slice(-width, None)
-            tile[tuple(ends)] *= (ramp if rising else 1 - ramp).reshape(shape)
-
-
-def _logits(runtime: Runtime, image: Pixels, row: Span, column: Span, check: Callable[[], None]) -> Floats:
-    """Return the logits (K, h, w) of what is used of one tile, an array of its own."""
-    part = _cut(image, row, column, check)
-    logits: Floats = np.array(_of_size(runtime.logits(part[None]), part)[:, row.used, column.used])
-    return logits
-
-
-def _cut(image: Pixels, row: Span, column: Span, check: Callable[[], None]) -> Pixels:
-    """Return what the network sees of the image in one tile, after the check that comes before each."""
-    check()
-    return np.ascontiguousarray(image[row.start : row.stop, column.start : column.stop])
-
-
-def _of_size(output: NDArray[np.generic], part: Pixels) -> NDArray[np.generic]:
-    if output.shape[0] != 1 or output.shape[-2:] != part.shape[:2]:
-        found = f"an output of shape {list(output.shape)} for an image of {list(part.shape[:2])} (height, width)"
-        raise ModelFileError(f"the network gave {found}", fix="export the model again")
-    item: NDArray[np.generic] = output[0]
-    return item
+    for row in (span.whole for span in rows):
+        for column in (span.whole for span in columns):
+            part = cut(image, row, column, check)
+            ids = of_size(runtime.classes(part[None]), part)
+            mask[row.begin : row.end, column.begin : column.end] = ids[row.used, column.used]
 
 
 def _up(value: float) -> int:

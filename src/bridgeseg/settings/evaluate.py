@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from bridgeseg.settings.fields import CommandSettings, setting
-from bridgeseg.settings.load import COMPILE, MODEL, RUNTIME, THREADS
+from bridgeseg.settings.load import COMPILE, MEMORY, MODEL, RUNTIME, THREADS
 
 
 class Evaluate(CommandSettings):
@@ -63,4 +63,5 @@ class Evaluate(CommandSettings):
     threads: Annotated[int | None, THREADS] = None
     runtime: Annotated[str | None, RUNTIME] = None
     compile: Annotated[bool, COMPILE] = False
+    memory: Annotated[int, MEMORY] = 768
     quiet: Annotated[bool, setting("show no progress bar")] = False

@@ -17,6 +17,7 @@ THREADS = setting("CPU threads; one per core by default", option="--threads", ge
 RUNTIME = setting(
     "`onnxruntime` (the default) or `openvino` for a file, `torch` for a folder", option="--runtime", metavar="NAME"
 )
+MEMORY = setting("MB that the network may use; larger images are done in tiles", option="--memory", metavar="MB", ge=1)
 COMPILE = setting("of a folder: translate the network with torch.compile first", option="--compile")
 
 

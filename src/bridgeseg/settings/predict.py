@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from bridgeseg.settings.fields import CommandSettings, setting
-from bridgeseg.settings.load import COMPILE, MODEL, RUNTIME, THREADS
+from bridgeseg.settings.load import COMPILE, MEMORY, MODEL, RUNTIME, THREADS
 
 VIDEOS = "Videos and cameras"
 
@@ -48,10 +48,7 @@ class Predict(CommandSettings):
         ),
     ] = None
     max_pixels: Annotated[int, setting("refuse images of more pixels", option="--max-pixels", ge=1)] = 200_000_000
-    memory: Annotated[
-        int,
-        setting("MB that the network may use; larger images are done in tiles", option="--memory", metavar="MB", ge=1),
-    ] = 768
+    memory: Annotated[int, MEMORY] = 768
     overlay: Annotated[bool, setting("write overlays with a legend", option="--overlay/--no-overlay")] = True
     recursive: Annotated[bool, setting("search the subfolders of folders", option="--recursive -r")] = False
     every: Annotated[int, setting("take every Nth frame", VIDEOS, "--every", metavar="N", ge=1)] = 1

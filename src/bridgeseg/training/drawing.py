@@ -8,7 +8,7 @@ from pathlib import Path
 from bridgeseg.data.dataset import read_sample
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import InputError
-from bridgeseg.evaluating.pictures import Example, save_examples
+from bridgeseg.evaluating.examples import SideBySide, save_examples
 from bridgeseg.evaluating.plots import read_history, save_confusion, save_curves, save_iou
 from bridgeseg.metrics import Scores
 from bridgeseg.runtime.model import Model
@@ -39,10 +39,10 @@ def write_images(out: Path, spec: DataSpec, split: str, scores: Scores | None) -
         print(f"warning: not all images of the run were drawn: {error}", file=sys.stderr)
 
 
-def _examples(out: Path, spec: DataSpec, split: str) -> list[Example]:
+def _examples(out: Path, spec: DataSpec, split: str) -> list[SideBySide]:
     samples, model = spec.samples(split), Model.load(out)
     examples = []
     for sample in samples[:: max(1, len(samples) // EXAMPLES)][:EXAMPLES]:
         image, mask = read_sample(sample, spec)
-        examples.append(Example(sample.image.name, image, mask, model.mask(image)))
+        examples.append(SideBySide.of(sample.image.name, image, mask, model.mask(image), spec.classes))
     return examples

@@ -1,4 +1,4 @@
-"""Pictures next to their truth, their prediction and its errors."""
+"""Images next to their truth, their prediction and its errors."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from bridgeseg.classes import ClassSet, Colour
 from bridgeseg.errors import InputError
@@ -25,17 +26,49 @@ LEGEND_COLUMNS = 8
 
 
 @dataclass(frozen=True)
-class Example:
-    """One picture to show: image (H, W, 3) uint8, truth and prediction (H, W) class ids."""
+class SideBySide:
+    """One image as it is drawn next to its truth and its prediction.
+
+    Attributes:
+        name: what is written below.
+        image: uint8 RGB (H, W, 3), its longer side at most `PANEL_PIXELS`.
+        truth: class ids (H, W).
+        prediction: class ids (H, W).
+        wrong: share of the labelled pixels, of the whole image, that are wrong; None if none is labelled.
+    """
 
     name: str
     image: NDArray[np.uint8]
     truth: NDArray[np.integer[Any]]
     prediction: NDArray[np.integer[Any]]
+    wrong: float | None
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        image: NDArray[np.uint8],
+        truth: NDArray[np.integer[Any]],
+        prediction: NDArray[np.integer[Any]],
+        classes: ClassSet,
+    ) -> SideBySide:
+        """Compare an image of any size (H, W, 3) with its truth and prediction (H, W); what is kept is small."""
+        labelled = truth != classes.ignore_index
+        count = int(np.count_nonzero(labelled))
+        wrong = float(np.count_nonzero((truth != prediction) & labelled) / count) if count else None
+        height, width = truth.shape
+        factor = PANEL_PIXELS / max(height, width)
+        if factor >= 1:
+            return cls(name, image, truth, prediction, wrong)
+        rows = np.minimum(np.arange(max(1, round(height * factor))) / factor, height - 1).astype(int)
+        columns = np.minimum(np.arange(max(1, round(width * factor))) / factor, width - 1).astype(int)
+        small = Image.fromarray(image).resize((len(columns), len(rows)), Image.Resampling.BOX)
+        chosen = np.ix_(rows, columns)
+        return cls(name, np.asarray(small), truth[chosen], prediction[chosen], wrong)
 
 
-def save_examples(path: str | Path, examples: Sequence[Example], classes: ClassSet) -> None:
-    """Draw a row per picture: image, truth, prediction, errors in red; below, the colours of the classes that occur.
+def save_examples(path: str | Path, examples: Sequence[SideBySide], classes: ClassSet) -> None:
+    """Draw a row per image: image, truth, prediction, errors in red; below, the colours of the classes that occur.
 
     Ignored pixels are black in the truth and never errors.
 
@@ -43,21 +76,20 @@ def save_examples(path: str | Path, examples: Sequence[Example], classes: ClassS
         InputError: there is nothing to draw, or the file cannot be written.
     """
     if not examples:
-        raise InputError("no pictures to draw", where=path, fix="give at least one")
-    small = [_shrunk(example) for example in examples]
-    entries = _legend_entries(small, classes)
+        raise InputError("no images to draw", where=path, fix="give at least one")
+    entries = _legend_entries(examples, classes)
     lines = math.ceil(len(entries) / LEGEND_COLUMNS)
-    heights = [PANEL_INCHES * _aspect(example) + 0.25 for example in small]
+    heights = [PANEL_INCHES * _aspect(example) + 0.25 for example in examples]
     figure = new_figure(PANEL_INCHES * len(COLUMNS), sum(heights) + 0.25 * lines + 0.5)
-    grid = figure.add_gridspec(len(small), len(COLUMNS), height_ratios=heights)
-    for row, (example, original) in enumerate(zip(small, examples, strict=True)):
+    grid = figure.add_gridspec(len(examples), len(COLUMNS), height_ratios=heights)
+    for row, example in enumerate(examples):
         panels = (
             example.image,
             coloured(example.truth, classes),
             coloured(example.prediction, classes),
             errors(example, classes),
         )
-        notes = (label(example.name), "", "", _share_wrong(original, classes))
+        notes = (label(example.name), "", "", _share_wrong(example))
         for column, (panel, note) in enumerate(zip(panels, notes, strict=True)):
             axes = figure.add_subplot(grid[row, column])
             axes.imshow(panel, interpolation="nearest")
@@ -76,45 +108,27 @@ def coloured(ids: NDArray[np.integer[Any]], classes: ClassSet) -> NDArray[np.uin
     return table[np.where((ids >= 0) & (ids < len(classes)), ids, len(classes))]
 
 
-def errors(example: Example, classes: ClassSet) -> NDArray[np.uint8]:
+def errors(example: SideBySide, classes: ClassSet) -> NDArray[np.uint8]:
     """Return the image in faint grey with wrong pixels in red and ignored ones in black, (H, W, 3)."""
     grey = 0.5 * example.image.mean(axis=2, keepdims=True) + 110
-    picture = np.repeat(grey, 3, axis=2).astype(np.uint8)
+    drawn = np.repeat(grey, 3, axis=2).astype(np.uint8)
     ignored = example.truth == classes.ignore_index
-    picture[(example.truth != example.prediction) & ~ignored] = ERROR
-    picture[ignored] = IGNORED
-    return picture
+    drawn[(example.truth != example.prediction) & ~ignored] = ERROR
+    drawn[ignored] = IGNORED
+    return drawn
 
 
-def _aspect(example: Example) -> float:
-    """Height / width, within limits: a strip of a picture must not make a figure of metres."""
+def _aspect(example: SideBySide) -> float:
+    """Height / width, within limits: a strip of an image must not make a figure of metres."""
     height, width = example.truth.shape
     return float(min(max(height / width, 0.2), 2.5))
 
 
-def _share_wrong(example: Example, classes: ClassSet) -> str:
-    labelled = example.truth != classes.ignore_index
-    if not labelled.any():
-        return "nothing labelled"
-    return f"{100 * (example.truth != example.prediction)[labelled].mean():.1f} % wrong"
+def _share_wrong(example: SideBySide) -> str:
+    return "nothing labelled" if example.wrong is None else f"{100 * example.wrong:.1f} % wrong"
 
 
-def _shrunk(example: Example) -> Example:
-    """Return the example with its longer side at most `PANEL_PIXELS` (nearest ids, mean colours)."""
-    from PIL import Image
-
-    height, width = example.truth.shape
-    factor = PANEL_PIXELS / max(height, width)
-    if factor >= 1:
-        return example
-    rows = np.minimum(np.arange(max(1, round(height * factor))) / factor, height - 1).astype(int)
-    columns = np.minimum(np.arange(max(1, round(width * factor))) / factor, width - 1).astype(int)
-    image = Image.fromarray(example.image).resize((len(columns), len(rows)), Image.Resampling.BOX)
-    chosen = np.ix_(rows, columns)
-    return Example(example.name, np.asarray(image), example.truth[chosen], example.prediction[chosen])
-
-
-def _legend_entries(examples: Sequence[Example], classes: ClassSet) -> list[tuple[str, Colour]]:
+def _legend_entries(examples: Sequence[SideBySide], classes: ClassSet) -> list[tuple[str, Colour]]:
     present = {
         int(value) for example in examples for ids in (example.truth, example.prediction) for value in np.unique(ids)
     }
