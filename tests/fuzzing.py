@@ -10,6 +10,7 @@ import io
 import json
 import random
 import struct
+import zipfile
 import zlib
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -425,7 +426,9 @@ class Checkpoints(Target):
             )
             network = build(config, 3, None if method == "none" else torch.ones(3, 4))
             place = save_checkpoint(self.folder / "valid", Checkpoint(network, config, classes, {"method": method}))
-            found.append((place / "config.json").read_bytes() + b"\0" + (place / "model.safetensors").read_bytes())
+            description = json.loads((place / "config.json").read_text())
+            del description["sha256"]  # a stranger's fits what he wrote
+            found.append(as_json(description) + b"\0" + (place / "model.safetensors").read_bytes())
         return found
 
     def draw(self, rng: random.Random) -> bytes:
@@ -471,6 +474,18 @@ class States(Target):
             torch.save(state, stream, _use_new_zipfile_serialization=not old)
             found.append(stream.getvalue())
         return found
+
+    def draw(self, rng: random.Random) -> bytes:
+        """Change bytes, or what the archive holds: then its checksums fit, as those of a stranger do."""
+        seed = rng.choice(self.seeds)
+        if rng.random() < 0.3 or not zipfile.is_zipfile(io.BytesIO(seed)):
+            return super().draw(rng)
+        changed = io.BytesIO()
+        with zipfile.ZipFile(io.BytesIO(seed)) as old, zipfile.ZipFile(changed, "w") as new:
+            for name in old.namelist():
+                content = old.read(name)
+                new.writestr(name, mutate_bytes(rng, content, [content]) if name.endswith(".pkl") else content)
+        return changed.getvalue()
 
     def use(self, content: bytes) -> None:
         from bridgeseg.training.folder import read_state

@@ -156,6 +156,22 @@ def edit(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], None]:
     return damage
 
 
+def flip_a_bit(folder: Path) -> None:
+    content = bytearray((folder / "model.safetensors").read_bytes())
+    content[len(content) // 2] ^= 0x40
+    (folder / "model.safetensors").write_bytes(content)
+
+
+def without_checksum(damage: Callable[[Path], Any]) -> Callable[[Path], None]:
+    """Damage a checkpoint that was written before there were checksums."""
+
+    def both(folder: Path) -> None:
+        edit(lambda description: description.pop("sha256"))(folder)
+        damage(folder)
+
+    return both
+
+
 def cut_weights(folder: Path) -> None:
     content = (folder / "model.safetensors").read_bytes()
     (folder / "model.safetensors").write_bytes(content[: len(content) // 2])
@@ -168,9 +184,15 @@ def drop_tensor(folder: Path) -> None:
 
 
 DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "a bit of the weights": (
+        flip_a_bit,
+        "is damaged .*model.safetensors is not the file that was written: its SHA-2",
+    ),
     "half the weights": (cut_weights, "is damaged .*model.safetensors"),
+    "half the weights, no checksum": (without_checksum(cut_weights), "is damaged .*model.safetensors: "),
     "no weights": (lambda folder: (folder / "model.safetensors").write_bytes(b""), "is damaged"),
-    "a tensor less": (drop_tensor, "is damaged .*head.log_scale"),
+    "a tensor less": (drop_tensor, "is damaged .*model.safetensors"),
+    "a tensor less, no checksum": (without_checksum(drop_tensor), "is damaged .*head.log_scale"),
     "no JSON": (lambda folder: (folder / "config.json").write_text("{"), "is damaged .*JSONDecodeError"),
     "a list": (lambda folder: (folder / "config.json").write_text("[1]"), "is damaged"),
     "no format": (edit(lambda description: description.pop("format")), "is damaged .*format"),
@@ -191,6 +213,22 @@ def test_damaged(name: str, folder: Path) -> None:
         load_checkpoint(folder)
     assert caught.value.where == folder
     assert caught.value.fix
+
+
+def test_a_checkpoint_of_before_has_no_checksum(folder: Path) -> None:
+    without_checksum(lambda _: None)(folder)
+    assert load_checkpoint(folder).provenance["seed"] == 0
+
+
+def test_links_are_replaced_and_not_followed(tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "keep").write_text("keep")
+    for name in ("best", "best.new"):
+        (tmp_path / name).symlink_to(mine)
+    save_checkpoint(tmp_path / "best", make("none"))
+    assert [path.name for path in mine.iterdir()] == ["keep"]
+    assert not (tmp_path / "best").is_symlink()
 
 
 class Bomb:

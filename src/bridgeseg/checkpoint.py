@@ -18,13 +18,13 @@ from safetensors.torch import load_file, save_file
 from bridgeseg import __version__
 from bridgeseg.classes import ClassSet
 from bridgeseg.errors import BridgeSegError, ConfigError, ModelFileError
+from bridgeseg.files import OLD, digest, remove, replace_folder
 from bridgeseg.models.build import build
 from bridgeseg.models.segmentor import Segmentor
 from bridgeseg.settings.model import ModelConfig
 
 FORMAT = 1
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
-OLD = ".old"
 
 
 @dataclass
@@ -53,12 +53,12 @@ def save_checkpoint(folder: str | Path, checkpoint: Checkpoint) -> Path:
         ModelFileError: the disk is full or the folder cannot be written; an older checkpoint there is kept.
     """
     folder = Path(folder)
-    fresh, old = folder.with_name(folder.name + ".new"), folder.with_name(folder.name + OLD)
+    fresh = folder.with_name(folder.name + ".new")
     try:
-        shutil.rmtree(fresh, ignore_errors=True)
+        remove(fresh)
         fresh.mkdir(parents=True)
         _write(fresh, checkpoint)
-        _swap(fresh, folder, old)
+        replace_folder(fresh, folder)
     except (OSError, SafetensorError) as error:
         raise ModelFileError(
             f"the checkpoint cannot be written ({error}); an older one there was kept",
@@ -72,6 +72,8 @@ def save_checkpoint(folder: str | Path, checkpoint: Checkpoint) -> Path:
 
 def _write(folder: Path, checkpoint: Checkpoint) -> None:
     embeddings = checkpoint.segmentor.class_embeddings
+    state = {key: value.detach().cpu().contiguous() for key, value in checkpoint.segmentor.state_dict().items()}
+    save_file(state, folder / WEIGHTS)
     description = {
         "format": FORMAT,
         "bridgeseg": __version__,
@@ -79,27 +81,12 @@ def _write(folder: Path, checkpoint: Checkpoint) -> None:
         "text_dim": None if embeddings is None else int(embeddings.shape[1]),
         "classes": checkpoint.classes.to_dict(),
         "provenance": checkpoint.provenance,
+        "sha256": digest(folder / WEIGHTS),
     }
-    state = {key: value.detach().cpu().contiguous() for key, value in checkpoint.segmentor.state_dict().items()}
-    save_file(state, folder / WEIGHTS)
     (folder / CONFIG).write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
     (folder / CARD).write_text(model_card(checkpoint), encoding="utf-8")
     # safetensors makes files that their owner alone may read
     (folder / WEIGHTS).chmod((folder / CONFIG).stat().st_mode)
-
-
-def _swap(fresh: Path, folder: Path, old: Path) -> None:
-    """Put `fresh` in the place of `folder`; between the two renames the checkpoint is found under the name `old`."""
-    if folder.exists():
-        shutil.rmtree(old, ignore_errors=True)
-        folder.rename(old)
-    try:
-        fresh.rename(folder)
-    except OSError:
-        if old.exists():
-            old.rename(folder)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def find_checkpoint(path: str | Path) -> Path:
@@ -143,7 +130,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         if found == FORMAT:
             return _read(folder, description)
     except ConfigError as error:  # a backbone that this version of timm lacks
-        fix = error.fix or "train or copy it again"
+        fix = error.fix or "copy it again, or train again"
         raise ModelFileError(f"cannot be built: {error.message}", where=folder, fix=fix) from error
     except (
         BridgeSegError,
@@ -155,7 +142,9 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         RuntimeError,
         MemoryError,
     ) as error:
-        raise ModelFileError(f"is damaged ({_reason(error)})", where=folder, fix="train or copy it again") from error
+        raise ModelFileError(
+            f"is damaged ({_reason(error)})", where=folder, fix="copy it again, or train again"
+        ) from error
     raise ModelFileError(f"has format {found!r}, this version reads {FORMAT}", where=folder, fix="update bridgeseg")
 
 
@@ -163,6 +152,9 @@ def _read(folder: Path, description: dict[str, Any]) -> Checkpoint:
     classes = ClassSet.from_dict(description["classes"])
     config = ModelConfig.model_validate(description["model"])
     provenance, text_dim = dict(description["provenance"]), description["text_dim"]
+    # checkpoints of before have no checksum
+    if (wanted := description.get("sha256")) not in (None, found := digest(folder / WEIGHTS)):
+        raise ValueError(f"{WEIGHTS} is not the file that was written: its SHA-256 is {found}, not {wanted}")
     try:
         state = load_file(folder / WEIGHTS)
     except SafetensorError as error:

@@ -145,6 +145,18 @@ def digest(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def remove(path: Path) -> None:
+    """Delete a file, a folder with all that is in it, or a link but not what it leads to; nothing is fine too.
+
+    Raises:
+        OSError: it cannot be deleted.
+    """
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def append(path: Path, text: str) -> None:
     """Add text to the end of a file, as UTF-8; a link in its place is not followed.
 

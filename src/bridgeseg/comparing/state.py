@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 from bridgeseg.comparing.grid import Run
 from bridgeseg.errors import ConfigError
 from bridgeseg.extend import METHODS
-from bridgeseg.files import write
+from bridgeseg.files import remove, write
 from bridgeseg.settings.train import TrainConfig
 from bridgeseg.settings.values import differences
 from bridgeseg.training import folder
@@ -100,11 +99,7 @@ def clear(run_folder: Path) -> None:
     ours = [*folder.OURS, folder.ENVIRONMENT, folder.LOGS, CONTENTS, LOG, SCORES, CLOCK]
     ours += ["best.old", "best.new", "last.old", "last.new"]
     for name in ours:
-        path = run_folder / name
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)
+        remove(run_folder / name)
 
 
 def finished(out: Path, split: str) -> tuple[list[Path], list[Path]]:
