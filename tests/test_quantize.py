@@ -20,7 +20,7 @@ from bridgeseg.cli import main
 from bridgeseg.errors import ConfigError, DataError, InputError, ModelFileError
 from bridgeseg.exporting import int8_report
 from bridgeseg.exporting import quantize as room
-from bridgeseg.exporting.calibration import MAX_SIDE, find_calibration, read_small
+from bridgeseg.exporting.calibration import MAX_SIDE, find_calibration, read_small, training_images
 from bridgeseg.exporting.int8 import export_int8
 from bridgeseg.exporting.int8_report import compare
 from bridgeseg.exporting.pixels import fold_normalisation
@@ -149,7 +149,7 @@ def test_a_relu_before_a_float_layer_is_kept(float_file: Path, data: Path, tmp_p
     """The quantiser drops ReLUs whose 8-bit range cuts as they do, and would drop one that nothing 8-bit follows."""
     prepared = tmp_path / "prepared.onnx"
     prepare(float_file, prepared)
-    pictures = find_calibration(data.parent / "images").pictures
+    pictures = find_calibration(data.parent / "images").images
     ranges = room.measure_ranges(prepared, pictures, "minmax", room.OP_TYPES)
     layers = [node.name for node in products(onnx.load(prepared))]
     assert len(layers) == 2
@@ -181,7 +181,7 @@ class TestBudget:
         tensor.CopyFrom(onnx.numpy_helper.from_array(rough, "middle"))
         onnx.save(model, tmp_path / "rough.onnx")
         prepare(tmp_path / "rough.onnx", tmp_path / "prepared.onnx")
-        pictures = find_calibration(data.parent / "images").pictures
+        pictures = find_calibration(data.parent / "images").images
         ranges = room.measure_ranges(tmp_path / "prepared.onnx", pictures, "minmax", room.OP_TYPES)
         quantise(tmp_path / "prepared.onnx", tmp_path / "a.onnx", ranges)
         names = rank(tmp_path / "prepared.onnx", tmp_path / "a.onnx", pictures[0])
@@ -208,9 +208,9 @@ class TestMistakes:
         cases: list[tuple[type[InputError], str, Any]] = [
             (InputError, "end it with .onnx", lambda: quantize(float_file, tmp_path / "a.pt", folder)),
             (InputError, "no such file or folder", lambda: quantize(float_file, out, tmp_path / "none")),
-            (ConfigError, "at least one picture", lambda: quantize(float_file, out, folder, images=0)),
+            (ConfigError, "at least one image", lambda: quantize(float_file, out, folder, images=0)),
             (ConfigError, "did you mean 'minmax'", lambda: quantize(float_file, out, folder, method="minmx")),
-            (ConfigError, "needs labelled pictures", lambda: quantize(float_file, out, folder, budget=1.0)),
+            (ConfigError, "needs labelled images", lambda: quantize(float_file, out, folder, budget=1.0)),
             (DataError, "no split 'tset'", lambda: quantize(float_file, out, f"{data}:tset")),
             (ModelFileError, "no such model file", lambda: quantize(tmp_path / "b.onnx", out, folder)),
         ]
@@ -263,18 +263,68 @@ class TestMistakes:
 
 def test_pictures_are_few_spread_and_small(data: Path, tmp_path: Path) -> None:
     found = find_calibration(data.parent / "images", 3)
-    assert [path.name for path in found.pictures] == ["0.png", "2.png", "5.png"]
+    assert [path.name for path in found.images] == ["0.png", "2.png", "5.png"]
     Image.fromarray(np.zeros((20, 2 * MAX_SIDE, 3), np.uint8)).save(tmp_path / "wide.png")
     assert read_small(tmp_path / "wide.png").shape == (10, MAX_SIDE, 3)
     labelled = find_calibration(data)
-    assert [sample.image for sample in labelled.samples] == list(labelled.pictures)
-    assert len(labelled.pictures) == COUNT
+    assert [sample.image for sample in labelled.samples] == list(labelled.images)
+    assert len(labelled.images) == COUNT
 
 
 def test_a_folder_with_a_dataset_is_a_dataset(data: Path) -> None:
     found = find_calibration(data.parent, 100)
     assert found.spec is not None
-    assert {path.parent.parent.name for path in found.pictures} == {"images"}
+    assert {path.parent.parent.name for path in found.images} == {"images"}
+
+
+class TestTrainingImages:
+    @pytest.fixture
+    def run_folder(self, data: Path, tmp_path: Path) -> Path:
+        run = tmp_path / "run"
+        (run / "best").mkdir(parents=True)
+        (run / "train.json").write_text(json.dumps({"data": str(data), "train_splits": ["train", "val"]}))
+        return run
+
+    @pytest.mark.parametrize("place", [".", "best"])
+    def test_the_splits_it_was_trained_on(self, place: str, run_folder: Path, data: Path) -> None:
+        found = training_images(run_folder / place, 4)
+        assert found.name == "data.yaml, split train + val"
+        assert len(found.images) == len(set(found.images)) == 4
+        assert {path.parent for path in found.images} == {data.parent / "images" / "train"}
+        assert len(training_images(run_folder / place, 100).images) == COUNT
+
+    def test_they_calibrate(self, run_folder: Path, float_file: Path, tmp_path: Path) -> None:
+        facts = quantize(float_file, tmp_path / "a.onnx", training_images(run_folder, 2), budget=50.0).facts
+        assert facts["calibration"] == {"method": "minmax", "pictures": 2, "from": "data.yaml, split train + val"}
+
+    def test_a_run_is_exported_without_calibrate(
+        self, run_folder: Path, float_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    ) -> None:
+        copied = lambda model, out, **_: Path(out).write_bytes(float_file.read_bytes())  # noqa: E731
+        monkeypatch.setattr("bridgeseg.exporting.onnx.export", copied)
+        out = tmp_path / "a.onnx"
+        words = ["export", "--int8", "--model", str(run_folder), "--out", str(out), "--calibration-images", "3"]
+        assert main([*words, "--threads", "1"]) == 0
+        assert "calibrated on 3 images: data.yaml, split train + val" in capsys.readouterr().out
+        (run_folder / "train.json").unlink()
+        assert main(words) == 2
+        assert "--calibrate FOLDER" in capsys.readouterr().err
+
+    def test_data_that_is_gone(self, run_folder: Path) -> None:
+        (run_folder / "train.json").write_text(json.dumps({"data": "/none/data.yaml", "train_splits": ["train"]}))
+        with pytest.raises(DataError, match=r"/none/data\.yaml: .*no longer there\n  fix: .*--calibrate FOLDER"):
+            training_images(run_folder)
+
+    @pytest.mark.parametrize(
+        "content", [None, "", "[]", "{}", '{"data": 3, "train_splits": ["train"]}', '{"data": "a", "train_splits": []}']
+    )
+    def test_a_folder_that_does_not_say(self, content: str | None, tmp_path: Path) -> None:
+        if content is not None:
+            (tmp_path / "train.json").write_text(content)
+        with pytest.raises(ConfigError, match=r"does not say what it was trained on\n  fix: .*--calibrate FOLDER"):
+            training_images(tmp_path)
+        with pytest.raises(ConfigError, match="at least one image"):
+            training_images(tmp_path, 0)
 
 
 def test_comparison(float_file: Path, int8: Quantized, data: Path) -> None:

@@ -42,9 +42,6 @@ def export(
         elif not quiet:
             print(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
         return
-    if "calibrate" not in given:
-        fix = "--calibrate FOLDER, with images as the network will see them"
-        raise ConfigError("8 bits need images to calibrate on", where="--calibrate", fix=fix)
     from bridgeseg.extras import extra
 
     with extra("int8"):

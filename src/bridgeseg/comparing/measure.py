@@ -17,8 +17,8 @@ from bridgeseg.checkpoint import load_checkpoint
 from bridgeseg.errors import ModelFileError
 from bridgeseg.exporting.onnx import export
 from bridgeseg.hardware import describe
+from bridgeseg.measuring.image import sample_image
 from bridgeseg.measuring.machine import take_turns
-from bridgeseg.measuring.picture import picture
 from bridgeseg.runtime.onnx_runtime import OnnxRuntime
 from bridgeseg.runtime.torch_runtime import DeployNetwork
 from bridgeseg.training.provenance import source_commit
@@ -69,7 +69,7 @@ def latencies(
         name -> milliseconds of every round; the rounds of all names belong together. What cannot be exported is not
         among them and named on standard error.
     """
-    image = picture(side, side)[None]
+    image = sample_image(side, side)[None]
     with tempfile.TemporaryDirectory() as folder:
         runtimes = []
         for number, (name, place) in enumerate(checkpoints.items()):

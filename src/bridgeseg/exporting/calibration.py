@@ -1,9 +1,10 @@
-"""Real pictures through the float network: which range does every tensor take? Few pictures, one at a time."""
+"""Real images through the float network: which range does every tensor take? Few images, one at a time."""
 
 from __future__ import annotations
 
 import contextlib
 import io
+import json
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,8 +24,10 @@ from bridgeseg.images import read_image
 from bridgeseg.reading.sources import Failure, find
 
 DEFAULT_IMAGES = 64
+SETTINGS = "train.json"
+"""What a run folder calls the settings that it was trained with."""
 MAX_SIDE = 1536
-"""Larger pictures are scaled down to this for calibration: it bounds memory, and ranges hardly depend on the scale."""
+"""Larger images are scaled down to this for calibration: it bounds memory, and ranges hardly depend on the scale."""
 METHODS: dict[str, tuple[CalibrationMethod, dict[str, Any]]] = {
     "minmax": (CalibrationMethod.MinMax, {}),
     "percentile": (CalibrationMethod.Percentile, {"percentile": 99.99, "symmetric": False, "num_bins": 2048}),
@@ -35,45 +38,41 @@ METHODS: dict[str, tuple[CalibrationMethod, dict[str, Any]]] = {
 
 @dataclass(frozen=True)
 class Calibration:
-    """Pictures to calibrate on.
+    """Images to calibrate on.
 
     Attributes:
         name: what they are, without a folder of this machine.
-        pictures: the files, evenly chosen from all there are.
-        samples: the same with their masks, and the dataset they are from; none if only a folder of pictures was given.
+        images: the files, evenly chosen from all there are.
+        samples: the same with their masks, and the dataset they are from; none if only a folder of images was given.
         spec: that dataset.
     """
 
     name: str
-    pictures: tuple[Path, ...]
+    images: tuple[Path, ...]
     samples: tuple[Sample, ...] = ()
     spec: DataSpec | None = None
 
 
 def find_calibration(source: str | Path, images: int = DEFAULT_IMAGES) -> Calibration:
-    """Choose pictures from a folder, or from a split of a dataset.
+    """Choose images from a folder, or from a split of a dataset.
 
     Args:
-        source: a folder of pictures, searched with its subfolders; a glob; or `data.yaml`, `data.yaml:SPLIT` (train by
+        source: a folder of images, searched with its subfolders; a glob; or `data.yaml`, `data.yaml:SPLIT` (train by
             default).
         images: at most so many are taken, evenly spaced in the order of their names.
 
     Raises:
-        ConfigError: less than one picture is asked for.
+        ConfigError: less than one image is asked for.
         InputError: there are none, or the dataset cannot be used.
     """
-    if images < 1:
-        raise ConfigError(f"at least one picture is needed, found {images}", where="calibration-images", fix="use 64")
+    _check_count(images)
     text, _, split = str(source).rpartition(":")
     if not text.lower().endswith((".yaml", ".yml")):
         text, split = str(source), "train"
         if (Path(source) / "data.yaml").is_file():
             text = str(Path(source) / "data.yaml")
     if text.lower().endswith((".yaml", ".yml")):
-        spec = DataSpec.load(text)
-        samples = tuple(_spaced(spec.samples(split), images))
-        name = f"{spec.path.name}, split {split}"
-        return Calibration(name, tuple(sample.image for sample in samples), samples, spec)
+        return _labelled(DataSpec.load(text), [split], images)
     found = []
     for item in find([source], recursive=True):
         if isinstance(item, Failure):
@@ -82,53 +81,93 @@ def find_calibration(source: str | Path, images: int = DEFAULT_IMAGES) -> Calibr
     return Calibration(Path(source).name, tuple(_spaced(found, images)))
 
 
+def training_images(run: str | Path, images: int = DEFAULT_IMAGES) -> Calibration:
+    """Choose images from the splits that a run was trained on.
+
+    Args:
+        run: a run folder, or a checkpoint in one.
+        images: as in `find_calibration`.
+
+    Raises:
+        ConfigError: the folder does not say what it was trained on, or less than one image is asked for.
+        DataError: the dataset is no longer where it was, or cannot be used.
+    """
+    _check_count(images)
+    folder, fix = Path(run), "give images as the network will see them: --calibrate FOLDER"
+    place = next((one for one in (folder, folder.resolve().parent) if (one / SETTINGS).is_file()), folder) / SETTINGS
+    try:
+        settings = json.loads(place.read_text(encoding="utf-8"))
+        data, splits = settings["data"], settings["train_splits"]
+        known = isinstance(data, str) and bool(splits) and all(isinstance(split, str) for split in splits)
+    except (OSError, ValueError, LookupError, TypeError):
+        known = False
+    if not known:
+        raise ConfigError("8 bits need images, and this folder does not say what it was trained on", where=run, fix=fix)
+    if not Path(data).exists():
+        message = "8 bits need images, and the data that the run was trained on is no longer there"
+        raise DataError(message, where=data, fix=fix)
+    return _labelled(DataSpec.load(data), splits, images)
+
+
+def _labelled(spec: DataSpec, splits: Sequence[str], images: int) -> Calibration:
+    every = dict.fromkeys(sample for split in splits for sample in spec.samples(split))
+    samples = tuple(_spaced(list(every), images))
+    name = f"{spec.path.name}, split {' + '.join(splits)}"
+    return Calibration(name, tuple(sample.image for sample in samples), samples, spec)
+
+
+def _check_count(images: int) -> None:
+    if images < 1:
+        raise ConfigError(f"at least one image is needed, found {images}", where="calibration-images", fix="use 64")
+
+
 def _spaced(items: Sequence[Any], count: int) -> list[Any]:
     places = np.linspace(0, len(items) - 1, min(count, len(items))).round().astype(int)
     return [items[place] for place in places]
 
 
 def read_small(path: Path) -> NDArray[np.uint8]:
-    """Read a picture as uint8 RGB (H, W, 3), scaled down if its longer side is above `MAX_SIDE`."""
+    """Read an image as uint8 RGB (H, W, 3), scaled down if its longer side is above `MAX_SIDE`."""
     pixels = read_image(path)
     if max(pixels.shape) <= MAX_SIDE:
         return pixels
-    picture = Image.fromarray(pixels)
-    picture.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.BILINEAR)
-    return np.asarray(picture)
+    image = Image.fromarray(pixels)
+    image.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.BILINEAR)
+    return np.asarray(image)
 
 
-class OnePicture(CalibrationDataReader):  # type: ignore[misc]
-    """What ONNX Runtime's tools read their inputs from: here a single picture (H, W, 3)."""
+class OneImage(CalibrationDataReader):  # type: ignore[misc]
+    """What ONNX Runtime's tools read their inputs from: here a single image (H, W, 3)."""
 
-    def __init__(self, picture: NDArray[np.uint8]) -> None:
-        self._left = [{"image": picture[None]}]
+    def __init__(self, image: NDArray[np.uint8]) -> None:
+        self._left = [{"image": image[None]}]
 
     def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
-        """Return the picture the first time, None from then on."""
+        """Return the image the first time, None from then on."""
         return self._left.pop() if self._left else None
 
 
 def measure_ranges(
     model: Path,
-    pictures: Sequence[Path],
+    images: Sequence[Path],
     method: str,
     op_types: Sequence[str],
-    on_picture: Callable[[], None] = lambda: None,
+    on_image: Callable[[], None] = lambda: None,
 ) -> TensorsData:
     """Return the range of every tensor next to an operator of the given types.
 
-    Memory is that of one picture: ONNX Runtime's calibrators are fed one at a time and keep extremes or histograms.
+    Memory is that of one image: ONNX Runtime's calibrators are fed one at a time and keep extremes or histograms.
 
     Args:
         model: a float .onnx file.
-        pictures: the files.
+        images: the files.
         method: one of `METHODS`.
         op_types: names of operators.
-        on_picture: called after each.
+        on_image: called after each.
 
     Raises:
         ConfigError: no such method.
-        DataError: a picture cannot be read, or holds nothing that ranges could be told from.
+        DataError: an image cannot be read, or holds nothing that ranges could be told from.
     """
     if method not in METHODS:
         message = f"no calibration method {method!r}; {nearest(method, METHODS)}"
@@ -138,11 +177,11 @@ def measure_ranges(
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         augmented = str(Path(folder) / "augmented.onnx")
         calibrator = create_calibrator(str(model), list(op_types), augmented, kind, extra_options=settings)
-        for path in pictures:
-            calibrator.collect_data(OnePicture(read_small(path)))
-            on_picture()
+        for path in images:
+            calibrator.collect_data(OneImage(read_small(path)))
+            on_image()
         try:
             return calibrator.compute_data()
         except ValueError as error:
-            fix = "give more and real pictures: --calibrate FOLDER"
-            raise DataError(f"no ranges can be told from these pictures: {error}", fix=fix) from error
+            fix = "give more and real images: --calibrate FOLDER"
+            raise DataError(f"no ranges can be told from these images: {error}", fix=fix) from error

@@ -7,6 +7,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from bridgeseg.errors import ConfigError
+from bridgeseg.exporting.calibration import DEFAULT_IMAGES, Calibration, training_images
 from bridgeseg.exporting.int8_report import compare
 from bridgeseg.exporting.quantize import quantize
 from bridgeseg.extras import extra
@@ -16,7 +17,7 @@ from bridgeseg.runtime.model import named
 def export_int8(
     model: str | Path,
     out: str | Path,
-    calibrate: str | Path,
+    calibrate: str | Path | None = None,
     *,
     logits: bool = False,
     approximate: bool = False,
@@ -32,7 +33,8 @@ def export_int8(
     Args:
         model: a checkpoint or run folder (which needs the train extra), or an .onnx file or a bundled one's name (which
             do not).
-        out, calibrate: as in `quantize`.
+        out: as in `quantize`.
+        calibrate: as in `quantize`; by default, of a run folder, the images that it was trained on.
         logits, approximate: of a folder, as in `bridgeseg.exporting.onnx.export`.
         data, split, threads, quiet: as in `bridgeseg.exporting.int8_report.compare`.
         report: compare them; without, only `quantisation` is returned.
@@ -42,11 +44,20 @@ def export_int8(
         What `compare` returns, and `quantisation`: what the file's metadata says of it.
 
     Raises:
-        ConfigError: `logits` or `approximate` with an .onnx file.
+        ConfigError: `logits` or `approximate` with an .onnx file, or no images to calibrate on.
+        DataError: the images that the run was trained on are no longer there.
         MissingDependencyError: the train extra is needed for a folder and not installed.
     """
+    source = named(model)
+    chosen: str | Path | Calibration
+    if calibrate is not None:
+        chosen = calibrate
+    elif source.is_dir():
+        chosen = training_images(source, options.get("images", DEFAULT_IMAGES))
+    else:
+        fix = "--calibrate FOLDER, with images as the network will see them"
+        raise ConfigError("8 bits need images to calibrate on", where="--calibrate", fix=fix)
     with TemporaryDirectory() as folder:
-        source = named(model)
         if source.is_file() and (logits or approximate):
             message = "logits and approximate are decided when a run folder is exported, and this is an exported file"
             raise ConfigError(message, where=source, fix="leave them out, or give the run folder")
@@ -55,6 +66,6 @@ def export_int8(
             with extra("train"):
                 from bridgeseg.exporting.onnx import export
             export(model, source, logits=logits, approximate=approximate)
-        done = quantize(source, out, calibrate, **options)
+        done = quantize(source, out, chosen, **options)
         facts = compare(source, out, data=data, split=split, threads=threads, quiet=quiet) if report else {}
     return {**facts, "quantisation": done.facts}

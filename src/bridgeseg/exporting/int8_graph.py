@@ -43,8 +43,8 @@ def _copy_pixels(graph: onnx.GraphProto) -> None:
             ("Concat", ["rows"] * factor, "tall", {"axis": 2}),
             ("Shape", ["pixels"], "shape", {}),
             ("Mul", ["shape", "factors"], "size", {}),
-            ("Reshape", ["tall", "size"], "picture", {}),  # (B, f*h, f*w, C)
-            ("Transpose", ["picture"], quantised, {"perm": [0, 3, 1, 2]}),
+            ("Reshape", ["tall", "size"], "enlarged", {}),  # (B, f*h, f*w, C)
+            ("Transpose", ["enlarged"], quantised, {"perm": [0, 3, 1, 2]}),
         ]
         own = {output for _, _, output, _ in steps[:-1]} | {"as_rows", "factors"}
         place = list(graph.node).index(node)

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from bridgeseg.errors import ConfigError
 from bridgeseg.evaluating.evaluate import evaluate
 from bridgeseg.hardware import describe
+from bridgeseg.measuring.image import sample_image
 from bridgeseg.measuring.machine import quartiles, take_turns
-from bridgeseg.measuring.picture import picture
+from bridgeseg.report.tables import Table
 from bridgeseg.runtime.runtimes import file_runtimes, open_runtime
 
 ROUNDS, SIZE = 10, (512, 512)
@@ -38,7 +38,7 @@ def compare(
         after: the 8-bit one.
         data: a data.yaml; with it both are scored, in ONNX Runtime.
         split: of it: train, val or test.
-        size: (height, width) of the picture that is timed; 512x512 by default.
+        size: (height, width) of the image that is timed; 512x512 by default.
         threads: CPU threads; None for one per core.
         rounds: timed rounds, 10 by default; all files and runtimes take turns in one process.
         quiet: no progress bar.
@@ -58,7 +58,7 @@ def compare(
     machine = describe("onnxruntime", "openvino")
     names = [name for name in file_runtimes() if find_spec(name) is not None]
     opened = {(name, side): open_runtime(path, threads, name) for name in names for side, path in files.items()}
-    image = picture(*size)[None]
+    image = sample_image(*size)[None]
     calls = {" ".join(key): (lambda runtime=runtime: runtime.classes(image)) for key, runtime in opened.items()}
     times = take_turns(calls, rounds)
     latency = []
@@ -87,26 +87,21 @@ def compare(
 
 
 def print_report(report: dict[str, Any]) -> None:
-    """Print what `compare` returns."""
-    table = Table("", "float", "8-bit", "change")
-    for column in table.columns[1:]:
-        column.justify = "right"
-    sizes, scores = report["bytes"], report["miou"]
-    table.add_row(
-        "file, MB",
-        f"{sizes['before'] / 1e6:.1f}",
-        f"{sizes['after'] / 1e6:.1f}",
-        f"{sizes['after'] / sizes['before']:.2f}x",
-    )
+    """Print what `compare` returns, and what is said of the quantisation, if that is there."""
+    sizes, scores, (height, width) = report["bytes"], report["miou"], report["size"]
+    before, after = (sizes[side] / 1e6 for side in ("before", "after"))
+    rows = [["file, MB", f"{before:.1f}", f"{after:.1f}", f"{after / before:.2f}x"]]
     if scores is not None:
         change = f"{-scores['lost']:+.2f} points"
-        table.add_row(f"mIoU, {scores['split']}", f"{scores['before']:.4f}", f"{scores['after']:.4f}", change)
-    height, width = report["size"]
+        rows.append([f"mIoU, {scores['split']}", f"{scores['before']:.4f}", f"{scores['after']:.4f}", change])
     for row in report["latency"]:
         name = f"{row['runtime']}, ms at {height}x{width}"
-        table.add_row(name, f"{row['ms_before']:.1f}", f"{row['ms_after']:.1f}", f"{row['ratio']:.2f}x")
-    console = Console(highlight=False)
-    console.print(table)
+        rows.append([name, f"{row['ms_before']:.1f}", f"{row['ms_after']:.1f}", f"{row['ratio']:.2f}x"])
+    console = Console(highlight=False, soft_wrap=True)
+    Table(["", "float", "8-bit", "change"], rows).print(console)
     load = report["machine"]["load"]
     if load is not None and load > 0.5:
         console.print(f"load average before the start: {load} (other programs were running: trust ratios only)")
+    if "quantisation" in report:
+        used = report["quantisation"]["calibration"]
+        console.print(f"calibrated on {used['pictures']} images: {used['from']}", markup=False)

@@ -1,9 +1,9 @@
-"""Raw pixels into the first convolution: an 8-bit network starts from the picture's own 8 bits.
+"""Raw pixels into the first convolution: an 8-bit network starts from the image's own 8 bits.
 
 A network exported by this package turns pixels into floats, subtracts the mean colour, divides by the deviation and
 pads with zeros before its first convolution. An 8-bit file would then quantise those floats again. Both steps are
 linear, so the convolution's weights can do them: `W/std` and `b - sum(W*mean/std)`. What is padded must then have the
-mean colour, which is zero after the normalisation; it is written into the picture, rounded to a whole grey level.
+mean colour, which is zero after the normalisation; it is written into the image, rounded to a whole grey level.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from onnx import helper, numpy_helper
 Floats = NDArray[np.float64]
 FLOAT, UINT8 = onnx.TensorProto.FLOAT, onnx.TensorProto.UINT8
 PIXELS, FLOATS = "pixels_nchw", "pixels_float"
-"""The padded picture (B, 3, H, W) as uint8, and the same as float32: what the first convolution reads."""
+"""The padded image (B, 3, H, W) as uint8, and the same as float32: what the first convolution reads."""
 
 
 @dataclass
 class _Chain:
-    """What lies between the picture and the first convolution: `(x * gain + shift)`, then padding with zeros."""
+    """What lies between the image and the first convolution: `(x * gain + shift)`, then padding with zeros."""
 
     nodes: list[onnx.NodeProto]
     gain: Floats
@@ -100,7 +100,7 @@ def fold_scale(model: onnx.ModelProto) -> bool:
 
 
 def start_from_pixels(model: onnx.ModelProto) -> None:
-    """After quantisation, let the first convolution's 8 bits be the picture's: drop the way to float and back."""
+    """After quantisation, let the first convolution's 8 bits be the image's: drop the way to float and back."""
     nodes = model.graph.node
     cast = next((node for node in nodes if node.output[0] == FLOATS), None)
     quantise = next((node for node in nodes if node.op_type == "QuantizeLinear" and node.input[0] == FLOATS), None)
@@ -116,7 +116,7 @@ def start_from_pixels(model: onnx.ModelProto) -> None:
 
 
 def _find(graph: onnx.GraphProto, constants: dict[str, NDArray[np.generic]]) -> _Chain | None:
-    """Walk from the picture: Transpose, Cast, arithmetic with a constant, at most one Pad, Conv; each read once."""
+    """Walk from the image: Transpose, Cast, arithmetic with a constant, at most one Pad, Conv; each read once."""
     readers: dict[str, list[onnx.NodeProto]] = {}
     for node in graph.node:
         for name in node.input:
@@ -165,7 +165,7 @@ def _pads_with_zeros(node: onnx.NodeProto, constants: dict[str, NDArray[np.gener
 def _padded(
     graph: onnx.GraphProto, colour: NDArray[np.uint8], rim: list[int], pads: str | None
 ) -> list[onnx.NodeProto]:
-    """Return nodes that put rows, then columns of a colour around the picture (B, H, W, 3).
+    """Return nodes that put rows, then columns of a colour around the image (B, H, W, 3).
 
     Args:
         graph: gets the constants.
@@ -173,7 +173,7 @@ def _padded(
         rim: the convolution's own padding: top, left, bottom, right.
         pads: name of the int64 tensor of the ONNX operator Pad for (B, 3, H, W), if there was one.
     """
-    picture = graph.input[0].name
+    image = graph.input[0].name
     constants: dict[str, NDArray[Any]] = {
         "pixels_colour": colour.reshape(1, 1, 1, 3),
         "pixels_rim": np.array([0, 0, rim[0], rim[1], 0, 0, rim[2], rim[3]], np.int64),
@@ -188,7 +188,7 @@ def _padded(
         return output
 
     widths = "pixels_rim" if pads is None else add("Add", ["pixels_rim", pads], "pixels_widths")
-    current = picture
+    current = image
     for axis, (first, last) in ((1, (2, 6)), (2, (3, 7))):
         shape = add("Shape", [current], f"pixels_shape_{axis}")
         parts = [current]

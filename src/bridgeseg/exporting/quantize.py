@@ -27,7 +27,7 @@ from bridgeseg.runtime.model import named
 from bridgeseg.runtime.onnx_runtime import OnnxRuntime
 
 CHECKED = 4
-"""Calibration pictures on which the 8-bit file is compared with the float one before it gets its name."""
+"""Calibration images on which the 8-bit file is compared with the float one before it gets its name."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Quantized:
 def quantize(
     model: str | Path,
     out: str | Path,
-    calibrate: str | Path,
+    calibrate: str | Path | Calibration,
     *,
     images: int = DEFAULT_IMAGES,
     method: str = "minmax",
@@ -62,17 +62,18 @@ def quantize(
     Args:
         model: a float .onnx file written by `bridgeseg export`, or the name of a bundled one (`street`).
         out: the .onnx file to write; an older one is replaced only by one that runs.
-        calibrate: a folder of pictures, or `data.yaml:SPLIT` (see `calibration.find_calibration`).
+        calibrate: a folder of images, or `data.yaml:SPLIT` (see `calibration.find_calibration`), or what
+            `calibration.training_images` chose.
         images: calibrate on at most so many.
         method: minmax, percentile or entropy.
-        budget: mIoU points that may be lost on the calibration pictures, which must then be from a data.yaml: layers
+        budget: mIoU points that may be lost on the calibration images, which must then be from a data.yaml: layers
             stay float until the loss is within it.
-        on_step: called after each calibration picture.
+        on_step: called after each calibration image.
 
     Raises:
         ModelFileError: the file cannot be used, is 8-bit already, or the budget cannot be kept.
         ConfigError: an argument is not allowed.
-        InputError: there are no pictures, or the file cannot be written.
+        InputError: there are no images, or the file cannot be written.
     """
     source, target = named(model), Path(out)
     if target.suffix != ".onnx" or target.is_dir():
@@ -81,10 +82,10 @@ def quantize(
     classes, provenance = read_metadata(before)
     if "quantisation" in provenance:
         raise ModelFileError("this file is 8-bit already", where=source, fix="give the float file it was made from")
-    calibration = find_calibration(calibrate, images)
+    calibration = calibrate if isinstance(calibrate, Calibration) else find_calibration(calibrate, images)
     if budget is not None and calibration.spec is None:
         fix = "--calibrate FOLDER/data.yaml:train"
-        raise ConfigError("a budget needs labelled pictures to calibrate on", where="int8-budget", fix=fix)
+        raise ConfigError("a budget needs labelled images to calibrate on", where="int8-budget", fix=fix)
     if calibration.spec is not None:
         check_same_classes(classes, calibration.spec)
     with tempfile.TemporaryDirectory() as folder:
@@ -92,7 +93,7 @@ def quantize(
         prepare(source, prepared)
         if not products(onnx.load(prepared)):
             raise ModelFileError("there is no convolution in it that could become 8-bit", where=source)
-        ranges = measure_ranges(prepared, calibration.pictures, method, OP_TYPES, on_step or (lambda: None))
+        ranges = measure_ranges(prepared, calibration.images, method, OP_TYPES, on_step or (lambda: None))
         quantise(prepared, result, ranges)
         lost = None
         left: list[str] = []
@@ -104,13 +105,13 @@ def quantize(
                 return 100 * (reference - _miou(OnnxRuntime(result), calibration, calibration.spec))
 
             left, lost = within_budget(
-                budget, attempt([]), lambda: rank(prepared, result, calibration.pictures[0]), attempt
+                budget, attempt([]), lambda: rank(prepared, result, calibration.images[0]), attempt
             )
         quantised = onnx.load(result)
         facts = {
             "weights": "int8, per channel",
             "activations": "uint8",
-            "calibration": {"method": method, "pictures": len(calibration.pictures), "from": calibration.name},
+            "calibration": {"method": method, "pictures": len(calibration.images), "from": calibration.name},
             "int8_layers": len(int8_products(quantised)),
             "any_processor": fits_16_bits(quantised),
             "float_layers": left,
@@ -126,16 +127,16 @@ def quantize(
 
 def _miou(runtime: OnnxRuntime, calibration: Calibration, spec: DataSpec | None) -> float:
     if spec is None:
-        raise ConfigError("scores need labelled pictures", where="calibrate", fix="--calibrate FOLDER/data.yaml:train")
+        raise ConfigError("scores need labelled images", where="calibrate", fix="--calibrate FOLDER/data.yaml:train")
     return evaluate_split(runtime, calibration.samples, spec, progress=False).miou
 
 
 def _agreement(before: OnnxRuntime, after: OnnxRuntime, calibration: Calibration) -> float:
-    """Return the share of pixels with the same class id on a few calibration pictures, also cut to an odd size."""
+    """Return the share of pixels with the same class id on a few calibration images, also cut to an odd size."""
     equal = total = 0
-    for path in calibration.pictures[:CHECKED]:
-        picture = read_small(path)
-        for images in (picture[None], picture[None, : -(-picture.shape[0] // 2), : -(-picture.shape[1] // 3)]):
+    for path in calibration.images[:CHECKED]:
+        image = read_small(path)
+        for images in (image[None], image[None, : -(-image.shape[0] // 2), : -(-image.shape[1] // 3)]):
             first, second = before.classes(images), after.classes(images)
             if first.shape != second.shape or first.dtype != second.dtype:
                 found = f"ids {second.dtype} {second.shape} in place of {first.dtype} {first.shape}"

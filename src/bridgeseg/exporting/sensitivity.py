@@ -22,28 +22,28 @@ from onnxruntime.quantization.qdq_loss_debug import (
 )
 
 from bridgeseg.errors import ModelFileError
-from bridgeseg.exporting.calibration import OnePicture, read_small
+from bridgeseg.exporting.calibration import OneImage, read_small
 from bridgeseg.exporting.qdq import products
 
 FIRST = 16
 """The first step gives back one layer in so many."""
 
 
-def rank(prepared: Path, quantised: Path, picture: Path) -> list[str]:
+def rank(prepared: Path, quantised: Path, image: Path) -> list[str]:
     """Return the names of the layers, the one that 8 bits harm most first.
 
     Args:
         prepared: the float file that was quantised.
         quantised: the 8-bit file.
-        picture: activations are compared on this one; all tensors of both networks are in memory for it.
+        image: activations are compared on this one; all tensors of both networks are in memory for it.
     """
-    pixels = read_small(picture)
+    pixels = read_small(image)
     with tempfile.TemporaryDirectory() as folder:
         found = []
         for index, path in enumerate((prepared, quantised)):
             augmented = str(Path(folder) / f"{index}.onnx")
             modify_model_output_intermediate_tensors(str(path), augmented)
-            found.append(collect_activations(augmented, OnePicture(pixels)))
+            found.append(collect_activations(augmented, OneImage(pixels)))
     matching = create_activation_matching(found[1], found[0])
     compared = {name: pair for name, pair in matching.items() if "float" in pair}
     inputs = {name: error["qdq_err"] for name, error in compute_activation_error(compared).items()}
@@ -106,5 +106,5 @@ def within_budget(
     raise ModelFileError(
         f"8 bits lose {least:.2f} points of mIoU or more with up to half of the layers in float, "
         f"the budget is {budget:g}",
-        fix="allow more (--int8-budget), calibrate on more pictures, or try --calibration-method entropy",
+        fix="allow more (--int8-budget), calibrate on more images, or try --calibration-method entropy",
     )

@@ -2,7 +2,7 @@
 
 Between four neighbouring logits, bilinear upsampling takes means of them. Where the same class is the largest in all
 four it is the largest in every mean, so all pixels between them have that class: the ids are those of
-`Resize -> ArgMax`, but for ties to the last bit of a float. In pictures, about one square in ten needs more than that.
+`Resize -> ArgMax`, but for ties to the last bit of a float. In images, about one square in ten needs more than that.
 """
 
 from __future__ import annotations

@@ -97,12 +97,12 @@ ids_of_upsampled (logits, batch, height, width) => (ids)
     lines = Transpose <perm = [0, 1, 3, 2, 4]> (apart)
     pixels_y = Mul (squares_y, side)
     pixels_x = Mul (squares_x, side)
-    picture_size = Concat <axis = 0> (batch, pixels_y, pixels_x)
-    picture = Reshape (lines, picture_size)
+    canvas_size = Concat <axis = 0> (batch, pixels_y, pixels_x)
+    canvas = Reshape (lines, canvas_size)
     half = Constant <value = int64[2] {{{half}, {half}}}> ()
     minus_half = Constant <value = int64[2] {{-{half}, -{half}}}> ()
     axes = Constant <value = int64[2] {{1, 2}}> ()
-    ids = Slice (picture, half, minus_half, axes)
+    ids = Slice (canvas, half, minus_half, axes)
 }}
 """
 _ROWS = """

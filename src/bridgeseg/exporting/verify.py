@@ -20,7 +20,7 @@ FIX = "report this with the backbone's name; another backbone or torch version m
 
 
 def verify(path: Path, network: DeployNetwork) -> float:
-    """Compare an ONNX file with the network it was made from, on smooth random pictures of several sizes.
+    """Compare an ONNX file with the network it was made from, on smooth random images of several sizes.
 
     Returns:
         The share of pixels with the same class id. Where two classes tie to within `TOLERANCE` in PyTorch's logits,
@@ -35,11 +35,11 @@ def verify(path: Path, network: DeployNetwork) -> float:
     equal = total = 0
     for batch, height, width in SIZES:
         coarse = torch.rand(batch, 3, max(1, height // 8), max(1, width // 8), generator=generator) * 255
-        picture = torch.nn.functional.interpolate(coarse, size=(height, width), mode="bilinear")
-        images = picture.byte().permute(0, 2, 3, 1).contiguous().numpy()
+        smooth = torch.nn.functional.interpolate(coarse, size=(height, width), mode="bilinear")
+        images = smooth.byte().permute(0, 2, 3, 1).contiguous().numpy()
         found = runtime.classes(images)
         if found.shape != images.shape[:3]:
-            raise ModelFileError(f"gives ids of shape {found.shape} for pictures of {images.shape[:3]}", where=path)
+            raise ModelFileError(f"gives ids of shape {found.shape} for images of {images.shape[:3]}", where=path)
         with torch.inference_mode():
             expected = network.logits(torch.from_numpy(images))
         if network.with_logits:

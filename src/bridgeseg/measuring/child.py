@@ -2,8 +2,8 @@
 
     python -m bridgeseg.measuring.child MODEL RUNTIME THREADS HEIGHT WIDTH BATCH
 
-It runs one picture and says so; then it answers words on its standard input, one line of JSON each: `latency` (seconds
-of one picture), `memory` (bytes at most so far), `throughput` (pictures a second in batches). It ends with its input.
+It runs one image and says so; then it answers words on its standard input, one line of JSON each: `latency` (seconds
+of one image), `memory` (bytes at most so far), `throughput` (images a second in batches). It ends with its input.
 """
 
 from __future__ import annotations
@@ -23,38 +23,38 @@ def main(words: list[str]) -> None:
     import numpy as np
 
     from bridgeseg.errors import BridgeSegError
-    from bridgeseg.measuring.picture import picture
+    from bridgeseg.measuring.image import sample_image
     from bridgeseg.runtime.model import Model
 
     path, runtime, *numbers = words
     threads, height, width, batch = map(int, numbers)
-    pictures = np.repeat(picture(height, width)[None], batch, axis=0)
+    images = np.repeat(sample_image(height, width)[None], batch, axis=0)
     try:
         network = Model.load(path, threads=threads or None, runtime=runtime).runtime
-        network.classes(pictures[:1])
+        network.classes(images[:1])
     except BridgeSegError as error:
         _answer({"error": error.message, "fix": error.fix})
         return
     _answer({"ready": True})
     for line in sys.stdin:
         if line.strip() == "latency":
-            network.classes(pictures[:1])
+            network.classes(images[:1])
             start = time.perf_counter()
-            network.classes(pictures[:1])
+            network.classes(images[:1])
             _answer({"seconds": time.perf_counter() - start})
         elif line.strip() == "memory":
             _answer({"bytes": peak_memory()})
         else:
-            _answer({"rate": _rate(network, pictures)})
+            _answer({"rate": _rate(network, images)})
 
 
-def _rate(network: Any, pictures: Any) -> float:
-    """Return pictures a second, in whole batches."""
-    network.classes(pictures)
+def _rate(network: Any, images: Any) -> float:
+    """Return images a second, in whole batches."""
+    network.classes(images)
     start, done = time.perf_counter(), 0
-    while done < 2 * len(pictures) or time.perf_counter() - start < SECONDS:
-        network.classes(pictures)
-        done += len(pictures)
+    while done < 2 * len(images) or time.perf_counter() - start < SECONDS:
+        network.classes(images)
+        done += len(images)
     return done / (time.perf_counter() - start)
 
 

@@ -34,23 +34,23 @@ def benchmark(
 ) -> dict[str, Any]:
     """Measure an exported file on this machine.
 
-    Every combination has a process of its own. Those of one size take turns, one picture each, so a slow moment of the
+    Every combination has a process of its own. Those of one size take turns, one image each, so a slow moment of the
     machine slows them all; ratios are the median over the rounds of the ratio within a round, to the first of a size.
 
     Args:
         model: an .onnx file; None for the bundled street-scene model.
-        sizes: (height, width) of the picture.
+        sizes: (height, width) of the image.
         threads: numbers of CPU threads; None for one per core.
         runtimes: names, as in `bridgeseg.load`.
-        rounds: timed pictures of each combination.
-        batch: pictures at a time when throughput is measured.
+        rounds: timed images of each combination.
+        batch: images at a time when throughput is measured.
         starts: fresh processes whose cold start is measured, for each combination.
         on_step: called with the name of each thing that begins.
 
     Returns:
         JSON-ready: `model`, `bytes`, `settings`, `machine`, and `rows`, each with `runtime`, `threads` (None: one per
         core), `size` [h, w], `ms` (p50, p90, p99, min), `ratio`, `images_per_second` in batches, `peak_mb` (1e6 bytes;
-        of a process that does one picture at a time) and `cold_start_s` (median; import to first result).
+        of a process that does one image at a time) and `cold_start_s` (median; import to first result).
 
     Raises:
         ConfigError: a number below one, an unknown runtime, or nothing to measure.

@@ -19,7 +19,7 @@ from bridgeseg.errors import BridgeSegError, ModelFileError
 
 @dataclass(frozen=True)
 class Setting:
-    """One way to run a file: runtime, threads (0: one per core), height, width, pictures of a batch."""
+    """One way to run a file: runtime, threads (0: one per core), height, width, images of a batch."""
 
     runtime: str
     threads: int
@@ -36,7 +36,7 @@ class Child:
         setting: how it is run.
 
     Attributes:
-        start_s: seconds from starting the process to its first result: Python, imports, loading, one picture.
+        start_s: seconds from starting the process to its first result: Python, imports, loading, one image.
 
     Raises:
         ModelFileError: the file cannot be run so, or the process died.

@@ -6,10 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
 from bridgeseg.measuring.machine import show
+from bridgeseg.report.progress import ProgressBar
 
 COLUMNS = ("runtime", "threads", "p50 ms", "p90 ms", "p99 ms", "ratio", "images/s", "peak MB", "cold start s")
 
@@ -17,11 +15,8 @@ COLUMNS = ("runtime", "threads", "p50 ms", "p90 ms", "p99 ms", "ratio", "images/
 @contextmanager
 def progress(total: int, show: bool) -> Iterator[Callable[[str], None]]:
     """Give a function that moves a bar on and says what is measured; no bar if stderr is no terminal."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=console, transient=True, disable=not (show and console.is_terminal)) as bar:
-        task = bar.add_task("benchmark", total=total)
-        yield lambda name: bar.update(task, advance=1, description=name)
+    with ProgressBar("benchmark", total, show=show) as bar:
+        yield lambda name: bar.advance(title=name)
 
 
 def print_table(report: dict[str, Any]) -> None:
@@ -30,7 +25,7 @@ def print_table(report: dict[str, Any]) -> None:
     sizes = dict.fromkeys(tuple(row["size"]) for row in report["rows"])
     notes = [
         "ratio: to the first row, the median over the rounds of the ratio within a round",
-        f"images/s: in batches of {settings['batch']}; peak MB: of a process that does one picture at a time; "
+        f"images/s: in batches of {settings['batch']}; peak MB: of a process that does one image at a time; "
         "cold start: import to first result",
     ]
     for index, size in enumerate(sizes):

@@ -75,6 +75,7 @@ class Quantize(CommandSettings):
             INT8,
             "--calibrate",
             metavar="DIR|YAML[:SPLIT]",
+            default="what a run was trained on",
             required=False,
         ),
     ]

@@ -1,4 +1,4 @@
-"""What files are timed on: a picture with regions in it.
+"""What files are timed on: an image with regions in it.
 
 A file takes longer where many classes meet (`bridgeseg.exporting.tail`), and on noise they meet everywhere.
 """
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 PATCHES = 8
 
 
-def picture(height: int, width: int) -> NDArray[np.uint8]:
+def sample_image(height: int, width: int) -> NDArray[np.uint8]:
     """Return uint8 RGB (height, width, 3): patches of random colours, eight each way, that run into each other."""
     from PIL import Image
 
