@@ -139,7 +139,7 @@ class TestWrappers:
     @pytest.fixture
     def calls(self, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         class Answer:
-            folder, epoch = Path("run"), 3
+            folder, epoch, first = Path("run"), 3, True
 
             def to_dict(self) -> dict[str, Any]:
                 return {"miou": 0.5}

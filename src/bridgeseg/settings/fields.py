@@ -116,17 +116,26 @@ class Setting:
         return self.python or written(self.annotation)
 
 
-def settings_of(model: type[BaseModel], prefix: str = "") -> Iterator[Setting]:
-    """Yield the settings of a model in their order; those of a group of settings stand where the group does."""
+def settings_of(model: type[BaseModel], prefix: str = "", *, groups: bool = False) -> Iterator[Setting]:
+    """Yield the settings of a model in their order; those of a group of settings stand where the group does.
+
+    Args:
+        model: a model of settings.
+        prefix: what the keys begin with.
+        groups: yield the settings of methods and losses too, whose modules are imported for it.
+    """
     for name, field in model.model_fields.items():
         kind = field.annotation
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            for inner in settings_of(kind, f"{prefix}{name}."):
+            for inner in settings_of(kind, f"{prefix}{name}.", groups=groups):
                 group = field.get_default(call_default_factory=False)
                 own = getattr(group, inner.name, inner.default) if isinstance(group, BaseModel) else inner.default
                 yield inner if own == inner.default else _with_default(inner, own)
         else:
             yield _read(f"{prefix}{name}", field)
+    named: dict[str, type[BaseModel]] = getattr(model, "keys_of_groups", dict)() if groups else {}
+    for name, group in named.items():
+        yield from settings_of(group, f"{prefix}{name}.")
 
 
 def written(annotation: Any) -> str:

@@ -114,7 +114,7 @@ def table() -> str:
     """Return the table of the settings of `train`, in Markdown."""
     rows = ["| key | default | option | meaning |", "|---|---|---|---|"]
     panel = None
-    for setting in settings_of(TrainConfig):
+    for setting in settings_of(TrainConfig, groups=True):
         if setting.panel != panel:
             panel = setting.panel
             rows.append(f"| **{(panel or '').lower()}** | | | |")
@@ -139,7 +139,7 @@ def write(root: Path) -> None:
 def with_table(page: str) -> str:
     """Return the text of docs/training.md with the table of today's settings."""
     before, _, rest = page.partition(BEGIN)
-    return f"{before}{BEGIN}\n{table()}{END}{rest.partition(END)[2]}"
+    return f"{before}{BEGIN}\n{table()}\n{END}{rest.partition(END)[2]}"
 
 
 def _source(function: Function) -> str:
