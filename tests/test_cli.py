@@ -107,6 +107,48 @@ class TestPredict:
         assert code == 1
         assert err.startswith("error: ZeroDivisionError: by zero\n  fix:")
 
+    def test_what_was_dropped_or_left_out_is_said_once_and_the_fix_works(
+        self, capsys: Any, rgb_onnx: Path, tmp_path: Path
+    ) -> None:
+        (tmp_path / "in" / ".git").mkdir(parents=True)
+        (tmp_path / "in" / "b.HEIF2").write_text("")
+        for name in ("a.png", "b.png"):
+            Image.fromarray(np.array([[0, 4000]], np.uint16)).save(tmp_path / "in" / name)
+        words = ["predict", tmp_path / "in", "-r", "-m", rgb_onnx, "-o", tmp_path / "in" / "out"]
+        code, _, err = run(capsys, *words)
+        first = tmp_path / "in" / "a.png"
+        assert code == 0
+        assert f"warning: {first}: 16 bits, but no value above 4095 (12 bits)" in err
+        assert "nearly black (and 1 more)\n  fix: say what is white: --image-range 4095\n" in err
+        assert "1 file of other kinds left out: .heif2\n1 hidden folder passed over\n" in err
+        again = run(capsys, *words[:-1], tmp_path / "out2", "--image-range", "4095")
+        assert "16 bits" not in again[2]
+        assert "4 results of earlier runs left out" in again[2]
+        assert run(capsys, *words, "--quiet")[1:] == ("", "")
+        assert json.loads(run(capsys, *words, "--json")[1].splitlines()[0])["notes"][0]["code"] == "range"
+
+    def test_overlays_leave_hidden_classes_as_they_are(
+        self, capsys: Any, rgb_onnx: Path, photo: Path, tmp_path: Path
+    ) -> None:
+        words = ["predict", photo, "-m", rgb_onnx, "-o", tmp_path / "out"]
+        assert run(capsys, *words, "--opacity", "1", "--hide", "red, green")[0] == 0
+        drawn = np.asarray(Image.open(tmp_path / "out" / "photo_overlay.jpg")).astype(int)
+        left = (drawn.shape[1] - 60) // 2
+        pixels = np.asarray(Image.open(photo)).astype(int)
+        assert abs(drawn[20, left + 8] - pixels[20, 8]).max() < 12
+        assert abs(drawn[20, left + 52] - pixels[20, 52]).max() > 12
+        code, _, err = run(capsys, *words, "--hide", "blu")
+        assert (code, "--hide: no class 'blu'" in err, "did you mean 'blue'" in err) == (2, True, True)
+        assert run(capsys, *words, "--opacity", "2")[0] == 2
+
+    def test_a_password_is_shown_nowhere(self, capsys: Any, rgb_onnx: Path, tmp_path: Path) -> None:
+        words = ["predict", "rtsp://user:secret@127.0.0.1/1", "-m", rgb_onnx, "-o", tmp_path / "out"]
+        for more in ([], ["--json"], ["--quiet"]):
+            code, out, err = run(capsys, *words, *more)
+            assert code == 2
+            assert "rtsp://127.0.0.1/1: addresses of streams are not read" in out + err
+            assert "secret" not in out + err
+
     def test_quiet(self, capsys: Any, rgb_onnx: Path, photo: Path, tmp_path: Path) -> None:
         words = ("predict", photo, photo, "-m", rgb_onnx, "-o", tmp_path / "out", "--quiet")
         assert run(capsys, *words) == (0, "", "")

@@ -208,7 +208,7 @@ class TestAddresses:
             ("RTSP://u:sec/ret@h:554/a", "RTSP://h:554/a", "ffmpeg"),
             ("https://u:secret@h/a.jpg?token=secret", "https://h/a.jpg", "curl -LO https://h/a.jpg"),
             ("http://h/live.m3u8", "http://h/live.m3u8", "ffmpeg"),
-            ("http://h/x", "http://h/x", "curl -LO http://h/x, or of a stream: ffmpeg"),
+            ("http://h/x", "http://h/x", "curl -LO http://h/x, or ffmpeg"),
             ("s3://bucket/photos", "s3://bucket/photos", "ray_predict.py"),
             ("srt://h:1?passphrase=secret", "srt://h:1", "ffmpeg"),
         ],

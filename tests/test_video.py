@@ -9,6 +9,7 @@ import threading
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -202,6 +203,42 @@ class TestRead:
         assert isinstance(item, Failure)
         assert isinstance(item.error, MissingDependencyError)
         assert item.error.fix == "pip install 'bridgeseg[video]'"
+
+
+def several(path: Path, *parts: Path) -> Path:
+    """Copy the videos of some files into one."""
+    with av.open(str(path), "w", format="matroska") as out:
+        sources = [av.open(str(part)) for part in parts]
+        streams = [out.add_stream_from_template(source.streams.video[0]) for source in sources]
+        for source, stream in zip(sources, streams, strict=True):
+            for packet in source.demux(source.streams.video[0]):
+                if packet.dts is not None:
+                    packet.stream = stream
+                    out.mux(packet)
+            source.close()
+    return path
+
+
+class TestSeveralStreams:
+    def test_a_cover_is_no_film(self) -> None:
+        cover, film = (SimpleNamespace(disposition=kind, width=4, height=4) for kind in (1024, 1))
+        for streams, chosen in (([cover, film], film), ([film, cover], film)):
+            container: Any = SimpleNamespace(streams=SimpleNamespace(video=streams))
+            assert videos._film(container, Video(Path("a"), Path("a"))) == (chosen, [])
+        container = SimpleNamespace(streams=SimpleNamespace(video=[cover]))
+        with pytest.raises(DataError, match="no video in this file, only a cover image"):
+            videos._film(container, Video(Path("a"), Path("a")))
+
+    def test_which_of_two_is_read_is_said_once(self, model: Model, tmp_path: Path) -> None:
+        first, second = make(tmp_path / "1.mp4"), make(tmp_path / "2.mp4", size=(16, 16))
+        path = several(tmp_path / "a.mkv", first, second)
+        results = [item for item in model.stream(path) if isinstance(item, Result)]
+        assert [len(item.notes) for item in results[:3]] == [1, 0, 0]
+        (record,) = bridgeseg.predict(path, model, out=tmp_path / "out")
+        assert isinstance(record, VideoRecord)
+        (note,) = record.to_dict()["notes"]
+        assert note["message"] == "2 video streams in one file: only the first is read, 64x48"
+        assert "-map 0:v:1" in note["fix"]
 
 
 class TestStream:

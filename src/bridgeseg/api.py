@@ -74,7 +74,11 @@ def predict(
     max_size: int | None = None,
     max_pixels: int = 200000000,
     memory: int = 768,
+    image_range: float | Sequence[float] | None = None,
+    bands: Sequence[int] | None = None,
     overlay: bool = True,
+    opacity: float = 0.55,
+    hide: Sequence[str] = (),
     recursive: bool = False,
     every: int = 1,
     max_fps: float | None = None,
@@ -93,7 +97,11 @@ def predict(
     max_size: int | None = None,
     max_pixels: int = 200000000,
     memory: int = 768,
+    image_range: float | Sequence[float] | None = None,
+    bands: Sequence[int] | None = None,
     overlay: bool = True,
+    opacity: float = 0.55,
+    hide: Sequence[str] = (),
     recursive: bool = False,
     every: int = 1,
     max_fps: float | None = None,
@@ -112,7 +120,11 @@ def predict(
     max_size: int | None = None,
     max_pixels: int = 200000000,
     memory: int = 768,
+    image_range: float | Sequence[float] | None = None,
+    bands: Sequence[int] | None = None,
     overlay: bool = True,
+    opacity: float = 0.55,
+    hide: Sequence[str] = (),
     recursive: bool = False,
     every: int = 1,
     max_fps: float | None = None,
@@ -130,7 +142,11 @@ def predict(
     max_size: int | None = None,
     max_pixels: int = 200000000,
     memory: int = 768,
+    image_range: float | Sequence[float] | None = None,
+    bands: Sequence[int] | None = None,
     overlay: bool = True,
+    opacity: float = 0.55,
+    hide: Sequence[str] = (),
     recursive: bool = False,
     every: int = 1,
     max_fps: float | None = None,
@@ -140,7 +156,8 @@ def predict(
     """Segment images and videos.
 
     Args:
-        sources: one or many files, folders, globs, videos, `camera:0`, Pillow images, uint8 RGB arrays (H, W, 3).
+        sources: one or many files, folders, globs, videos, `camera:0`; images in memory: Pillow's, bytes and open
+            files, uint8 arrays and tensors (H, W, 3).
         model: an .onnx file, a checkpoint or run folder, `street-int8` (the bundled model, and the default) or
             `street`.
         out: folder for masks and overlays.
@@ -150,7 +167,13 @@ def predict(
         max_size: scale images with a longer side down to this for the network; masks keep the size of the image.
         max_pixels: refuse images of more pixels.
         memory: MB that the network may use; larger images are done in tiles.
+        image_range: the value of white in images of more than 8 bits, or those of black and white: `4095`, `100,4095`;
+            by default 0..65535 of integers and 0..1 of floats.
+        bands: the bands that are red, green and blue, from 0, or the one that is grey: `0,1,2`; by default the first
+            three, on white where they are transparent.
         overlay: write overlays with a legend.
+        opacity: weight of the colours in overlays, 0 (none) to 1.
+        hide: classes that overlays leave as they are, such as `background`.
         recursive: search the subfolders of folders.
         every: take every Nth frame.
         max_fps: take at most F frames a second.
@@ -176,7 +199,11 @@ def predict(
         max_size=max_size,
         max_pixels=max_pixels,
         memory=memory,
+        image_range=image_range,
+        bands=bands,
         overlay=overlay,
+        opacity=opacity,
+        hide=hide,
         recursive=recursive,
         every=every,
         max_fps=max_fps,

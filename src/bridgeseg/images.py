@@ -158,7 +158,11 @@ def as_pixels(
 def _decode(file: Any, how: Reading, notes: list[Note] | None, max_pixels: int) -> Pixels:
     """Read an encoded image from memory or an open file."""
     try:
-        stream = io.BytesIO(file if isinstance(file, bytes | bytearray | memoryview) else file.read())
+        if hasattr(file, "read"):
+            with suppress(AttributeError, OSError):  # one that was just written stands at its end
+                file.seek(0)
+            file = file.read()
+        stream = io.BytesIO(file)
         return _read(stream, max_pixels, None, how, notes)
     except InputError:
         raise

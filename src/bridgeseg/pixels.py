@@ -60,18 +60,19 @@ class Reading:
         Raises:
             ConfigError: no two growing numbers, or no one or three numbers of bands.
         """
-        ends: Any = (0, image_range) if isinstance(image_range, int | float) else image_range
+        ends: Any = [image_range] if isinstance(image_range, int | float) else image_range
         if ends is not None:
+            ends = (0, *ends) if len(ends) == 1 else ends
             numbers = not isinstance(ends, str) and len(ends) == 2 and all(isinstance(end, int | float) for end in ends)
             if not numbers or not -math.inf < ends[0] < ends[1] < math.inf:
                 found = f"the values of black and of white are needed, found {image_range!r}"
-                raise ConfigError(found, where="image_range", fix="image_range=4095, or image_range=(100, 4095)")
+                raise ConfigError(found, where="image_range", fix="`image_range: 4095`, or `image_range: [100, 4095]`")
             ends = (float(ends[0]), float(ends[1]))
         if bands is not None:
             numbers = not isinstance(bands, str) and all(isinstance(band, int) and band >= 0 for band in bands)
             if not numbers or len(bands) not in (1, 3):
                 found = f"the numbers of the bands of red, green and blue are needed, found {bands!r}"
-                raise ConfigError(found, where="bands", fix="bands=(0, 1, 2), or bands=(0,) for grey")
+                raise ConfigError(found, where="bands", fix="`bands: [0, 1, 2]`, or `bands: [0]` for grey")
             bands = tuple(bands)
         return cls(ends, bands)
 
@@ -138,11 +139,11 @@ class _Seen:
         if self.outside:
             low, high = self.ends
             found = f"{self.outside / pixels:.1%} of its values lie outside of {low:g}..{high:g} and are cut"
-            notes.append(Note("range", found, "widen image_range"))
+            notes.append(Note("range", found, "widen `image_range`"))
         if self.hides:
             share = max(self.transparent / pixels, 0.001)
             found = f"{share:.1%} of it is transparent, with an image below: that is read as white"
-            notes.append(Note("alpha", found, "if it is no transparency, read the colours alone: bands: [0, 1, 2]"))
+            notes.append(Note("alpha", found, "if it is no transparency, read the colours alone: `bands: [0, 1, 2]`"))
         return notes
 
     def _dark(self, image: Image.Image) -> Note | None:
@@ -153,7 +154,7 @@ class _Seen:
         if depth is None or not high > 255:
             return None
         found = f"16 bits, but no value above {2**depth - 1} ({depth} bits): read as 0..65535 it is nearly black"
-        return Note("range", found, f"say what is white: image_range: {2**depth - 1}")
+        return Note("range", found, f"say what is white: `image_range: {2**depth - 1}`")
 
 
 def _ends(image: Image.Image, how: Reading) -> tuple[float, float]:
@@ -167,7 +168,7 @@ def _ends(image: Image.Image, how: Reading) -> tuple[float, float]:
         top = 255 if 0 <= low <= high <= 255 else f"[{low:g}, {high:g}]"
         raise DataError(
             f"an image of {kind} is read as 0..{white}, found {low:g}..{high:g}",
-            fix=f"say what is black and white: image_range: {top}, or save it with 8 bits",
+            fix=f"say what is black and white: `image_range: {top}`, or save it with 8 bits",
         )
     return (0, white)
 
@@ -187,7 +188,7 @@ def _convert(image: Image.Image, how: Reading, seen: _Seen) -> NDArray[np.uint8]
         values = np.asarray(image)
         if max(how.bands) >= values.shape[2]:
             found = f"there is no band {max(how.bands)}, it has {values.shape[2]} ({image.mode})"
-            raise DataError(found, fix=f"name bands of 0..{values.shape[2] - 1}")
+            raise DataError(found, fix=f"name `bands` of 0..{values.shape[2] - 1}")
         chosen = values[..., list(how.bands)]
     else:
         chosen = np.asarray(_on_white(image, seen))

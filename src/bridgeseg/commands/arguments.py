@@ -25,26 +25,26 @@ def size(text: str, option: str) -> tuple[int, int]:
 
 
 def numbers(text: str, option: str) -> tuple[float, ...]:
-    """Read numbers with commas between: `0.75,1` -> (0.75, 1.0).
+    """Read numbers with commas between, in brackets or not: `0.75,1` -> (0.75, 1.0).
 
     Raises:
         ConfigError: anything else.
     """
     try:
-        return tuple(float(part) for part in text.split(","))
+        return tuple(float(part) for part in text.strip("[]() ").split(","))
     except ValueError as error:
         fix = f"{option} 0.75,1,1.25"
         raise ConfigError(f"numbers with commas between are needed, found {text!r}", where=option, fix=fix) from error
 
 
 def integers(text: str, option: str) -> list[int]:
-    """Read whole numbers with commas between: `1,2` -> [1, 2].
+    """Read whole numbers with commas between, in brackets or not: `1,2` -> [1, 2].
 
     Raises:
         ConfigError: anything else.
     """
     try:
-        return [int(part) for part in text.split(",")]
+        return [int(part) for part in text.strip("[]() ").split(",")]
     except ValueError as error:
         fix = f"{option} 1,2"
         raise ConfigError(

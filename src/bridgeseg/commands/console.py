@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -13,13 +14,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.table import Table
 from rich.text import Text
 
-from bridgeseg.commands.wording import worded
+from bridgeseg.commands.wording import as_options, worded
 from bridgeseg.reading.sources import Failure
 from bridgeseg.report.draw import percent
 from bridgeseg.wording import printable
 
 if TYPE_CHECKING:
     from bridgeseg.classes import ClassSet
+    from bridgeseg.images import Note
     from bridgeseg.predicting.run import Prediction
     from bridgeseg.predicting.video_writer import VideoRecord
     from bridgeseg.runtime.saving import Record
@@ -66,6 +68,7 @@ def report(run: Prediction, folder: Path, *, as_json: bool = False, quiet: bool 
     total = None if batch is None else batch.total
     frames = (lambda: batch.frames) if batch is not None and batch.videos else None
     done = failed = 0
+    notes = _Notes()
     many = total is None or total > 1
     console = Console(stderr=True)
     moving = not quiet and console.is_terminal
@@ -88,6 +91,7 @@ def report(run: Prediction, folder: Path, *, as_json: bool = False, quiet: bool 
                 _print_failure(item, console, as_json)
             else:
                 done += 1
+                notes.add(item)
                 _print_record(
                     cast("Record | VideoRecord", item), classes, shared, many=many, as_json=as_json, quiet=quiet
                 )
@@ -96,7 +100,34 @@ def report(run: Prediction, folder: Path, *, as_json: bool = False, quiet: bool 
         console.print(f"results: {printable(folder)}", markup=False, highlight=False, soft_wrap=True)
     if failed and many:
         console.print(f"{failed} of {total or done + failed} failed, {done} done", highlight=False, soft_wrap=True)
+    if not quiet:
+        for line in [*notes.lines(), *(() if batch is None else batch.left_out.lines())]:
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
     return Counts(done, failed)
+
+
+class _Notes:
+    """What was dropped or reinterpreted of images: of each kind the first, and how many there are."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, tuple[Path | None, Note]] = {}
+        self._counts: Counter[str] = Counter()
+
+    def add(self, item: Any) -> None:
+        """Count the notes of one image or video."""
+        for note in item.notes:
+            self._first.setdefault(note.code, (item.source, note))
+            self._counts[note.code] += 1
+
+    def lines(self) -> list[str]:
+        """Say it, in the order in which the kinds were met."""
+        lines = []
+        for code, (source, note) in self._first.items():
+            more = self._counts[code] - 1
+            others = f" (and {more:,} more)" if more else ""
+            where = "" if source is None else f"{printable(source)}: "
+            lines.append(f"warning: {where}{as_options(note.message)}{others}\n  fix: {as_options(note.fix)}")
+        return lines
 
 
 def print_stopped(done: int, *, quiet: bool = False) -> None:

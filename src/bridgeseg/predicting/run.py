@@ -16,7 +16,7 @@ from bridgeseg.runtime.model import Model
 from bridgeseg.runtime.result import Result
 from bridgeseg.runtime.saving import Record
 
-WRITING = ("overlay", "masks", "codec")
+WRITING = ("overlay", "masks", "codec", "opacity", "hide")
 """Options that count only where results are written."""
 
 
@@ -52,7 +52,7 @@ def start(
     Args:
         sources, model, out, threads, runtime, compile, recursive: as in `bridgeseg.predict`.
         stop: once set, no more is read; what the network has begun still comes.
-        options: `overlay`, `masks` and `codec` as in `Batch`, the others as in `Model.stream`.
+        options: those of `WRITING` as in `Batch`, the others as in `Model.stream`.
 
     Raises:
         InputError: the sources or the model cannot be used, or the results cannot be written.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from PIL import Image
 from bridgeseg.classes import ClassSet
 from bridgeseg.errors import ConfigError, InputError, nearest
 from bridgeseg.files import replacing
+from bridgeseg.images import Note
 from bridgeseg.reading.own import MARK
 from bridgeseg.reading.pipeline import Cancelled
 from bridgeseg.reading.video import Frame, Video, import_av
@@ -45,6 +46,7 @@ class VideoRecord:
         width: of the video, in pixels.
         height: of the video, in pixels.
         areas: class name -> share of all frames together (0..1), largest first.
+        notes: what of the file was not read.
     """
 
     source: Path
@@ -55,6 +57,7 @@ class VideoRecord:
     width: int
     height: int
     areas: dict[str, float]
+    notes: tuple[Note, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready dict; shares are rounded to six digits."""
@@ -67,6 +70,7 @@ class VideoRecord:
             "width": self.width,
             "height": self.height,
             "areas": {name: round(share, 6) for name, share in self.areas.items()},
+            **({"notes": [asdict(note) for note in self.notes]} if self.notes else {}),
         }
 
 
@@ -93,6 +97,7 @@ class VideoSink:
     ) -> None:
         self.video, self.overlay, self.masks, self._codec, self._drawing = video, overlay, masks, codec, drawing
         self._encoder: _Encoder | None = None
+        self._notes: tuple[Note, ...] = ()
         self._counts = np.zeros(len(classes), np.int64)
         self._classes, self._frames, self._seconds, self._size = classes, 0, 0.0, (0, 0)
 
@@ -102,6 +107,7 @@ class VideoSink:
         Raises:
             InputError: it cannot be written, or the codec cannot be used.
         """
+        self._notes += result.notes
         self._counts += draw.count_pixels(result.mask, len(self._classes))
         height, width = result.mask.shape
         self._frames, self._seconds, self._size = self._frames + 1, frame.time, (width, height)
@@ -121,7 +127,8 @@ class VideoSink:
             self._encoder.finish()
         width, height = self._size
         areas = draw.shares(self._counts, self._classes)
-        return VideoRecord(self.video.path, self.overlay, self.masks, self._frames, self._seconds, width, height, areas)
+        places = (self.video.path, self.overlay, self.masks)
+        return VideoRecord(*places, self._frames, self._seconds, width, height, areas, self._notes)
 
     def abort(self) -> None:
         """Leave nothing of an unfinished overlay video behind."""

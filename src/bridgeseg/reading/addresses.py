@@ -35,20 +35,18 @@ def without_password(address: str) -> str:
 def refusal(address: str) -> InputError:
     """Say that an address is not read, and how to get a file."""
     shown = without_password(address)
-    kind = shown.partition("://")[0].lower()
-    quoted = shlex.quote(shown)
-    name = shown.rpartition("/")[2]
+    kind, _, rest = shown.partition("://")
+    name = rest.rpartition("/")[2]
     ending = "." + name.rpartition(".")[2].lower() if "." in name else ""
-    if kind in BUCKETS:
+    download, record = f"curl -LO {shlex.quote(shown)}", f"ffmpeg -i {shlex.quote(shown)} -t 60 -c copy clip.mkv"
+    if kind.lower() in BUCKETS:
         message, fix = "buckets are not read by this command", "use examples/ray_predict.py, or copy the files first"
-    elif kind in STREAMS or ending in (".m3u8", ".mpd"):
-        message = "addresses of streams are not read; record to a file first"
-        fix = (
-            f"ffmpeg -i {quoted} -t 60 -c copy clip.mkv, with user and password if it needs them, then predict clip.mkv"
-        )
-    elif ending in SUFFIXES or kind not in ("http", "https"):
-        message, fix = "addresses are not read; download the file first", f"curl -LO {quoted}"
+    elif kind.lower() in STREAMS or ending in (".m3u8", ".mpd"):
+        message, fix = "addresses of streams are not read; record to a file first", record
+    elif ending in SUFFIXES or kind.lower() not in ("http", "https"):
+        message, fix = "addresses are not read; download the file first", download
     else:
-        message = "addresses are not read; download the file or record the stream first"
-        fix = f"curl -LO {quoted}, or of a stream: ffmpeg -i {quoted} -t 60 -c copy clip.mkv"
+        message, fix = "addresses are not read; download the file, or record the stream", f"{download}, or {record}"
+    if shown != address and "@" in address:
+        message += " (add user and password to the command below)"
     return InputError(message, where=shown, fix=fix)

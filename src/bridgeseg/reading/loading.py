@@ -77,9 +77,12 @@ def load(
 
         try:
             if isinstance(item, Video):
-                for image, frame in read_frames(item, every=every, max_fps=max_fps, max_pixels=max_pixels):
+                frames = read_frames(item, every=every, max_fps=max_fps, max_pixels=max_pixels, notes=notes)
+                for image, frame in frames:
                     pipeline.take(image.shape[0] * image.shape[1])
-                    yield Loaded(image, item.path, item.name.with_suffix("") / f"{frame.index:06d}", frame)
+                    name = item.name.with_suffix("") / f"{frame.index:06d}"
+                    yield Loaded(image, item.path, name, frame, tuple(notes))
+                    notes.clear()  # what is said of a video is said once
             elif isinstance(item, Source):
                 image = item.load(max_pixels, admit, how, notes)
                 yield Loaded(image, item.path, item.name, notes=tuple(notes))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shlex
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bridgeseg.errors import ConfigError, DataError, InputError, MissingDependencyError
-from bridgeseg.images import Pixels
+from bridgeseg.images import Note, Pixels
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -25,6 +26,7 @@ SUFFIXES = frozenset(
     {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".mts", ".m2ts", ".wmv", ".flv", ".3gp", ".ogv"}
 )
 """What the name of a file must end with to be taken for a video."""
+COVER = 1024 | 2048  # FFmpeg's dispositions: an attached picture, thumbnails
 CAMERA = "camera:"
 CAMERAS = {"linux": ("v4l2", "/dev/video{}"), "darwin": ("avfoundation", "{}")}
 HALF = Fraction(1, 2)  # times are rounded to whole units
@@ -97,7 +99,12 @@ def import_av() -> Any:
 
 
 def read_frames(
-    video: Video, *, every: int = 1, max_fps: float | None = None, max_pixels: int | None = None
+    video: Video,
+    *,
+    every: int = 1,
+    max_fps: float | None = None,
+    max_pixels: int | None = None,
+    notes: list[Note] | None = None,
 ) -> Iterator[tuple[Pixels, Frame]]:
     """Decode a video, one frame after the other.
 
@@ -109,6 +116,7 @@ def read_frames(
         every: take every Nth frame only.
         max_fps: leave out frames that follow the one before sooner than this allows.
         max_pixels: refuse videos of larger frames.
+        notes: which of several streams is read is added here before the first frame.
 
     Yields:
         uint8 RGB (H, W, 3) and which frame it is.
@@ -119,9 +127,9 @@ def read_frames(
     """
     av = import_av()
     with _open(av, video) as container:
-        if not container.streams.video:
-            raise DataError("there is no video in this file", where=video.path, fix="give a file with a video track")
-        stream = container.streams.video[0]
+        stream, several = _film(container, video)
+        if notes is not None:
+            notes += several
         size: tuple[int, int] | None = None
         due: Fraction | None = None
         clock = _Clock(stream)
@@ -141,6 +149,22 @@ def read_frames(
                 raise DataError(f"its frames change their size at number {index}", where=video.path, fix=fix)
             size = (frame.width, frame.height)
             yield _upright(frame), Frame(video, index, pts, clock.base)
+
+
+def _film(container: InputContainer, video: Video) -> tuple[VideoStream, list[Note]]:
+    """Choose the first stream that is a film and not the picture on its cover; say so where there are several."""
+    streams = list(container.streams.video)
+    films = [stream for stream in streams if not stream.disposition & COVER]
+    if not films:
+        found = "there is no video in this file" + (", only a cover image" if streams else "")
+        raise DataError(found, where=video.path, fix="give a file with a video track")
+    if len(films) == 1:
+        return films[0], []
+    size = f"{films[0].width}x{films[0].height}"
+    number = streams.index(films[1])
+    message = f"{len(films)} video streams in one file: only the first is read, {size}"
+    fix = f"for another: ffmpeg -i {shlex.quote(str(video.path))} -map 0:v:{number} -c copy other.mkv"
+    return films[0], [Note("streams", message, fix)]
 
 
 class _Clock:

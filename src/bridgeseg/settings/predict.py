@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,7 +27,8 @@ class Predict(CommandSettings):
     sources: Annotated[
         Any,
         setting(
-            "one or many files, folders, globs, videos, `camera:0`, Pillow images, uint8 RGB arrays (H, W, 3)",
+            "one or many files, folders, globs, videos, `camera:0`; images in memory: Pillow's, bytes and open files, "
+            "uint8 arrays and tensors (H, W, 3)",
             python="ImageInput | Iterable[ImageInput]",
         ),
     ]
@@ -49,7 +51,39 @@ class Predict(CommandSettings):
     ] = None
     max_pixels: Annotated[int, setting("refuse images of more pixels", option="--max-pixels", ge=1)] = 200_000_000
     memory: Annotated[int, MEMORY] = 768
+    image_range: Annotated[
+        float | Sequence[float] | None,
+        setting(
+            "the value of white in images of more than 8 bits, or those of black and white: `4095`, `100,4095`; by "
+            "default 0..65535 of integers and 0..1 of floats",
+            option="--image-range",
+            metavar="RANGE",
+            read="numbers",
+        ),
+    ] = None
+    bands: Annotated[
+        Sequence[int] | None,
+        setting(
+            "the bands that are red, green and blue, from 0, or the one that is grey: `0,1,2`; by default the first "
+            "three, on white where they are transparent",
+            option="--bands",
+            metavar="N,N,N",
+            read="integers",
+        ),
+    ] = None
     overlay: Annotated[bool, setting("write overlays with a legend", option="--overlay/--no-overlay")] = True
+    opacity: Annotated[
+        float, setting("weight of the colours in overlays, 0 (none) to 1", option="--opacity", metavar="SHARE")
+    ] = 0.55
+    hide: Annotated[
+        Sequence[str],
+        setting(
+            "classes that overlays leave as they are, such as `background`",
+            option="--hide",
+            metavar="NAMES",
+            read="listed",
+        ),
+    ] = ()
     recursive: Annotated[bool, setting("search the subfolders of folders", option="--recursive -r")] = False
     every: Annotated[int, setting("take every Nth frame", VIDEOS, "--every", metavar="N", ge=1)] = 1
     max_fps: Annotated[float | None, setting("take at most F frames a second", VIDEOS, "--max-fps", metavar="F")] = None
