@@ -27,6 +27,7 @@ from bridgeseg.checking.report import Report
 from bridgeseg.cli import main
 from bridgeseg.data import declaration
 from bridgeseg.data.dataset import read_sample
+from bridgeseg.data.edges import blended_values
 from bridgeseg.data.finding import Finding
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import ConfigError, DataError, InputError
@@ -661,6 +662,127 @@ def test_turned_masks_and_mapped_values_are_converted(tmp_path: Path) -> None:
         image, mask = read_sample(sample, spec)
         assert (mask == image[..., 0] // 250).all()
     assert set(np.unique(masks_of(spec)[0])) == {0, 1, 255}
+
+
+def test_an_original_is_never_written_through_a_link(tmp_path: Path) -> None:
+    root = tmp_path / "a"
+    for folder in ("images", "m/images", "m/m/images"):
+        (root / folder).mkdir(parents=True)
+    ids = np.ones(SIZE, np.uint8)
+    ids[:4] = 2
+    photo(0, SIZE).save(root / "images" / "a.png")
+    for folder in ("m/images", "m/m/images"):  # the first one is an image of train and a mask of val
+        save_mask(root / folder / "a.png", ids)
+    path = root / "data.yaml"
+    path.write_text("train: m/images\nval: images\nmasks_dir: m/images\nnames: [x, y]\n")
+    report, spec = converted(path, tmp_path / "new")
+    assert only(report, "not-converted").files == ("m/images/a.png",)
+    assert "an image and a mask at once" in only(report, "not-converted").message
+    assert list(spec.splits) == ["train"]
+
+
+def resized(ids: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize a mask as images are resized, with smoothing."""
+    return np.asarray(Image.fromarray(ids.astype(np.uint8)).resize(size[::-1], Image.Resampling.BILINEAR))
+
+
+def blobs(seed: int, size: tuple[int, int] = (60, 80)) -> np.ndarray:
+    """Return large areas of 0 and 2."""
+    return (np.asarray(photo(seed, size))[..., 0] > 127) * 2
+
+
+def test_values_that_smooth_resizing_made(tmp_path: Path) -> None:
+    path, size = make(tmp_path / "a", train=3), (120, 160)
+    sharp = [np.kron(blobs(index), np.ones((2, 2))) for index in range(3)]
+    for index in range(3):
+        photo(index, size).save(tmp_path / "a" / "images" / "train" / f"{index}.png")
+        save_mask(tmp_path / "a" / "masks" / "train" / f"{index}.png", sharp[index])
+    assert "mask-blended" not in codes(check(path, workers=1))
+    for index in range(3):
+        save_mask(tmp_path / "a" / "masks" / "train" / f"{index}.png", resized(blobs(index), size))
+    report, spec = converted(path, tmp_path / "new")
+    finding = only(report, "mask-blended")
+    assert (finding.severity, finding.count, finding.details["values"]) == ("warning", 3, [1])
+    assert "1 (road)" in finding.message
+    for mask, expected in zip(masks_of(spec), sharp, strict=True):
+        assert set(np.unique(mask)) == {0, 2}
+        assert (mask == expected).mean() > 0.97
+    assert "mask-blended" not in codes(check(tmp_path / "new", workers=1))
+
+
+def test_a_thin_object_is_no_blend() -> None:
+    ids = np.zeros((60, 60), np.uint8)
+    ids[:, 30:] = 2
+    ids[10:50, 10] = 1  # a pole before 0
+    ids[20:22, 40:50] = 1  # a wire before 2
+    assert blended_values(ids) == frozenset()
+    ids[:, :30] = 0
+    ids[:, 29] = 1
+    assert blended_values(ids) == frozenset({1})
+
+
+def with_palette(ids: np.ndarray, colours: list[int]) -> Image.Image:
+    picture = Image.fromarray(ids.astype(np.uint8), mode="P")
+    picture.putpalette(colours)
+    return picture
+
+
+@pytest.mark.parametrize("known", [False, True])
+def test_palettes_that_differ(tmp_path: Path, known: bool) -> None:
+    path = make(tmp_path / "a", extra="palette: ['#000000', '#ff0000', '#00ff00']\n" if known else "")
+    ids = np.arange(SIZE[0] * SIZE[1]).reshape(SIZE) % 3
+    black, red, green = [0, 0, 0], [255, 0, 0], [0, 255, 0]
+    masks = tmp_path / "a" / "masks"
+    for file in ("train/0", "train/1", "val/0"):
+        with_palette(ids, black + red + green).save(masks / f"{file}.png")
+    with_palette(np.array([0, 2, 1])[ids], black + green + red).save(masks / "train" / "2.png")
+    report, spec = converted(path, tmp_path / "new") if known else (check(path, workers=1), None)
+    finding = only(report, "palettes-differ")
+    assert (finding.severity, finding.count) == ("error", 4)
+    assert "colour #ff0000 has index 1 in 3 masks" in finding.message
+    for mask in masks_of(spec) if spec is not None else []:
+        assert (mask == ids).all()
+    line = re.search(r"label_map: \{.*?\}", finding.fix)
+    assert line is not None
+    path.write_text(f"{path.read_text()}{line[0]}\n")
+    assert check(path, workers=1).of("error") == []
+    for mask in masks_of(DataSpec.load(path)):
+        assert (mask == ids).all()
+
+
+def test_palettes_that_differ_in_what_is_not_used_are_fine(tmp_path: Path) -> None:
+    path = make(tmp_path)
+    ids = np.arange(SIZE[0] * SIZE[1]).reshape(SIZE) % 3
+    with_palette(ids, [0, 0, 0, 9, 9, 9, 7, 7, 7, 0, 0, 0]).save(tmp_path / "masks" / "train" / "0.png")
+    with_palette(ids, [0, 0, 0, 9, 9, 9, 7, 7, 7, 1, 2, 3]).save(tmp_path / "masks" / "train" / "1.png")
+    with_palette(ids, [5, 0, 0, 0, 5, 0, 0, 0, 5]).save(tmp_path / "masks" / "train" / "2.png")  # any colours
+    assert check(path, workers=1).findings == ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "code"),
+    [
+        ("JPEG", {}, "mask-lossy"),
+        ("WEBP", {"quality": 80}, "mask-lossy"),
+        ("WEBP", {"lossless": True}, "mask-format"),
+        ("TIFF", {"compression": "jpeg"}, "mask-lossy"),
+        ("JPEG2000", {}, "mask-lossy"),
+        ("GIF", {}, "mask-format"),
+        ("PPM", {}, "mask-format"),
+        ("TIFF", {"tiffinfo": {37724: b"Adobe Photoshop Document Data Block"}}, "mask-layers"),
+    ],
+)
+def test_formats_that_smear_or_hide_ids(tmp_path: Path, kind: str, options: dict[str, Any], code: str) -> None:
+    path = make(tmp_path, val=0)
+    ids = Image.fromarray(np.asarray(np.arange(SIZE[0] * SIZE[1]).reshape(SIZE) % 3, np.uint8))
+    ids = ids.convert("RGB") if kind == "WEBP" else ids
+    ids.save(tmp_path / "masks" / "train" / "0.png", kind, **options)
+    assert only(check(path, workers=1), code).files == ("masks/train/0.png",)
+    if kind not in ("TIFF", "PPM"):
+        (tmp_path / "masks" / "train" / "0.png").rename(
+            tmp_path / "masks" / "train" / f"0.{kind.lower().replace('jpeg2000', 'jp2')}"
+        )
+        assert only(check(path, workers=1), f"{code}-suffix").files == ("images/train/0.png",)
 
 
 def test_where_converted_masks_may_not_go(tmp_path: Path) -> None:

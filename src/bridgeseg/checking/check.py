@@ -18,6 +18,7 @@ from bridgeseg.data.files import file_findings
 from bridgeseg.data.finding import Finding, errors_first
 from bridgeseg.data.listing import Listing, Sample, without_image
 from bridgeseg.data.maskfile import most_values
+from bridgeseg.data.palettes import palette_findings
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.data.values import value_findings
 from bridgeseg.errors import ConfigError, nearest
@@ -29,7 +30,7 @@ QUICK_PAIRS = 2000
 QUICK_MASKS = 32
 """Masks that a quick check reads in full, of all splits together."""
 
-MISREAD = {"masks-colour", "masks-binary", "ids-off-by-one"}
+MISREAD = {"masks-colour", "masks-binary", "ids-off-by-one", "palettes-differ"}
 """Findings after which nothing can be said of classes: their masks mean something else than they seem to."""
 
 
@@ -164,7 +165,7 @@ def _report(
     found = [*findings, *file_findings(data)]
     classes: dict[str, dict[str, float]] = {}
     if classes_known:
-        values = value_findings(data)
+        values = [*value_findings(data), *palette_findings(data)]
         found += [*values, *single_class(data)]
         if not quick:
             counts = count_classes(data)

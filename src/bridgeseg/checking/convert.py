@@ -19,9 +19,11 @@ from bridgeseg.data.entries import Dataset, Entry
 from bridgeseg.data.files import SWAPPED
 from bridgeseg.data.finding import MOST_FILES, Finding, number, some
 from bridgeseg.data.masks import read_mask
+from bridgeseg.data.palettes import palette_findings
 from bridgeseg.data.spec import DataSpec
-from bridgeseg.data.values import is_binary, off_by_one, propose, total_colours
+from bridgeseg.data.values import blended_in, is_binary, off_by_one, propose, total_colours
 from bridgeseg.errors import DataError, InputError
+from bridgeseg.files import below, write
 from bridgeseg.wording import shown
 
 _TURNS = {
@@ -53,21 +55,25 @@ def write_converted(data: Dataset | None, folder: str | Path) -> list[Finding]:
     _refuse_used(out, data)
     plan, failed, changed = _Plan.of(data), dict[str, str](), 0
     lists: dict[str, list[str]] = {entry.split: [] for entry in data.entries}
+    images = {_target(out, entry.sample.image, data) for entry in data.entries}
     try:
         for entry in data.entries:
             name = data.name(entry.sample.image)
+            mask = _target(out, entry.sample.mask, data).with_suffix(".png")
             try:
+                if mask in images:
+                    raise DataError("the file is an image and a mask at once")
                 ids = plan.read(entry)
                 _listable(name)
             except (DataError, ValueError) as error:
                 failed[data.name(entry.sample.mask)] = error.message if isinstance(error, DataError) else shown(error)
                 continue
             changed += plan.changes(entry)
-            _write_pair(entry, ids, out, data.spec.root)
+            _write_pair(entry, ids, mask, _target(out, entry.sample.image, data))
             lists[entry.split].append(name)
         written = sum(map(len, lists.values()))
         if written:
-            _write_yaml(out, plan.classes, data.spec.masks_dir, lists)
+            _write_yaml(out, plan.classes, data.spec, lists)
     except OSError as error:
         message = f"cannot be written: {error.strerror or error}"
         raise InputError(
@@ -84,8 +90,10 @@ class _Plan:
         classes: of the new dataset.
         plain: reads masks of ids, moved down by one if they start at 1.
         binary: reads masks of 0 and 255.
-        coloured: reads masks of colours.
+        coloured: reads masks of colours, and palettes that differ.
         of_two: masks that `binary` reads.
+        by_colour: whether masks with a palette are read by its colours.
+        blended: values that smooth resizing made.
     """
 
     classes: ClassSet
@@ -93,6 +101,8 @@ class _Plan:
     binary: DataSpec
     coloured: DataSpec
     of_two: frozenset[Path]
+    by_colour: bool
+    blended: frozenset[int]
 
     @classmethod
     def of(cls, data: Dataset) -> _Plan:
@@ -112,7 +122,10 @@ class _Plan:
             table = {value + 1: value for value in range(count)} | {0: spec.classes.ignore_index}
         colours = spec.colour_map
         if colours is None:
-            total = total_colours([entry for entry in data.entries if entry.mask.colours is not None])
+            total = [
+                *total_colours(data.entries),
+                *(code for entry in data.entries for code in entry.mask.palette.values()),
+            ]
             colours = {code: target for code, target in propose(total, classes).items() if target is not None}
         return cls(
             classes,
@@ -120,6 +133,8 @@ class _Plan:
             replace(spec, classes=classes, label_map={0: 0, 255: 1}),
             replace(spec, label_map=None, colour_map=colours),
             frozenset(of_two),
+            bool(palette_findings(data)),
+            blended_in(data),
         )
 
     def read(self, entry: Entry) -> NDArray[Any]:
@@ -134,17 +149,18 @@ class _Plan:
             raise DataError(problem.text, fix=problem.fix)
         turned = image.size != mask.size and image.orientation >= SWAPPED and image.stored == mask.size
         width, height = (image.stored if turned else image.size) or (0, 0)
-        ids = read_mask(entry.sample.mask, self._spec(entry), (height, width))
+        ids = read_mask(entry.sample.mask, self._spec(entry), (height, width), self.blended & mask.blended)
         return np.asarray(Image.fromarray(ids).transpose(_TURNS[image.orientation])) if turned else ids
 
     def changes(self, entry: Entry) -> bool:
         """Return whether a mask's pixels change their value or place."""
         spec, values = self._spec(entry), entry.mask.values or {}
         moved = any((spec.label_map or {}).get(value, value) != value for value in values)
-        return spec.colour_map is not None or moved or entry.image.size != entry.mask.size
+        again = moved or bool(self.blended & entry.mask.blended)
+        return spec.colour_map is not None or again or entry.image.size != entry.mask.size
 
     def _spec(self, entry: Entry) -> DataSpec:
-        if entry.mask.colours is not None:
+        if entry.mask.colours is not None or (self.by_colour and entry.mask.mode == "P"):
             return self.coloured
         return self.binary if entry.sample.mask in self.of_two else self.plain
 
@@ -173,37 +189,43 @@ def _listable(name: str) -> None:
         raise DataError("the image's name cannot be written in a list", fix="rename it")
 
 
-def _write_pair(entry: Entry, ids: NDArray[Any], out: Path, root: Path) -> None:
-    mask = (out / entry.sample.mask.relative_to(root)).with_suffix(".png")
-    image = out / entry.sample.image.relative_to(root)
+def _target(out: Path, path: Path, data: Dataset) -> Path:
+    """Return where a file of the dataset goes, below the new folder."""
+    return below(out, path.relative_to(data.spec.root).as_posix())
+
+
+def _write_pair(entry: Entry, ids: NDArray[Any], mask: Path, image: Path) -> None:
+    """Write a mask and a link to its image, both as new files: what is there already is never opened."""
     for path in (mask, image):
         path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(ids).save(mask)
+    if not (mask.is_symlink() or mask.exists()):  # else it is the same pair in another split
+        with mask.open("xb") as file:
+            Image.fromarray(ids).save(file, "PNG")
     if image.is_symlink() or image.exists():
-        return  # the same picture in another split
+        return
     try:
         image.symlink_to(entry.sample.image.absolute())
     except OSError:  # some systems do not let everyone make links
         shutil.copyfile(entry.sample.image, image)
 
 
-def _write_yaml(out: Path, classes: ClassSet, masks_dir: str, lists: Mapping[str, Sequence[str]]) -> None:
+def _write_yaml(out: Path, classes: ClassSet, spec: DataSpec, lists: Mapping[str, Sequence[str]]) -> None:
     prompts = {
         name: list(phrases) for name, phrases in zip(classes.names, classes.prompts, strict=True) if phrases != (name,)
     }
     splits = {split: f"{split}.txt" for split, names in lists.items() if names}
     for split, place in splits.items():
-        (out / place).write_text("".join(f"{name}\n" for name in lists[split]), encoding="utf-8")
+        write(out / place, "".join(f"{name}\n" for name in lists[split]))
     content = {
         "path": ".",
         **splits,
-        "masks_dir": masks_dir,
+        "masks_dir": spec.masks_dir,
+        **({"mask_suffix": spec.mask_suffix} if spec.mask_suffix else {}),
         "names": list(classes.names),
         **({"prompts": prompts} if prompts else {}),
         "palette": [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in classes.palette],
     }
-    text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-    (out / "data.yaml").write_text(text, encoding="utf-8")
+    write(out / "data.yaml", yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
 
 def _findings(out: Path, written: int, changed: int, failed: Mapping[str, str]) -> list[Finding]:

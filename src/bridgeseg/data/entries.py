@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -55,6 +55,10 @@ class MaskFacts:
         colours: 0xRRGGBB -> pixels, the most frequent first; None unless it holds colours.
         more: values or colours that are left out.
         transparent: whether it has an alpha channel with pixels that are not opaque.
+        palette: index -> colour 0xRRGGBB of the indices that occur, of a palette image.
+        repeated: colours that several indices of the palette have.
+        blended: values that smooth resizing seems to have made.
+        extras: what the file holds besides one image, such as "layers"; it is not read.
         problem: why it cannot be used.
     """
 
@@ -64,6 +68,10 @@ class MaskFacts:
     colours: dict[int, int] | None = None
     more: int = 0
     transparent: bool = False
+    palette: Mapping[int, int] = field(default_factory=dict)
+    repeated: frozenset[int] = frozenset()
+    blended: frozenset[int] = frozenset()
+    extras: str = ""
     problem: Problem | None = None
 
 

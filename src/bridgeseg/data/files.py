@@ -13,6 +13,7 @@ _PROBLEMS = {
     "mask-missing": "masks are missing",
     "mask-unreadable": "masks cannot be read",
     "mask-too-large": "masks have too many pixels",
+    "mask-format": "masks have a format that is not read",
     "mask-lossy": "masks have a format whose compression smears ids",
     "mask-frames": "masks have several frames",
     "mask-kind": "masks are of a kind that cannot hold ids",
@@ -126,6 +127,13 @@ def _storage(data: Dataset) -> list[Finding]:
             [entry for entry in alpha if not entry.mask.transparent],
             "masks have an alpha channel that says nothing, and is passed over",
             f"{_NOTHING}; without it they are smaller",
+        ),
+        *data.finding(
+            "mask-layers",
+            "warning",
+            [entry for entry in read if entry.mask.extras],
+            "masks have layers or sub-images, and only the flat image is read",
+            "save them without, as PNG",
         ),
         *data.finding(
             "mask-16-bit",

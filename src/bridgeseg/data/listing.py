@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
+from bridgeseg.data.containers import container
 from bridgeseg.data.fields import text_path
 from bridgeseg.data.finding import MOST_FILES, Finding, Severity, number, of_error, some
 from bridgeseg.data.places import Layout, exists, inside_root, locate, mask_folder, wider_root
@@ -27,7 +28,6 @@ MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff")
 MAX_LIST_BYTES = 64_000_000
 PROBED = 32
 """Images without a mask whose names are searched for among those of the masks."""
-_LOSSY = (".jpg", ".jpeg", ".webp")
 _PASSED_OVER = ("@eaDir", "__MACOSX", "$RECYCLE.BIN")
 """Folders of systems' own files: thumbnails, resource forks, deleted files. Hidden ones begin with a dot."""
 
@@ -223,8 +223,11 @@ class _Search:
     def _missing(self, image: Path, folder: Path) -> None:
         """Put down why an image has no mask."""
         name, stem = self._name(image), image.stem + self.layout.mask_suffix
-        if any(exists(folder / f"{stem}{suffix}") for suffix in _LOSSY):
-            return self._put("mask-lossy-suffix", name)
+        for suffix in sorted(IMAGE_SUFFIXES.difference(MASK_SUFFIXES)):
+            if exists(other := folder / f"{stem}{suffix}"):
+                found = container(other) if other.is_file() else None
+                lossless = found is not None and not found.lossy
+                return self._put("mask-format-suffix" if lossless else "mask-lossy-suffix", name, self._name(other))
         labels = mask_folder(self.root, image, "labels") / f"{image.stem}.txt"
         no_masks = exists(self.root / "labels") and not exists(self.root / self.layout.masks_dir)
         if exists(labels) or no_masks:
@@ -312,6 +315,11 @@ _TEXTS: dict[str, tuple[Severity, Callable[[int, _Search], str], Callable[[_Sear
         "error",
         _many("image has a mask whose compression smears ids", "images have masks whose compression smears ids"),
         _fixed(f"export the masks again, as one of {', '.join(MASK_SUFFIXES)}; converting the files does not help"),
+    ),
+    "mask-format-suffix": (
+        "error",
+        _many("image has a mask in a format that is not read", "images have masks in a format that is not read"),
+        _fixed("convert the masks to PNG: nothing is lost"),
     ),
     "mask-polygons": (
         "error",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from bridgeseg.data.containers import LOSSY_TIFF, container
+from bridgeseg.data.edges import blended_values
 from bridgeseg.data.entries import MaskFacts, Problem
 from bridgeseg.data.finding import FileError
 from bridgeseg.data.spec import DataSpec
@@ -28,8 +31,9 @@ MOST_UNASKED = 25_000_000
 """Pixels of a mask that is decoded although its size is not that of its image."""
 
 _FIX = "replace the file by an intact single-channel PNG of class ids"
+_FIX_LOSSY = "export the masks again, as PNG; renaming or converting them does not help"
 _TILES = "cut image and mask into tiles"
-_ORIENTATION = 0x0112
+_ORIENTATION, _SUB_IMAGES, _LAYERS = 0x0112, 330, 37724
 _STRETCHED = {"L;2": 85, "L;4": 17}
 """Pillow stretches greys of 2 and 4 bits to 0..255, by these factors."""
 
@@ -112,6 +116,9 @@ def read(path: Path, colours: bool, admit: Callable[[Image.Image], bool]) -> tup
         if (frames := getattr(image, "n_frames", 1)) > 1:
             fix = "save every frame as a file of its own"
             raise FileError("mask-frames", f"the file holds {frames} frames", fix=fix)
+        if (compression := str(image.info.get("compression"))) in LOSSY_TIFF:
+            text = f"a TIFF compressed as {compression.removeprefix('tiff_').upper()}, which smears ids"
+            raise FileError("mask-lossy", text, fix=_FIX_LOSSY)
         tile = getattr(image, "tile", None)
         raw: Any = tile[0][3] if tile else None
         raw = str(raw[0] if isinstance(raw, tuple) and raw else raw)
@@ -128,11 +135,13 @@ def _open(path: Path) -> Image.Image:
     try:
         return Image.open(path, formats=FORMATS)
     except UnidentifiedImageError as error:
-        if path.read_bytes()[:3] == b"\xff\xd8\xff":
-            text = f"a JPEG, not one of {known}: its compression smears ids"
-            fix = "export the masks again, as PNG; renaming or converting them does not help"
-            raise FileError("mask-lossy", text, fix=fix) from error
-        raise FileError("mask-unreadable", f"this is no image, or not one of {known}", fix=_FIX) from error
+        found = container(path)
+        if found is None:
+            raise FileError("mask-unreadable", f"this is no image, or not one of {known}", fix=_FIX) from error
+        if found.lossy:
+            text = f"{found.name}, not one of {known}: its compression smears ids"
+            raise FileError("mask-lossy", text, fix=_FIX_LOSSY) from error
+        raise FileError("mask-format", f"{found.name}, not one of {known}", fix="convert the masks to PNG") from error
 
 
 def _kind(mode: str, raw: str, colours: bool) -> str | None:
@@ -171,17 +180,37 @@ def pack(rgb: NDArray[np.uint8]) -> NDArray[np.int32]:
 
 
 def _count(image: Image.Image, stretch: int, colours: bool, most: int) -> MaskFacts:
-    facts = MaskFacts(image.size, image.mode, transparent=is_transparent(image))
-    if not colours and image.mode in ("L", "P", "1"):  # much faster than by way of an array
-        step = 255 if image.mode == "1" else stretch
-        values = {value // step: count for value, count in enumerate(image.histogram()) if count}
-        return replace(facts, values=values)
+    facts = MaskFacts(image.size, image.mode, transparent=is_transparent(image), extras=_extras(image))
     numbers = None if colours else values_of(image, stretch)
     if numbers is not None:
-        counted, more = _values(numbers.ravel(), most)
-        return replace(facts, values=counted, more=more)
+        counted, more = _histogram(image, stretch) or _values(numbers.ravel(), most)
+        palette, repeated = _palette(image, counted) if image.mode == "P" else ({}, frozenset[int]())
+        return replace(
+            facts, values=counted, more=more, palette=palette, repeated=repeated, blended=blended_values(numbers)
+        )
     counted, more = _colours(image, most)
     return replace(facts, colours=counted, more=more)
+
+
+def _extras(image: Image.Image) -> str:
+    """Return what a TIFF holds besides its image."""
+    tags = getattr(image, "tag_v2", {})
+    return "layers" if _LAYERS in tags else "sub images" if _SUB_IMAGES in tags else ""
+
+
+def _palette(image: Image.Image, used: Iterable[int]) -> tuple[dict[int, int], frozenset[int]]:
+    """Return the colours 0xRRGGBB of the indices that occur, and the colours that stand in the palette repeatedly."""
+    colours = pack(np.array(image.getpalette() or [], np.uint8).reshape(-1, 3)).tolist()
+    repeated = frozenset(colour for colour, count in Counter(colours).items() if count > 1)
+    return {index: colours[index] for index in used if index < len(colours)}, repeated
+
+
+def _histogram(image: Image.Image, stretch: int) -> tuple[dict[int, int], int] | None:
+    """Return the pixels of each value of an image of 8 bits and one channel, fast; None for any other."""
+    if image.mode not in ("L", "P", "1"):
+        return None
+    step = 255 if image.mode == "1" else stretch
+    return {value // step: count for value, count in enumerate(image.histogram()) if count}, 0
 
 
 def _values(numbers: NDArray[Any], most: int) -> tuple[dict[int, int], int]:

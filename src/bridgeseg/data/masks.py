@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bridgeseg.data import maskfile, values
+from bridgeseg.data.edges import without_values
 from bridgeseg.data.entries import Dataset, Entry, ImageFacts
 from bridgeseg.data.files import file_findings
 from bridgeseg.data.listing import Sample
@@ -19,7 +20,9 @@ from bridgeseg.errors import DataError
 __all__ = ["read_mask"]
 
 
-def read_mask(path: Path, spec: DataSpec, size: tuple[int, int] | None = None) -> NDArray[Any]:
+def read_mask(
+    path: Path, spec: DataSpec, size: tuple[int, int] | None = None, unwanted: frozenset[int] = frozenset()
+) -> NDArray[Any]:
     """Return a mask as class ids, (H, W), uint8 (uint16 for more than 255 classes), 255 (65535) where ignored.
 
     Palette PNGs give their indices, not their colours. `spec.label_map` or `spec.colour_map` is applied.
@@ -28,6 +31,7 @@ def read_mask(path: Path, spec: DataSpec, size: tuple[int, int] | None = None) -
         path: the mask file.
         spec: classes and maps of the dataset.
         size: (height, width) that the mask must have.
+        unwanted: values of the file that are replaced by those around them.
 
     Raises:
         DataError: unreadable, another size, a colour mask, a binary 0/255 mask, or values that are no class; the first
@@ -40,15 +44,18 @@ def read_mask(path: Path, spec: DataSpec, size: tuple[int, int] | None = None) -
         )
     ids = None
     if image is not None and (wanted is None or image.size == wanted) and not maskfile.is_transparent(image):
-        ids = _from_colours(image, spec) if spec.colour_map is not None else _from_values(image, stretch, spec)
+        ids = (
+            _from_colours(image, spec) if spec.colour_map is not None else _from_values(image, stretch, spec, unwanted)
+        )
     return ids if ids is not None else _refuse(path, spec, wanted)
 
 
-def _from_values(image: Image.Image, stretch: int, spec: DataSpec) -> NDArray[Any] | None:
+def _from_values(image: Image.Image, stretch: int, spec: DataSpec, unwanted: frozenset[int]) -> NDArray[Any] | None:
     """Map mask values to class ids, by a table with one entry per value; None where that cannot be done."""
     numbers = maskfile.values_of(image, stretch)
     if numbers is None or int(numbers.min()) < -1 or int(numbers.max()) > 65535:
         return None
+    numbers = without_values(numbers, unwanted) if unwanted else numbers
     highest = int(numbers.max())
     if highest == 255 and values.may_be_binary(spec) and set(np.unique(numbers).tolist()) == {0, 255}:
         return None

@@ -16,6 +16,7 @@ from bridgeseg.classes import ClassSet
 from bridgeseg.data.entries import Dataset, Entry
 from bridgeseg.data.finding import Finding, number
 from bridgeseg.data.spec import DataSpec
+from bridgeseg.wording import printable
 
 LISTED = 8
 """Values or colours that a message describes; `details` has more."""
@@ -23,6 +24,8 @@ DETAILED = 256
 PROPOSED = 64
 """Entries of a proposed `label_map`."""
 BLACK = 0
+BLENDED = 0.3
+"""Share of the masks with a value, in which it is a blend of others, from which that is said."""
 
 
 def value_findings(data: Dataset) -> list[Finding]:
@@ -30,7 +33,7 @@ def value_findings(data: Dataset) -> list[Finding]:
     if data.spec.colour_map is not None:
         return _unknown_colours(data, data.spec.colour_map)
     ids = [entry for entry in data.entries if entry.mask.values is not None]
-    return [*_binary(data, ids), *_ids(data, ids), *_colours(data)]
+    return [*_binary(data, ids), *_ids(data, ids), *_colours(data), *_blended(data, ids)]
 
 
 def value_table(spec: DataSpec, length: int) -> NDArray[np.int32]:
@@ -69,6 +72,13 @@ def off_by_one(data: Dataset) -> bool:
     return strange == {len(data.spec.classes)}
 
 
+def blended_in(data: Dataset) -> frozenset[int]:
+    """Return the values that smooth resizing seems to have made: in many masks they lie on edges alone."""
+    holding = Counter(value for entry in data.entries for value in entry.mask.values or {})
+    doubted = Counter(value for entry in data.entries for value in entry.mask.blended)
+    return frozenset(value for value, count in doubted.items() if count >= BLENDED * holding[value])
+
+
 def propose(colours: Iterable[int], classes: ClassSet) -> dict[int, int | None]:
     """Return the class id (or ignore index) of each colour by the palette, None where it does not tell.
 
@@ -103,7 +113,7 @@ def _binary(data: Dataset, ids: Sequence[Entry]) -> list[Finding]:
         binary,
         f"the masks look binary: they hold only 0 and 255 ({share:.1%} of the pixels), and 255 would mean 'ignore'",
         f"write 0/1 masks with --fix-masks DIR; or if 255 is the object, write in data.yaml {mapped}; if 255 is to be "
-        f"ignored, say so: {_value_map({index: index for index in range(len(names))}, 255, [255])}",
+        f"ignored, say so: {value_map_text({index: index for index in range(len(names))}, 255, [255])}",
         values=frozenset({255}),
     )
     values = {value for entry in ids for value in entry.mask.values or {}}
@@ -116,7 +126,7 @@ def _binary(data: Dataset, ids: Sequence[Entry]) -> list[Finding]:
             ids,
             f"all masks hold only 0 ({name}) and 255 (ignore)",
             "if 255 is an object, map it, with the name of its class in place of CLASS: label_map: {0: 0, 255: CLASS}; "
-            f"if it is to be ignored, say so: {_value_map(known, classes.ignore_index, [255])}",
+            f"if it is to be ignored, say so: {value_map_text(known, classes.ignore_index, [255])}",
             values=frozenset({255}),
         )
     return found
@@ -136,19 +146,19 @@ def _ids(data: Dataset, ids: Sequence[Entry]) -> list[Finding]:
     listing = _cut([f"{value} ({number(pixels[value], 'pixel')}{_among(holding[value], ids)})" for value in order])
     if spec.label_map is not None:
         code, what = "values-not-mapped", f"masks hold values that `label_map` does not list: {listing}"
-        fix = f"list them too: {_value_map(known, ignore, order)} (null = ignore)"
+        fix = f"list them too: {value_map_text(known, ignore, order)} (null = ignore)"
     else:
         code, what = (
             "ids-outside-classes",
             f"masks hold values that are no class id: {listing}; allowed: 0..{count - 1}",
         )
         what += f", and {ignore} for ignore"
-        fix = f"name the missing classes in `names`, or ignore these: {_value_map(known, ignore, order)}"
+        fix = f"name the missing classes in `names`, or ignore these: {value_map_text(known, ignore, order)}"
     if off_by_one(data):
         zeros = sum((entry.mask.values or {}).get(0, 0) for entry in ids)
         code, what = "ids-off-by-one", f"{what}; ids seem to start at 1 ({number(zeros, 'pixel')} of 0)"
         fix = "if ids start at 1 and 0 is unlabelled, write masks with ids from 0 with --fix-masks DIR, or write in "
-        fix += f"data.yaml: {_value_map({index + 1: index for index in range(count)}, ignore, [0])}"
+        fix += f"data.yaml: {value_map_text({index + 1: index for index in range(count)}, ignore, [0])}"
     elif len(order) > LISTED or min(order, default=0) < -1:
         fix = "is this a mask of class ids? map its values in data.yaml: label_map: {VALUE: CLASS, ...}"
     details = {
@@ -162,6 +172,30 @@ def _ids(data: Dataset, ids: Sequence[Entry]) -> list[Finding]:
     return data.finding(code, "error", strange, what, fix, details={"values": details}, values=frozenset(order))
 
 
+def _blended(data: Dataset, ids: Sequence[Entry]) -> list[Finding]:
+    """Masks that were resized with smoothing: a value between two others on their edges alone."""
+    values = blended_in(data)
+    concerned = [entry for entry in ids if values & entry.mask.blended]
+    known, classes = known_values(data.spec), data.spec.classes
+
+    def named(value: int) -> str:
+        target = known.get(value)
+        return f"{value} ({printable(classes.names[target])})" if target in range(len(classes)) else str(value)
+
+    listing = _cut([named(value) for value in sorted(values)])
+    what = f"values lie only on edges, between a smaller and a larger one: {listing}"
+    return data.finding(
+        "mask-blended",
+        "warning",
+        concerned,
+        f"{what}; the masks seem to have been resized with smoothing",
+        "resize the original masks again, with nearest neighbour; or let --fix-masks DIR give these pixels the values "
+        "around them",
+        details={"values": sorted(values)},
+        values=frozenset(values),
+    )
+
+
 def _among(entries: Sequence[Entry], ids: Sequence[Entry]) -> str:
     return f" in {number(len(entries), 'mask')}" if len(ids) > 1 else ""
 
@@ -173,7 +207,7 @@ def _colours(data: Dataset) -> list[Finding]:
     proposed, classes = propose(colours, data.spec.classes), data.spec.classes
     many = any(entry.mask.more for entry in coloured)
     unknown = sum(target is None for target in proposed.values())
-    line = _colour_map(proposed, classes)
+    line = colour_map_text(proposed, classes)
     fix = f"say in data.yaml what the colours mean (null = ignore; a class in place of CLASS): {line}"
     if many or len(colours) > PROPOSED:
         fix = f"smooth edges or a lossy format made new colours: export the masks again without them; {fix}"
@@ -196,7 +230,7 @@ def _unknown_colours(data: Dataset, table: Mapping[int, int]) -> list[Finding]:
     strange = [entry for entry in data.entries if not table.keys() >= (entry.mask.colours or {}).keys()]
     colours = {code: count for code, count in total_colours(strange).items() if code not in table}
     every = {**table, **dict.fromkeys(colours, data.spec.classes.ignore_index)}
-    fix = f"list them too (null = ignore): {_colour_map(every, data.spec.classes)}"
+    fix = f"list them too (null = ignore): {colour_map_text(every, data.spec.classes)}"
     if len(colours) > PROPOSED:
         fix = f"smooth edges or a lossy format made new colours: export the masks again without them; or {fix}"
     what = f"masks have colours that `label_map` does not list: {_described(colours)}"
@@ -204,14 +238,14 @@ def _unknown_colours(data: Dataset, table: Mapping[int, int]) -> list[Finding]:
     return data.finding("colours-not-mapped", "error", strange, what, fix, details=details, values=frozenset(colours))
 
 
-def _value_map(known: Mapping[int, int], ignore: int, ignored: Iterable[int]) -> str:
+def value_map_text(known: Mapping[int, int], ignore: int, ignored: Iterable[int]) -> str:
     """Return a `label_map` of values as YAML on one line."""
     entries = {**known, **dict.fromkeys(ignored, ignore)}
     items = [f"{value}: {'null' if entries[value] == ignore else entries[value]}" for value in sorted(entries)]
     return f"label_map: {{{', '.join(items)}}}"
 
 
-def _colour_map(proposed: Mapping[int, int | None], classes: ClassSet) -> str:
+def colour_map_text(proposed: Mapping[int, int | None], classes: ClassSet) -> str:
     """Return a `label_map` of colours as YAML on one line, with CLASS where a person must say."""
     words = {None: "CLASS", classes.ignore_index: "null"}
     items = [
