@@ -716,8 +716,7 @@ def test_a_thin_object_is_no_blend() -> None:
     ids[10:50, 10] = 1  # a pole before 0
     ids[20:22, 40:50] = 1  # a wire before 2
     assert blended_values(ids) == frozenset()
-    ids[:, :30] = 0
-    ids[:, 29] = 1
+    ids[:, :29], ids[:, 29], ids[:, 30:] = 0, 1, 2
     assert blended_values(ids) == frozenset({1})
 
 

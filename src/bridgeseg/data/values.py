@@ -179,7 +179,7 @@ def _blended(data: Dataset, ids: Sequence[Entry]) -> list[Finding]:
     known, classes = known_values(data.spec), data.spec.classes
 
     def named(value: int) -> str:
-        target = known.get(value)
+        target = known.get(value, -1)
         return f"{value} ({printable(classes.names[target])})" if target in range(len(classes)) else str(value)
 
     listing = _cut([named(value) for value in sorted(values)])
