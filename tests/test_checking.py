@@ -130,6 +130,10 @@ def test_all_mistakes_of_the_yaml_at_once(tmp_path: Path) -> None:
         ("train: ..\nnames: [a, b, c]\n", "split-unusable"),
         ("train: nowhere\nnames: [a, b, c]\n", "split-unusable"),
         ("train: images/train\nnames: [a, b, c]\nlabel_map: {7: 0, '#000000': 1}\n", "label-map-invalid"),
+        ("train: images/train\nnames: [a, b, c]\nimage_range: white\n", "reading-invalid"),
+        ("train: images/train\nnames: [a, b, c]\nimage_range: [9, 1]\n", "reading-invalid"),
+        ("train: images/train\nnames: [a, b, c]\nbands: [0, 1]\n", "reading-invalid"),
+        ("train: images/train\nnames: [a, b, c]\nmask_suffix: a/b\n", "mask-suffix-invalid"),
         ("train: images/train\nnames: [a, b, c]\nprompts: [a]\n", "prompts-invalid"),
         ("train: images/train\nnames: [a, b, c]\npalette: [[1, 2, 3]]\n", "palette-invalid"),
     ],
@@ -319,6 +323,33 @@ def test_sizes_and_orientations(tmp_path: Path) -> None:
     quick = quick_check(DataSpec.load(path))
     assert only(quick, "size-mismatch").files == ("masks/train/3.png",)
     assert "masks/train/1.png" in only(quick, "exif-mask-not-rotated").files
+
+
+def test_what_is_dropped_or_reinterpreted_of_images(tmp_path: Path) -> None:
+    path = make(tmp_path, train=4)
+    images = tmp_path / "images" / "train"
+    twelve = np.linspace(0, 4000, SIZE[0] * SIZE[1]).reshape(SIZE).astype(np.uint16)
+    Image.fromarray(twelve).save(images / "0.png")
+    hidden = np.dstack([np.asarray(photo(60, SIZE)), np.full(SIZE, 100, np.uint8)])
+    Image.fromarray(hidden).save(images / "1.png")
+    (images / "2.png").unlink()
+    pages = [photo(61, SIZE), photo(62, SIZE)]
+    pages[0].save(images / "2.tif", save_all=True, append_images=pages[1:])
+    report, quick = check(path, workers=1), quick_check(DataSpec.load(path))
+    for found in (report, quick):
+        assert only(found, "image-range").files == ("images/train/0.png",)
+        assert only(found, "image-alpha").files == ("images/train/1.png",)
+        assert only(found, "image-pages").files == ("images/train/2.tif",)
+        assert {only(found, f"image-{kind}").severity for kind in ("range", "alpha", "pages")} == {"warning"}
+    assert "image_range: 4095" in only(report, "image-range").fix
+    path.write_text(path.read_text() + "image_range: 4095\nbands: [0, 1, 2]\n")
+    spec = DataSpec.load(path)
+    again = codes(check(path, workers=1))
+    assert not {"image-range", "image-alpha"} & again.keys()
+    first, second = (read_sample(sample, spec)[0] for sample in spec.samples("train")[:2])
+    assert (first.min(), first.max()) == (0, 249)
+    assert (second == hidden[..., :3]).all()
+    assert (spec.to_dict()["image_range"], spec.to_dict()["bands"]) == ((0.0, 4095.0), (0, 1, 2))
 
 
 # What masks hold

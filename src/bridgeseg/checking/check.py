@@ -94,8 +94,9 @@ def quick_check(spec: DataSpec, samples: Mapping[str, Sequence[Sample]] | None =
     """Look at a dataset before a run: sizes from headers, and some masks in full. Takes under 1 ms a pair.
 
     What reading the data.yaml refuses has been refused when there is a `spec`, and is not looked at again. Of at most
-    `QUICK_PAIRS` pairs of a split the headers are read, and `QUICK_MASKS` masks in full; no image is decoded, and
-    nothing is said of duplicates and absent classes. PNG images that EXIF turns may go unnoticed.
+    `QUICK_PAIRS` pairs of a split the headers are read, and `QUICK_MASKS` masks in full; of the images beside these
+    masks, those are decoded that have more than 8 bits, transparency or pages. Nothing is said of duplicates and absent
+    classes. PNG images that EXIF turns may go unnoticed.
 
     Args:
         spec: the dataset.
@@ -142,7 +143,9 @@ def _look(
         chosen += [(split, sample, "masks" if sample in in_full else "headers") for sample in part]
     colours = spec.colour_map is not None
     most = most_values(spec)
-    jobs = [Job(sample.image, sample.mask, depth, colours, most, max_pixels) for _, sample, depth in chosen]
+    jobs = [
+        Job(sample.image, sample.mask, depth, colours, most, max_pixels, spec.reading) for _, sample, depth in chosen
+    ]
     facts = pool.examine_all(jobs, workers, quiet=quiet)
     entries = [Entry(split, sample, *found) for (split, sample, _), found in zip(chosen, facts, strict=True)]
     return Dataset(spec, entries)

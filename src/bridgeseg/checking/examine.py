@@ -17,6 +17,7 @@ from bridgeseg.data import maskfile
 from bridgeseg.data.entries import ImageFacts, MaskFacts, Problem
 from bridgeseg.data.finding import FileError
 from bridgeseg.errors import InputError
+from bridgeseg.pixels import AS_STORED, Note, Reading, is_deep
 
 Depth = Literal["headers", "masks", "turns", "all"]
 """What is decoded: nothing, the mask, the mask and what it takes to know how EXIF turns the image, mask and image."""
@@ -37,6 +38,7 @@ class Job:
     colours: bool
     most_values: int
     max_pixels: int
+    reading: Reading = AS_STORED
 
 
 def examine(job: Job) -> Facts:
@@ -77,23 +79,32 @@ def _image(job: Job) -> ImageFacts:
     except InputError as error:
         raise FileError("image-too-large", error.message, fix=error.fix or "cut image and mask into tiles") from error
     with image:
-        stored = image.size
-        look = _decode(image) if job.depth == "all" else None
+        stored, notes = image.size, list[Note]()
+        look = None
+        if job.depth == "all" or (job.depth == "masks" and not _is_plain(image)):
+            look = _decode(image, source, job, notes)
         # A PNG's orientation may stand behind its pixels, and Pillow decodes them to find it.
         unknown = image.format == "PNG" and job.depth in ("headers", "masks")
         orientation = 1 if unknown else _orientation(image)
     size = (stored[1], stored[0]) if orientation >= 5 else stored
     digest = hashlib.blake2b(data, digest_size=16).digest() if data else b""
-    return ImageFacts(size, stored, orientation, digest, look)
+    return ImageFacts(size, stored, orientation, digest, look, tuple(notes))
 
 
-def _decode(image: Image.Image) -> Fingerprint:
+def _is_plain(image: Image.Image) -> bool:
+    """Return whether nothing of an opened image can be dropped or reinterpreted: 8 bits, no transparency, one image."""
+    one = image.format == "MPO" or not getattr(image, "is_animated", False)
+    return one and image.mode in ("L", "P", "RGB", "YCbCr") and not image.has_transparency_data and not is_deep(image)
+
+
+def _decode(image: Image.Image, source: Any, job: Job, notes: list[Note]) -> Fingerprint:
     """Decode all of the file's data, cheaply, and return the image's fingerprint."""
+    if not _is_plain(image):
+        content = source if isinstance(source, io.BytesIO) else io.BytesIO(job.image.read_bytes())
+        return fingerprint(Image.fromarray(images.as_pixels(content, job.reading, notes, job.max_pixels)))
     if image.format == "JPEG":
         image.draft("L", _REDUCED)
     image.load()
-    if image.mode.startswith(("I", "F")):
-        return fingerprint(Image.fromarray(images.as_pixels(image)))  # refuses ranges that have no known white
     return fingerprint(image)
 
 

@@ -39,7 +39,7 @@ def read_sample(sample: Sample, spec: DataSpec) -> tuple[NDArray[np.uint8], NDAr
 
     The image is read as `predict` reads it, so that training and inference see the same pixels.
     """
-    image = read_image(sample.image)
+    image = read_image(sample.image, how=spec.reading)
     return image, read_mask(sample.mask, spec, (image.shape[0], image.shape[1]))
 
 

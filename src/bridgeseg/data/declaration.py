@@ -14,10 +14,12 @@ from bridgeseg.data import fields, places
 from bridgeseg.data.finding import Finding, of_error
 from bridgeseg.data.yamlfile import MAX_BYTES, read_mapping, read_text
 from bridgeseg.errors import DataError, nearest
+from bridgeseg.pixels import AS_STORED
 from bridgeseg.wording import shown
 
 SPLITS = ("train", "val", "test")
-KEYS = ("path", *SPLITS, "names", "masks_dir", "mask_suffix", "prompts", "palette", "label_map")
+READING = ("image_range", "bands")
+KEYS = ("path", *SPLITS, "names", "masks_dir", "mask_suffix", "prompts", "palette", "label_map", *READING)
 FOREIGN_KEYS = (
     *("nc", "label_mapping", "validation", "download", "channels", "kpt_shape", "flip_idx", "kpt_names", "minival"),
     *("yaml_file", "roboflow"),
@@ -92,12 +94,14 @@ class _Reader:
         root = self._try("path-invalid", places.root_folder, self.data.get("path"), self.path)
         masks_dir = self._try("masks-dir-invalid", fields.masks_dir, self.data, self.path)
         suffix = self._try("mask-suffix-invalid", fields.mask_suffix, self.data, self.path)
+        reading = self._try("reading-invalid", fields.reading, self.data, self.path)
         findings = self._all()
         if root is None or masks_dir is None or not splits:
             return Declaration(None, findings)
         label_map, colour_map = maps or (None, None)
         values = {"path": self.path, "root": root, "classes": classes, "splits": splits, "masks_dir": masks_dir}
-        values |= {"label_map": label_map, "colour_map": colour_map, "mask_suffix": suffix or "", "digest": digest}
+        values |= {"label_map": label_map, "colour_map": colour_map, "mask_suffix": suffix or ""}
+        values |= {"reading": reading or AS_STORED, "digest": digest}
         return Declaration(values, findings, maps is not None)
 
     def _try(self, code: str, read: Callable[..., Any], *arguments: Any) -> Any:

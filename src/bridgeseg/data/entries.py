@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from bridgeseg.data.finding import MOST_FILES, Finding, Illustration, Severity, number, some
 from bridgeseg.data.listing import Sample
 from bridgeseg.data.spec import DataSpec
+from bridgeseg.pixels import Note
 
 MOST_ILLUSTRATIONS = 3
 
@@ -33,6 +34,7 @@ class ImageFacts:
         orientation: of EXIF, 1..8; 1 is upright.
         digest: of the file's bytes; empty unless it was read.
         look: what it looks like (a `Fingerprint`); None unless it was decoded.
+        notes: what was dropped or reinterpreted when it was read.
         problem: why it cannot be read.
     """
 
@@ -41,6 +43,7 @@ class ImageFacts:
     orientation: int = 1
     digest: bytes = b""
     look: tuple[int, bytes] | None = None
+    notes: tuple[Note, ...] = ()
     problem: Problem | None = None
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from bridgeseg.classes import ClassSet, Colour, default_palette, is_unicode
 from bridgeseg.data.yamlfile import kind
-from bridgeseg.errors import DataError, nearest
+from bridgeseg.errors import ConfigError, DataError, nearest
+from bridgeseg.pixels import Reading
 from bridgeseg.wording import shown
 
 MAX_MASK_VALUE = 65535
@@ -220,6 +221,21 @@ def mask_suffix(data: Mapping[Any, Any], path: Path) -> str:
         message = f"`mask_suffix` must be the end of a file's name, found {shown(given)}"
         raise DataError(message, where=path, fix="write `mask_suffix: _mask` if the mask of a.jpg is a_mask.png")
     return given
+
+
+def reading(data: Mapping[Any, Any], path: Path) -> Reading:
+    """Return how images are read, by the keys `image_range` and `bands`."""
+    values = {key: data.get(key) for key in ("image_range", "bands")}
+    for key, value in values.items():
+        parts = value if isinstance(value, list) else [value]
+        if value is not None and not (parts and all(type(part) in (int, float) for part in parts)):
+            fix = "write `image_range: 4095` or `image_range: [100, 4095]`, and `bands: [0, 1, 2]`"
+            raise DataError(f"`{key}` must be numbers, found {shown(value)}", where=path, fix=fix)
+    try:
+        return Reading.of(**values)
+    except ConfigError as error:
+        fix = "write `image_range: 4095` or `image_range: [100, 4095]`, and `bands: [0, 1, 2]`"
+        raise DataError(f"`{error.where}`: {error.message}", where=path, fix=fix) from error
 
 
 def text_path(value: Any, key: str, path: Path) -> str:

@@ -25,7 +25,7 @@ _NOTHING = "nothing needs to be done"
 
 def file_findings(data: Dataset) -> list[Finding]:
     """Return all of them; every one but the last kinds is an error."""
-    return [*_problems(data), *_sizes(data), *_orientations(data), *_storage(data)]
+    return [*_problems(data), *_sizes(data), *_orientations(data), *_storage(data), *_notes(data)]
 
 
 def _problems(data: Dataset) -> list[Finding]:
@@ -150,6 +150,25 @@ def _storage(data: Dataset) -> list[Finding]:
             f"{_NOTHING}; with one channel they are smaller",
         ),
     ]
+
+
+def _notes(data: Dataset) -> list[Finding]:
+    """Images of which something was dropped or reinterpreted."""
+    found: list[Finding] = []
+    for code in ("image-range", "image-bands", "image-alpha", "image-pages"):
+        noted = [(entry, note) for entry in data.entries for note in entry.image.notes if f"image-{note.code}" == code]
+        if noted:
+            reasons = {data.name(entry.sample.image): note.message for entry, note in noted}
+            found += data.finding(
+                code,
+                "warning",
+                [entry for entry, _ in noted],
+                next(iter(reasons.values())),
+                f"{noted[0][1].fix}{'' if code == 'image-pages' else ' (in data.yaml)'}",
+                images=True,
+                details={"reasons": dict(list(reasons.items())[:20])},
+            )
+    return found
 
 
 def _size(size: tuple[int, int] | None) -> str:

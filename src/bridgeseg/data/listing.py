@@ -233,8 +233,8 @@ class _Search:
         if exists(labels) or no_masks:
             return self._put("mask-polygons", name)
         before, after = self._renamed
-        if before + after and (found := self._stems(folder).get(before + image.stem + after)):
-            return self._put("mask-named-otherwise", name, f"there is {self._name(folder / found[0])}")
+        if before + after and (named := self._stems(folder).get(before + image.stem + after)):
+            return self._put("mask-named-otherwise", name, f"there is {self._name(folder / named[0])}")
         return self._put("mask-missing", name, f"no {self._name(folder / stem)}.png")
 
 

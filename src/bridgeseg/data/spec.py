@@ -6,7 +6,7 @@ import hashlib
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +14,7 @@ from bridgeseg.classes import ClassSet
 from bridgeseg.data import declaration
 from bridgeseg.data.listing import Listing, Sample, list_pairs
 from bridgeseg.errors import ConfigError, DataError, nearest
+from bridgeseg.pixels import AS_STORED, Reading
 from bridgeseg.wording import shown
 
 __all__ = ["DataSpec", "Sample", "subset"]
@@ -34,6 +35,7 @@ class DataSpec:
         label_map: mask value -> class id (or ignore index); None where masks hold class ids.
         colour_map: colour 0xRRGGBB -> class id (or ignore index); None unless `label_map` lists colours.
         mask_suffix: what the name of a mask has behind the name of its image.
+        reading: how images are read.
         digest: SHA-256 of the data.yaml.
     """
 
@@ -45,6 +47,7 @@ class DataSpec:
     label_map: dict[int, int] | None = None
     colour_map: dict[int, int] | None = None
     mask_suffix: str = ""
+    reading: Reading = AS_STORED
     digest: str = ""
 
     @classmethod
@@ -90,6 +93,7 @@ class DataSpec:
             "splits": {name: [self._short(place) for place in places] for name, places in self.splits.items()},
             "masks_dir": self.masks_dir,
             **({"mask_suffix": self.mask_suffix} if self.mask_suffix else {}),
+            **{key: value for key, value in asdict(self.reading).items() if value is not None},
             "classes": self.classes.to_dict(),
             **{
                 key: table and {f"#{value:06x}" if key == "colour_map" else str(value): table[value] for value in table}

@@ -226,7 +226,7 @@ def _output_folder(folder: Path) -> Path:
 def _pairs(samples: Sequence[Sample], spec: DataSpec, pipeline: Pipeline) -> Iterator[tuple[Sample, Pixels, Ids]]:
     """Yield samples with image and truth, in order; each waits until there is room for its pixels."""
     for sample in samples:
-        image = read_image(sample.image, admit=pipeline.take)
+        image = read_image(sample.image, admit=pipeline.take, how=spec.reading)
         yield sample, image, read_mask(sample.mask, spec, (image.shape[0], image.shape[1]))
         del image
 
