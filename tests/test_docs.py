@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,9 +30,11 @@ LANGUAGES = {"python", "bash", "yaml", "toml", "json", "text"}
 SHORTER = {
     "train": "--epochs 1 --batch-size 4 --crop 32x32 --text-encoder random:16/0 --set workers=0",
     "compare": "--epochs 1 --batch-size 4 --crop 32x32 --text-encoder random:16/0 --dry-run",
-    "export": "--calibration-images 2",
 }
 """Options that go behind those of a page, so that the command takes seconds and no network."""
+
+
+NAMES = ("road", "car", "pedestrian")
 
 
 @dataclass(frozen=True)
@@ -156,7 +159,7 @@ def tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Any:
     from tiny_data import TINY, write_dataset
 
     root = tmp_path_factory.mktemp("docs")
-    run = bridgeseg.train(data=write_dataset(root / "data"), out=root / "run", quiet=True, **TINY)
+    run = bridgeseg.train(data=write_dataset(root / "data", names=NAMES), out=root / "run", quiet=True, **TINY)
     bridgeseg.export(model=run.folder, out=root / "run" / "file.onnx", logits=True)
     return run
 
@@ -167,7 +170,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     from tiny_data import write_dataset
 
     for root in (tmp_path, tmp_path / "data" / "camvid"):
-        write_dataset(root)
+        write_dataset(root, names=NAMES)
         for kind in ("images", "masks"):
             shutil.copytree(root / kind / "val", root / kind / "test")
         text = (root / "data.yaml").read_text(encoding="utf-8")
@@ -187,6 +190,10 @@ def trained(desk: Path, tiny_run: Any) -> Path:
         shutil.copytree(tiny_run.folder, desk / "runs" / name)
     for name in ("mine.onnx", "street.onnx"):
         shutil.copy(tiny_run.folder / "file.onnx", desk / name)
+    torch = pytest.importorskip("torch")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # TorchScript is deprecated, and what OpenAI's files are
+        torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), desk / "ViT-B-16.pt")
     return desk
 
 
