@@ -154,7 +154,7 @@ def print_info(facts: dict[str, Any]) -> None:
     for name, value in rows.items():
         if value not in (None, "", [], {}):
             shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            table.add_row(Text(name, "bold"), Text(printable(shown)))
+            table.add_row(Text(printable(name), "bold"), Text(printable(shown)))
     console.print(table)
     classes = Table("id", "", "class", "IoU", "prompts")
     iou = scores.get("iou") or {}

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -46,6 +46,7 @@ class Pipeline:
         self._changed = threading.Condition()
         self._cancelled = False
         self._threads: list[tuple[threading.Thread, float]] = []
+        self._ends: list[Callable[[], None]] = []
 
     def __enter__(self) -> Pipeline:
         return self
@@ -54,6 +55,8 @@ class Pipeline:
         with self._changed:
             self._cancelled = True
             self._changed.notify_all()
+        for end in self._ends:
+            end()
         for thread, patience in self._threads:
             if thread is not threading.current_thread():
                 thread.join(patience)
@@ -75,6 +78,10 @@ class Pipeline:
         self._threads.append((thread, POLL_S * 5 if source else PATIENCE_S))
         thread.start()
         return self._results(channel, source)
+
+    def at_end(self, end: Callable[[], None]) -> None:
+        """Call something at the end of the `with` block, before its threads are waited for: to hurry one of them."""
+        self._ends.append(end)
 
     def take(self, pixels: int) -> None:
         """Wait until there is room for so many pixels; whoever is done with them calls `give`.

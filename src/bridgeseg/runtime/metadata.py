@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from bridgeseg.classes import ClassSet
 from bridgeseg.errors import DataError, ModelFileError
+from bridgeseg.runtime.onnx_file import SHA256, graph_digest
 from bridgeseg.runtime.runtimes import FileRuntime
+from bridgeseg.wording import shortened
 
 FORMAT = "1"
 """Value of the metadata key `bridgeseg.format`."""
+LONGEST_NAME = 1000
+"""Characters of a class name."""
 
 
 def read_metadata(runtime: FileRuntime) -> tuple[ClassSet, dict[str, Any]]:
     """Return the classes and the provenance of a file.
 
     Raises:
-        ModelFileError: it is no bridgeseg file, or its metadata is incomplete or does not fit its inputs and outputs.
+        ModelFileError: it is no bridgeseg file, its network is not what its checksum says, or its metadata is
+            incomplete or does not fit its inputs and outputs.
     """
     metadata = runtime.metadata
     if "bridgeseg.format" not in metadata:
@@ -34,9 +40,36 @@ def read_metadata(runtime: FileRuntime) -> tuple[ClassSet, dict[str, Any]]:
         classes = ClassSet.from_dict(_json(runtime, "bridgeseg.classes"))
     except DataError as error:
         raise ModelFileError(f"`bridgeseg.classes`: {error.message}", where=runtime.path, fix=_EXPORT) from error
+    if (longest := max(map(len, classes.names))) > LONGEST_NAME:
+        message = f"a class name of {longest:,} characters; at most {LONGEST_NAME} are allowed"
+        raise ModelFileError(message, where=runtime.path, fix=_EXPORT)
+    check_provenance(provenance, runtime.path)
     _check_input(runtime)
     _check_outputs(runtime, len(classes))
+    _check_digest(runtime)
     return classes, provenance
+
+
+def check_provenance(provenance: dict[str, Any], where: Path) -> None:
+    """Check those training facts that others compute with; the rest may be anything.
+
+    Args:
+        provenance: of an .onnx file or a checkpoint, from whoever wrote it.
+        where: the file that an error names.
+
+    Raises:
+        ModelFileError: `scores` is no object of numbers, strings and null, with `iou` an object of numbers and null.
+    """
+    scores = provenance.get("scores") or {}
+    iou = (scores.get("iou") or {}) if isinstance(scores, dict) else scores
+    for name, value, allowed in (("scores", scores, (int, float, str)), ("scores.iou", iou, (int, float))):
+        if not isinstance(value, dict):
+            found = f"must be an object, found {type(value).__name__}"
+            raise ModelFileError(f"`{name}` in its provenance {found}", where=where, fix=_EXPORT)
+        for key, item in value.items():
+            if key != "iou" and item is not None and not isinstance(item, allowed):
+                found = f"`{name}.{shortened(key)}` in its provenance must be a number, found {type(item).__name__}"
+                raise ModelFileError(found, where=where, fix=_EXPORT)
 
 
 _EXPORT = "give a file written by `bridgeseg export`"
@@ -86,3 +119,17 @@ def _check_outputs(runtime: FileRuntime, count: int) -> None:
     if kind != "float" or len(shape) != 4 or (isinstance(shape[1], int) and shape[1] != count):
         message = f"its metadata names {count} classes, so `logits` must be float32 (B, {count}, H, W); found {found}"
         raise ModelFileError(message, where=runtime.path, fix=_EXPORT)
+
+
+def _check_digest(runtime: FileRuntime) -> None:
+    """Compare the network with its checksum; files of earlier versions carry none."""
+    expected = runtime.metadata.get(SHA256)
+    if expected is None:
+        return
+    try:
+        found = graph_digest(runtime.path)
+    except (OSError, ValueError) as error:
+        raise ModelFileError(f"cannot be read again: {error}", where=runtime.path, fix="copy it again") from error
+    if found != expected:
+        message = "the network in this file is not the one that was written: its checksum differs"
+        raise ModelFileError(message, where=runtime.path, fix="copy or export it again")

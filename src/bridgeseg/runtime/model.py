@@ -16,7 +16,7 @@ from bridgeseg.images import DEFAULT_MAX_PIXELS, Note, Pixels, Reading, as_pixel
 from bridgeseg.reading.loading import ImageInput, InMemory, expand
 from bridgeseg.reading.pipeline import Pipeline
 from bridgeseg.reading.sources import Failure, Source
-from bridgeseg.runtime.metadata import read_metadata
+from bridgeseg.runtime.metadata import check_provenance, read_metadata
 from bridgeseg.runtime.result import Result
 from bridgeseg.runtime.runtimes import FILES, FOLDERS, FileRuntime, Ids, Runtime, open_folder, open_runtime
 from bridgeseg.runtime.streaming import Options, check_size, results
@@ -241,6 +241,11 @@ class Model:
         enlarged: Ids = small[np.ix_(rows, columns)]
         return enlarged
 
+    def interrupt(self, thread: int) -> None:
+        """End what the network does in a thread (its `threading.get_ident()`), where the runtime can."""
+        if (interrupt := getattr(self.runtime, "interrupt", None)) is not None:
+            interrupt(thread)
+
     def logits(self, image: Pixels, memory: int = DEFAULT_MEMORY, window: tuple[int, int] | None = None) -> Floats:
         """Turn pixels (H, W, 3) uint8 RGB into logits (K, H, W); arguments and errors as of `mask`."""
         found = np.empty((len(self.classes), *image.shape[:2]), np.float32)
@@ -283,6 +288,7 @@ def _of_folder(kind: type[Model], folder: Path, threads: int | None, runtime: st
         message = f"a folder runs in PyTorch, not in {runtime!r}"
         raise ConfigError(message, where="runtime", fix="export it: bridgeseg export --model FOLDER --out FILE.onnx")
     opened = open_folder(folder, threads, compile=compile)
+    check_provenance(opened.provenance, folder)
     return kind(opened, opened.class_set, opened.provenance, opened.path)
 
 

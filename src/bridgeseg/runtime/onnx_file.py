@@ -7,6 +7,7 @@ An .onnx file is one message of Protocol Buffers: fields in a row, each with a n
 from __future__ import annotations
 
 import hashlib
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -16,7 +17,7 @@ SHA256 = "bridgeseg.sha256"
 GRAPH = 7
 """Number of the field that holds nodes and weights."""
 MOST_FIELDS = 100_000
-_CHUNK = 1 << 20
+_CHUNK, _MASK = 1 << 20, (1 << 64) - 1
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
@@ -39,14 +40,15 @@ def graph_digest(path: str | Path) -> str:
     return digest.hexdigest()
 
 
-def fields(file: BinaryIO, end: int | None = None) -> Iterator[tuple[int, int, int]]:
-    """Yield number, start and length in bytes of every field of a message that holds bytes; numbers are passed over.
+def fields(file: BinaryIO, end: int | None = None, *, numbers: bool = False) -> Iterator[tuple[int, int, int]]:
+    """Yield number, start and length in bytes of every field of a message that holds bytes.
 
     The file may be read in between, and is put behind the field by the next step.
 
     Args:
         file: at the beginning of the message.
         end: where the message ends; by default, with the file.
+        numbers: yield fields that hold one integer too, which `varints` reads; by default they are passed over.
 
     Raises:
         ValueError: this is no message, it is cut, or it has more than `MOST_FIELDS` fields.
@@ -59,17 +61,32 @@ def fields(file: BinaryIO, end: int | None = None) -> Iterator[tuple[int, int, i
         file.seek(place)
         number, kind = divmod(_varint(file), 8)
         length = {_FIXED64: 8, _FIXED32: 4, _VARINT: 0}.get(kind, -1)
+        start = file.tell()
         if kind == _VARINT:
             _varint(file)
+            length = file.tell() - start
         elif kind == _BYTES:
             length = _varint(file)
-        start = file.tell()
+            start = file.tell()
         if length < 0 or number == 0 or start + length > end:
             raise ValueError(f"no ONNX file, or cut: field {number} of kind {kind} at byte {place}")
         place = start + length
-        if kind == _BYTES:
+        if kind == _BYTES or (numbers and kind == _VARINT):
             yield number, start, length
     raise ValueError(f"more than {MOST_FIELDS:,} fields in one message")
+
+
+def varints(content: bytes) -> list[int]:
+    """Return the integers (64 bits, with sign) that a field of one or a packed field of several holds.
+
+    Raises:
+        ValueError: the last one is not finished.
+    """
+    file, values = io.BytesIO(content), list[int]()
+    while file.tell() < len(content):
+        value = _varint(file) & _MASK
+        values.append(value - (_MASK + 1) if value >> 63 else value)
+    return values
 
 
 def _varint(file: BinaryIO) -> int:

@@ -6,6 +6,7 @@ The session options below were measured; docs/runtimes.md has the figures.
 from __future__ import annotations
 
 import platform
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from bridgeseg.errors import ModelFileError
 from bridgeseg.hardware import usable_cores
+from bridgeseg.runtime.bounds import check_bounds
 from bridgeseg.runtime.runtimes import FileRuntime, Signature, default_threads, reason, register_runtime
 
 CPU_INFO = Path("/proc/cpuinfo")
@@ -28,6 +30,8 @@ class OnnxRuntime(FileRuntime):
     name = "ONNX Runtime"
 
     def _open(self, threads: int | None) -> None:
+        check_bounds(self.path)
+        self._running: dict[int, Any] = {}
         self._session = _open_session(self.path, threads)
         self.metadata = dict(self._session.get_modelmeta().custom_metadata_map)
         self.producer = self._session.get_modelmeta().producer_name
@@ -39,7 +43,20 @@ class OnnxRuntime(FileRuntime):
         options.log_severity_level = SILENT
         # Without this the logits are computed at full size even when only class ids are asked for.
         options.only_execute_path_to_fetches = len(self.outputs) > 1
-        return self._session.run([output], {"image": images}, options)[0]
+        self._running[threading.get_ident()] = options
+        try:
+            return self._session.run([output], {"image": images}, options)[0]
+        finally:
+            del self._running[threading.get_ident()]
+
+    def interrupt(self, thread: int) -> None:
+        """End what a thread runs, if it runs something, at the next operator; the call there raises `InputError`.
+
+        Args:
+            thread: its `threading.get_ident()`.
+        """
+        if (options := self._running.get(thread)) is not None:
+            options.terminate = True
 
 
 def _open_session(path: Path, threads: int | None) -> Any:

@@ -10,6 +10,7 @@ import openvino
 from numpy.typing import NDArray
 
 from bridgeseg.errors import ModelFileError
+from bridgeseg.runtime.bounds import check_bounds
 from bridgeseg.runtime.runtimes import FileRuntime, Signature, default_threads, reason, register_runtime
 
 TYPES = {"u8": "uint8", "u16": "uint16", "f32": "float"}
@@ -28,6 +29,7 @@ class OpenVinoRuntime(FileRuntime):
     name = "OpenVINO"
 
     def _open(self, threads: int | None) -> None:
+        check_bounds(self.path)
         self._options = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": "f32",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -28,6 +29,9 @@ class Segmenter(Protocol):
         self, image: Pixels, max_size: int | None = ..., memory: int = ..., check: Callable[[], None] | None = ...
     ) -> Ids:
         """uint8 RGB (H, W, 3) -> class ids (H, W)."""
+
+    def interrupt(self, thread: int) -> None:
+        """End what the network does in a thread, if it can be ended."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,8 @@ def results(
 def _segment(
     model: Segmenter, loaded: Iterator[Loaded | Failure], pipeline: Pipeline, options: Options
 ) -> Iterator[Result | Failure]:
+    thread = threading.get_ident()
+    pipeline.at_end(lambda: model.interrupt(thread))
     for item in loaded:
         if isinstance(item, Failure):
             yield item
