@@ -1,6 +1,6 @@
 """The end that peers get: upsampling and argmax of every pixel, in the layout that ONNX Runtime is fastest at.
 
-Both work on K numbers at every pixel of the picture, and ONNX Runtime is faster when those of a pixel lie side by side;
+Both work on K numbers at every pixel of the image, and ONNX Runtime is faster when those of a pixel lie side by side;
 transposing before the upsampling costs a sixteenth of what it would after it. Our own files do less than this:
 `bridgeseg.exporting.tail`.
 """
@@ -11,6 +11,8 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from bridgeseg.exporting.graph import attribute, constant, makers
+
 
 def channels_last(graph: onnx.ModelProto) -> onnx.ModelProto:
     """Rewrite `Resize -> ArgMax` over the channels of (B, K, h, w), in place, if nothing else reads what lies between.
@@ -19,16 +21,16 @@ def channels_last(graph: onnx.ModelProto) -> onnx.ModelProto:
         The model. The class ids are the same to the bit, but for exact ties of logits.
     """
     nodes = graph.graph.node
-    made_by = {name: node for node in nodes for name in node.output}
+    made_by = makers(graph.graph)
     outputs = {value.name for value in graph.graph.output}
     for argmax in nodes:
-        if argmax.op_type != "ArgMax" or _attribute(argmax, "axis") != 1 or _attribute(argmax, "keepdims") != 0:
+        if argmax.op_type != "ArgMax" or attribute(argmax, "axis") != 1 or attribute(argmax, "keepdims") != 0:
             continue
         resize = made_by.get(argmax.input[0])
         if resize is None or resize.op_type != "Resize" or argmax.input[0] in outputs:
             continue
         readers = [node for node in nodes if argmax.input[0] in node.input]
-        scales = _constant(graph, made_by, resize.input[2]) if len(resize.input) == 3 else None
+        scales = constant(graph.graph, resize.input[2]) if len(resize.input) == 3 else None
         if len(readers) != 1 or scales is None or len(scales) != 4 or tuple(scales[:2]) != (1.0, 1.0):
             continue
         moved, name = f"{resize.input[0]}_channels_last", f"{resize.output[0]}_scales_channels_last"
@@ -50,17 +52,3 @@ def _drop_if_unused(graph: onnx.ModelProto, name: str, reader: onnx.NodeProto) -
     if not any(name in node.input for node in graph.graph.node if node is not reader):
         for tensor in [tensor for tensor in graph.graph.initializer if tensor.name == name]:
             graph.graph.initializer.remove(tensor)
-
-
-def _attribute(node: onnx.NodeProto, name: str) -> int | None:
-    return next((int(item.i) for item in node.attribute if item.name == name), None)
-
-
-def _constant(graph: onnx.ModelProto, made_by: dict[str, onnx.NodeProto], name: str) -> list[float] | None:
-    for tensor in graph.graph.initializer:
-        if tensor.name == name:
-            return [float(value) for value in numpy_helper.to_array(tensor)]
-    node = made_by.get(name)
-    if node is not None and node.op_type == "Constant":
-        return [float(value) for value in numpy_helper.to_array(node.attribute[0].t)]
-    return None

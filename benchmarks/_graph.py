@@ -83,7 +83,7 @@ def backbone_nodes(written: onnx.ModelProto, optimised: onnx.ModelProto) -> froz
     """Return the names of the optimised nodes that the backbone's last levels need; None if no weight has its name.
 
     A node that reads weights of the backbone belongs to it, and so does all that such a node needs: normalisation and
-    padding of the picture too. ONNX Runtime renames weights that it brings into another order, but names such a
+    padding of the image too. ONNX Runtime renames weights that it brings into another order, but names such a
     convolution after its output, or after the activation that it has taken in.
     """
     named = {

@@ -33,22 +33,22 @@ def views(height: int, width: int, start: int = 0, each: int = 240) -> Iterator[
             larger = image.convert("RGB").resize((width * 5 // 4, height * 5 // 4), Image.Resampling.BICUBIC)
             large.append(np.asarray(larger))
     for number in count(start):
-        picture, step = large[number // each % len(large)], number % each
+        image, step = large[number // each % len(large)], number % each
         top, left = step % (height // 4), 3 * step % (width // 4)
-        yield np.ascontiguousarray(picture[top : top + height, left : left + width])
+        yield np.ascontiguousarray(image[top : top + height, left : left + width])
 
 
-def write_video(path: Path, pictures: Iterable[np.ndarray]) -> None:
-    """Write an H.264 video, 30 frames a second, of pictures of one size; needs PyAV."""
+def write_video(path: Path, images: Iterable[np.ndarray]) -> None:
+    """Write an H.264 video, 30 frames a second, of images of one size; needs PyAV."""
     import av
 
     with av.open(str(path), "w") as container:
         stream = None
-        for index, picture in enumerate(pictures):
+        for index, image in enumerate(images):
             if stream is None:
                 stream = container.add_stream("libx264", rate=30, options={"preset": "veryfast", "crf": "20"})
-                stream.height, stream.width = picture.shape[:2]
-            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+                stream.height, stream.width = image.shape[:2]
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
             frame.pts, frame.time_base = index, Fraction(1, 30)
             container.mux(stream.encode(frame))
         if stream is not None:

@@ -39,8 +39,8 @@ class FromPixels(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Normalise uint8 RGB (B, H, W, 3), run the network, finish."""
-        picture = image.permute(0, 3, 1, 2).float()
-        return self.finish(self.network((picture - self.mean if self.shifted else picture) / self.std))
+        pixels = image.permute(0, 3, 1, 2).float()
+        return self.finish(self.network((pixels - self.mean if self.shifted else pixels) / self.std))
 
 
 def to_ids(logits: Tensor, stride: int) -> Tensor:

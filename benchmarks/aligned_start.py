@@ -22,7 +22,6 @@ import timm
 import torch
 from open_clip.zero_shot_metadata import IMAGENET_CLASSNAMES
 from PIL import Image
-from rich.progress import track
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchmetrics.functional.classification import binary_auroc
@@ -32,6 +31,7 @@ from bridgeseg.data.spec import DataSpec, Sample
 from bridgeseg.models.backbone import pypi_state
 from bridgeseg.models.guidance.bridge import TwoWayBridge
 from bridgeseg.models.segmentor import Segmentor
+from bridgeseg.report.progress import track
 from bridgeseg.text import embed
 from bridgeseg.text.encoders import FileEncoder, open_encoder
 from bridgeseg.text.store import load_embeddings
@@ -82,7 +82,7 @@ class Speaker:
         return self.network.forward_features(images)[0]
 
 
-def pictures(samples: Iterable[Sample], scale: float) -> Iterator[tuple[Tensor, Tensor]]:
+def scaled(samples: Iterable[Sample], scale: float) -> Iterator[tuple[Tensor, Tensor]]:
     """Images (1, 3, H, W) of 0..255 and masks (H, W), enlarged, sides cut to multiples of 32."""
     for sample in samples:
         image, mask = Image.open(sample.image).convert("RGB"), Image.open(sample.mask)
@@ -101,7 +101,7 @@ def rank(args: argparse.Namespace) -> None:
     spec, speaker = DataSpec.load(args.data), Speaker(args.text_encoder)
     rows = speaker.classifier(apart(embed(spec.classes, args.text_encoder).vectors))
     scores, shares = [], []
-    for image, labels in pictures(track(spec.samples("val")[::4]), 2.0):
+    for image, labels in scaled(track(spec.samples("val")[::4], "measuring"), 2.0):
         scores.append((rows @ speaker.features(normalised(image)).flatten(1)).T)
         cells = labels.unfold(0, CELL, CELL).unfold(1, CELL, CELL).flatten(0, 1).flatten(1)
         shares.append(torch.stack([(cells == k).float().mean(dim=1) for k in range(len(rows))], dim=1))
@@ -144,8 +144,8 @@ def align(segmentor: Segmentor, samples: Sequence[Sample], source: str) -> None:
     wanted = speaker.classifier(project)
     fine, coarse, targets = [], [], []
     segmentor.eval()
-    for sample in track(samples):
-        for image, _ in chain(pictures([sample], 1.0), pictures([sample], 1.6)):
+    for sample in track(samples, "reading"):
+        for image, _ in chain(scaled([sample], 1.0), scaled([sample], 1.6)):
             ready = segmentor.normalise(image)
             levels = segmentor.backbone(ready)
             fine.append(F.avg_pool2d(levels[2], 2)[0].flatten(1).T)

@@ -26,7 +26,7 @@ HOME = Path(__file__).parents[1]
 FLOAT = HOME / "src" / "bridgeseg" / "weights" / "street.onnx"
 INT8 = FLOAT.with_name("street-int8.onnx")
 CARD = HOME / "docs" / "street-model.md"
-PICTURE = HOME / "docs" / "street.jpg"
+OVERLAY = HOME / "docs" / "street.jpg"
 COLOURS = {  # Cityscapes', for the eyes that are used to them
     "sky": (70, 130, 180), "building": (70, 70, 70), "pole": (153, 153, 153), "road": (128, 64, 128),
     "pavement": (244, 35, 232), "tree": (107, 142, 35), "traffic sign": (220, 220, 0), "fence": (190, 153, 153),
@@ -61,7 +61,7 @@ def main() -> None:
         print(f"{path.name}: {path.stat().st_size / 1e6:.1f} MB, test mIoU {scores.miou:.4f}")
     model = bridgeseg.load()
     CARD.write_text(card(bridgeseg.load(FLOAT).provenance, model.provenance), encoding="utf-8")
-    model.predict(HOME / "examples" / "street.jpg").overlay().convert("RGB").save(PICTURE, quality=88)
+    model.predict(HOME / "examples" / "street.jpg").overlay().convert("RGB").save(OVERLAY, quality=88)
 
 
 def note(path: Path, scores: dict[str, Any]) -> None:

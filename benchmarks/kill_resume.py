@@ -5,7 +5,7 @@
 The dataset and the network are tiny and made on the spot. Every run is killed at a moment drawn evenly from the length
 of the undisturbed run, goes on, and is killed again with a chance of a half, until it ends. Compared byte by byte: the
 weights of `best/` and `last/`, what describes them, and `metrics.csv`. Two parts of a run are left out, for time:
-Python's imports, which a server of processes makes once, and the pictures of the finished run.
+Python's imports, which a server of processes makes once, and the images of the finished run.
 """
 
 from __future__ import annotations

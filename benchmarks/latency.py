@@ -4,7 +4,7 @@
     python benchmarks/latency.py --all --sizes 512x512,1024x512 --classes 11,150 --json latency.json
     python benchmarks/latency.py --file int8=street-int8.onnx --file yolo26n-sem=yolo26n-sem-11.onnx
 
-Needs the train extra: pip install '.[train]'. Nothing is fetched: the picture is examples/street.jpg, the weights are
+Needs the train extra: pip install '.[train]'. Nothing is fetched: the image is examples/street.jpg, the weights are
 random but for the bundled models and `--file`. Time depends on weights at one place: our own files decide pixel by
 pixel only where classes meet (`borders`). Peers upsample all logits, as their users' files do; how fast LR-ASPP would
 be with the end of our files is a row of its own.
@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 import onnx
 import torch
-from rich.progress import Progress, track
 
 from _dense import channels_last
 from _files import Row, bundled, given
@@ -32,6 +31,7 @@ from bridgeseg.commands.arguments import numbers, size
 from bridgeseg.exporting.onnx import to_graph
 from bridgeseg.exporting.tail import borders_only
 from bridgeseg.models.base import STRIDES
+from bridgeseg.report.progress import ProgressBar, track
 from bridgeseg.runtime.onnx_runtime import OnnxRuntime
 
 
@@ -39,7 +39,7 @@ def export(folder: Path, classes: list[int], everything: bool, only: str) -> lis
     """Build and export the peer, and every network whose name contains `only`, the same way."""
     wanted = [one for one in candidates(classes, everything) if one.name == PEER or only in one.name]
     rows: list[Row] = []
-    for candidate in track(wanted, "exporting", transient=True):
+    for candidate in track(wanted, "exporting"):
         network = candidate.build()
         path = folder / f"{len(rows)}.onnx"
         onnx.save(to_graph(network, tail=channels_last if candidate.dense else borders_only), path)
@@ -65,16 +65,15 @@ def measure(heat: list[Row], image: np.ndarray, options: argparse.Namespace) -> 
     opened = [OnnxRuntime(row.path, options.threads) for row in heat]
     borders = [meetings(runtime.classes(image)[0]) for runtime in opened]
     calls = {str(index): partial(runtime.classes, image) for index, runtime in enumerate(opened)}
-    with Progress(transient=True) as progress:
-        task = progress.add_task("timing", total=options.warmup + options.rounds)
-        times = take_turns(calls, options.rounds, options.warmup, on_round=lambda: progress.advance(task))
+    with ProgressBar("timing", options.warmup + options.rounds) as bar:
+        times = take_turns(calls, options.rounds, options.warmup, on_round=bar.advance)
     return [times[name] for name in calls], borders
 
 
 def meetings(ids: np.ndarray) -> float:
     """Return the share of the squares between four logits in which classes meet: ids (H, W) -> 0..1."""
     inner = ids[2:-2, 2:-2]
-    if inner.shape[0] % 4 or inner.shape[1] % 4:  # a backbone alone, whose output is no picture
+    if inner.shape[0] % 4 or inner.shape[1] % 4:  # a backbone alone, whose output is no image
         return 0.0
     squares = inner.reshape(inner.shape[0] // 4, 4, inner.shape[1] // 4, 4)
     return float((squares != squares[:, :1, :, :1]).any(axis=(1, 3)).mean())

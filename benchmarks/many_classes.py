@@ -3,7 +3,7 @@
     python benchmarks/many_classes.py --data data.yaml --classes 150 --out many.yaml
 
 The names are ADE20K's. A network with random weights draws noise, whose many borders cost time; one that was trained
-with these names draws what is in the picture, at the price of as many classes.
+with these names draws what is in the image, at the price of as many classes.
 """
 
 from __future__ import annotations

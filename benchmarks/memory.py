@@ -1,9 +1,9 @@
-"""How much memory does a picture of 100 megapixels take, and does memory grow over 10,000 frames?
+"""How much memory does an image of 100 megapixels take, and does memory grow over 10,000 frames?
 
     python benchmarks/memory.py
     python benchmarks/memory.py --model demo.onnx --side 6000 --memory 400 --frames 2000 --json memory.json
 
-The picture, a photo enlarged, goes through `bridgeseg predict` in a process of its own, masks and overlays included.
+The image, a photo enlarged, goes through `bridgeseg predict` in a process of its own, masks and overlays included.
 The video (made by another process) goes through `model.stream` in this one, whose resident size is read every 100
 frames. Ends with 1 if a limit is not kept. Needs the light core: pip install '.[video]'.
 """
@@ -23,7 +23,6 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from rich.progress import Progress
 
 import bridgeseg
 import cold_start
@@ -31,9 +30,10 @@ from _machine import describe, run, show, write_json
 from _video import make_video
 from bridgeseg.commands.arguments import size
 from bridgeseg.reading.sources import Failure
+from bridgeseg.report.progress import ProgressBar
 
 LIMIT_MB = 1500
-"""What the large picture may take, with --memory at its default or below."""
+"""What the large image may take, with --memory at its default or below."""
 DEFAULT_MEMORY = 768
 FLAT_MB = 1.0
 """What 1,000 frames may add, judged from `JUDGED` frames on."""
@@ -53,20 +53,20 @@ def apart(make: Callable[..., None], *arguments: Any) -> None:
         sys.exit(f"{make.__name__} failed")
 
 
-def make_picture(photo: Path, path: Path, side: int) -> None:
+def make_image(photo: Path, path: Path, side: int) -> None:
     """Write a square JPEG of a photo."""
     with Image.open(photo) as image:
         image.convert("RGB").resize((side, side)).save(path, quality=90)
 
 
-def big_picture(options: argparse.Namespace) -> list[dict[str, Any]]:
+def large_image(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Return seconds and peak memory of `bridgeseg predict`, for each value of --memory."""
     rows = []
     with tempfile.TemporaryDirectory() as folder:
-        picture = Path(folder) / "big.jpg"
-        apart(make_picture, options.photo, picture, options.side)
+        image = Path(folder) / "big.jpg"
+        apart(make_image, options.photo, image, options.side)
         for memory in options.memory:
-            command = ["-m", "bridgeseg", "predict", str(picture), "--out", str(Path(folder) / "out")]
+            command = ["-m", "bridgeseg", "predict", str(image), "--out", str(Path(folder) / "out")]
             command += ["--memory", str(memory), *(["--model", str(options.model)] if options.model else [])]
             done = cold_start.run(command)
             rows.append({"memory_mb": memory, "seconds": done.seconds, "peak_mb": done.megabytes})
@@ -84,10 +84,9 @@ def stream(options: argparse.Namespace) -> dict[str, Any]:
     height, width = size(options.frame_size, "--frame-size")
     model = bridgeseg.load(options.model)
     samples: list[tuple[int, float]] = []
-    with tempfile.TemporaryDirectory() as folder, Progress(transient=True) as progress:
+    with tempfile.TemporaryDirectory() as folder, ProgressBar("frames", options.frames) as bar:
         film = Path(folder) / "film.mp4"
         apart(make_video, film, options.frames, height, width)
-        task = progress.add_task("frames", total=options.frames)
         start, done = time.perf_counter(), 0
         for result in model.stream(film):
             if isinstance(result, Failure):
@@ -95,7 +94,7 @@ def stream(options: argparse.Namespace) -> dict[str, Any]:
             done += 1
             if done % EVERY == 0:
                 samples.append((done, resident()))
-                progress.update(task, completed=done)
+                bar.move(done)
         seconds = time.perf_counter() - start
     return {"frames": done, "size": [height, width], "seconds": seconds, "samples": samples, **summary(samples)}
 
@@ -129,11 +128,11 @@ def main() -> None:
     readable = Path("/proc/self/statm").is_file() and importlib.util.find_spec("av") is not None
     if options.frames and not readable:
         print("no frames: that needs Linux, where a process can read its resident size, and PyAV")
-    pictures = big_picture(options) if options.side else []  # first, while this process is small
+    images = large_image(options) if options.side else []  # first, while this process is small
     frames = stream(options) if options.frames and readable else None
-    if pictures:
-        shown = [[str(row["memory_mb"]), f"{row['seconds']:.0f}", f"{row['peak_mb'] or 0:.0f}"] for row in pictures]
-        title = f"one picture of {options.side**2 / 1e6:.0f} megapixels, model: {name}"
+    if images:
+        shown = [[str(row["memory_mb"]), f"{row['seconds']:.0f}", f"{row['peak_mb'] or 0:.0f}"] for row in images]
+        title = f"one image of {options.side**2 / 1e6:.0f} megapixels, model: {name}"
         notes = [f"the peak is to stay below {LIMIT_MB} MB"]
         show(title, None if frames else machine, ["--memory", "seconds", "peak MB"], shown, notes)
     if frames:
@@ -144,8 +143,8 @@ def main() -> None:
         notes = [f"first: after {EVERY} frames; growth: without the first tenth, to stay below {FLAT_MB} MB"]
         show(title, machine, columns, shown, notes)
     settings = {"side": options.side, "model": name}
-    write_json(options.json, benchmark="memory", machine=machine, settings=settings, pictures=pictures, frames=frames)
-    too_large = any((row["peak_mb"] or 0) > LIMIT_MB for row in pictures if row["memory_mb"] <= DEFAULT_MEMORY)
+    write_json(options.json, benchmark="memory", machine=machine, settings=settings, images=images, frames=frames)
+    too_large = any((row["peak_mb"] or 0) > LIMIT_MB for row in images if row["memory_mb"] <= DEFAULT_MEMORY)
     if too_large or (frames and frames["frames"] >= JUDGED and frames["slope_mb"] > FLAT_MB):
         sys.exit(1)
 

@@ -4,7 +4,7 @@
     python benchmarks/pipeline.py --model demo.onnx --photos 100 --frames 100 --rounds 2 --json pipeline.json
 
 Photos and frames of a megapixel are made from those of `examples/`. In each round a part of the photos goes from a
-folder of JPEGs to a folder of masks and overlays as `bridgeseg predict` does it, and as many pictures, arrays in
+folder of JPEGs to a folder of masks and overlays as `bridgeseg predict` does it, and as many images, arrays in
 memory, through the network alone; then the same for a part of the frames, from a video to an overlay video (with
 PyAV). Only the ratios within one run mean something. Needs the light core: pip install '.[video]'.
 """
@@ -24,13 +24,13 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from rich.progress import Progress
 
 import bridgeseg
 from _machine import describe, run, show, write_json
 from _video import make_video, views
 from bridgeseg.predicting.batch import Batch
 from bridgeseg.reading.sources import Failure
+from bridgeseg.report.progress import ProgressBar
 from bridgeseg.runtime.model import Model
 
 SIZE = (864, 1152)
@@ -39,7 +39,7 @@ PREPARED = 24
 """Arrays in memory that the network alone goes through again and again."""
 COLUMNS = {
     "network alone /s": "alone_per_second",
-    "pictures/s": "per_second",
+    "images/s": "per_second",
     "ratio": "rate_ratio",
     "work": "work_ratio",
 }
@@ -70,16 +70,16 @@ def write_film(folder: Path, count: int, start: int) -> Path:
 
 
 def predict(model: Model, source: Path, out: Path) -> None:
-    """Do what `bridgeseg predict SOURCE --out OUT` does; a picture that fails ends the benchmark."""
+    """Do what `bridgeseg predict SOURCE --out OUT` does; an image that fails ends the benchmark."""
     for record in Batch([source], out).run(model):
         if isinstance(record, Failure):
             raise record.error
 
 
-def through_network(model: Model, pictures: list[np.ndarray], count: int) -> None:
-    """Run the network alone on `count` of the pictures, in turn."""
+def through_network(model: Model, images: list[np.ndarray], count: int) -> None:
+    """Run the network alone on `count` of the images, in turn."""
     for index in range(count):
-        model.runtime.classes(pictures[index % len(pictures)][None])
+        model.runtime.classes(images[index % len(images)][None])
 
 
 def compare(
@@ -90,22 +90,22 @@ def compare(
     Args:
         model: the network.
         make: writes the source of a round, given an empty folder, `count`, and the number of its first view; not timed.
-        count: pictures of each round.
+        count: images of each round.
         rounds: at least 1.
         on_round: called after each.
 
     Returns:
         of each round: seconds of the network alone, and of the source.
     """
-    pictures = list(islice(views(*SIZE, each=PREPARED // 4), min(count, PREPARED)))
-    through_network(model, pictures, min(count, 3))
+    images = list(islice(views(*SIZE, each=PREPARED // 4), min(count, PREPARED)))
+    through_network(model, images, min(count, 3))
     done = []
     for number in range(rounds):
         folder = Path(tempfile.mkdtemp())
         try:
             source = make(folder, count, number * count)
             works = [
-                lambda: through_network(model, pictures, count),
+                lambda: through_network(model, images, count),
                 lambda source=source, out=folder / "out": predict(model, source, out),
             ]
             first = number % 2  # whatever grows warm or slow with time meets both alike
@@ -118,7 +118,7 @@ def compare(
 
 
 def summarise(kind: str, count: int, done: list[tuple[Seconds, Seconds]]) -> dict[str, Any]:
-    """Return rates (pictures a second) and ratios, medians over the rounds."""
+    """Return rates (images a second) and ratios, medians over the rounds."""
     return {
         "kind": kind,
         "pictures": count * len(done),
@@ -147,17 +147,15 @@ def main() -> None:
     if importlib.util.find_spec("av") is None and kinds.pop()[2]:
         print("no video: PyAV is not installed")
     rows = []
-    with Progress(transient=True) as progress:
-        for kind, make, count in kinds:
-            if count:
-                task = progress.add_task(kind, total=options.rounds)
-                done = compare(model, make, count, options.rounds, lambda task=task: progress.advance(task))
-                rows.append(summarise(kind, count, done))
+    for kind, make, count in kinds:
+        if count:
+            with ProgressBar(kind, options.rounds) as bar:
+                rows.append(summarise(kind, count, compare(model, make, count, options.rounds, bar.advance)))
     shown = [[row["kind"], str(row["pictures"]), *(f"{row[key]:.2f}" for key in COLUMNS.values())] for row in rows]
     name = "bundled" if options.model is None else options.model.name
     title = f"pictures of {SIZE[1]}x{SIZE[0]}, {options.rounds} rounds, model: {name}"
     notes = ["ratio: rate against the network alone; work: seconds of all cores against the network alone"]
-    show(title, machine, ["", "pictures", *COLUMNS], shown, notes)
+    show(title, machine, ["", "images", *COLUMNS], shown, notes)
     settings = {"size": list(SIZE), "rounds": options.rounds, "threads": options.threads, "model": name}
     write_json(options.json, benchmark="pipeline", machine=machine, settings=settings, rows=rows)
 

@@ -3,7 +3,7 @@
     python benchmarks/train_throughput.py
     python benchmarks/train_throughput.py --data DATASET/data.yaml --batch-size 16 --explain --json train.json
 
-Needs the train extra: pip install '.[train]'. Weights, class embeddings and (without --data) pictures are random.
+Needs the train extra: pip install '.[train]'. Weights, class embeddings and (without --data) images are random.
 
 One process, one run of the real trainer with its loader, callbacks and loggers. Every few steps it is held, and bare
 loops over prepared batches take their turn: what slows the machine slows all of them.
@@ -36,17 +36,17 @@ from bridgeseg.training.datamodule import DataModule
 from bridgeseg.training.losses import SegmentationLoss
 from bridgeseg.training.module import TrainModule
 
-CLASSES, TEXT_DIM, PICTURES = 11, 512, 64
+CLASSES, TEXT_DIM, IMAGES = 11, 512, 64
 PREPARED = 4
 """Batches that the bare loops go round and round."""
 
 
 def make_dataset(folder: Path) -> Path:
-    """Write pictures of CamVid's size, 480x360, as JPEG, with masks as PNG; return the data.yaml."""
+    """Write images of CamVid's size, 480x360, as JPEG, with masks as PNG; return the data.yaml."""
     rng = np.random.default_rng(0)
     (folder / "images" / "train").mkdir(parents=True)
     (folder / "masks" / "train").mkdir(parents=True)
-    for index in range(PICTURES):
+    for index in range(IMAGES):
         coarse = Image.fromarray(rng.integers(0, 256, (24, 32, 3), dtype=np.uint8))
         noise = rng.normal(0, 6, (360, 480, 3))
         pixels = np.asarray(coarse.resize((480, 360), Image.Resampling.BICUBIC)) + noise
@@ -71,15 +71,13 @@ def make_network(config: TrainConfig, classes: int, method: str) -> Segmentor:
 def make_config(options: argparse.Namespace, data: Path) -> TrainConfig:
     """Return the settings of `bridgeseg train`; the training split is repeated, so that one epoch lasts for the run."""
     steps = options.rounds * (SKIP + options.steps)
-    pictures = len(DataSpec.load(data).samples("train"))
-    if pictures < options.batch_size:
-        raise SystemExit(
-            f"--batch-size {options.batch_size} is more than the {pictures} pictures of the training split"
-        )
+    images = len(DataSpec.load(data).samples("train"))
+    if images < options.batch_size:
+        raise SystemExit(f"--batch-size {options.batch_size} is more than the {images} images of the training split")
     return TrainConfig.parse(
         {
             "data": str(data),
-            "train_splits": ("train",) * (1 + steps * options.batch_size // pictures),
+            "train_splits": ("train",) * (1 + steps * options.batch_size // images),
             "val_split": None,
             "model": {"method": options.method, "backbone": options.backbone},
             "backbone_weights": None,
@@ -131,7 +129,7 @@ def measure(config: TrainConfig, options: argparse.Namespace, folder: Path) -> d
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, metavar="YAML", help="a data.yaml (default: random pictures of 480x360)")
+    parser.add_argument("--data", type=Path, metavar="YAML", help="a data.yaml (default: random images of 480x360)")
     parser.add_argument("--method", choices=("bridge", "none"), default="bridge", help="of the real training")
     parser.add_argument("--backbone", default="efficientnet_lite0", help="a timm name (default: efficientnet_lite0)")
     parser.add_argument("--batch-size", type=int, default=8, help="images of a step (default: 8)")

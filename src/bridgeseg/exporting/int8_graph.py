@@ -14,6 +14,8 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from bridgeseg.exporting.graph import attribute, constant, makers, readers
+
 NEAREST = {"mode": b"nearest", "coordinate_transformation_mode": b"asymmetric", "nearest_mode": b"floor"}
 
 
@@ -25,9 +27,9 @@ def quicken(model: onnx.ModelProto) -> None:
 
 def _copy_pixels(graph: onnx.GraphProto) -> None:
     """Write nearest upsamplings by a whole factor, between 8 bits and 8 bits, as copies of pixels, then of rows."""
-    made_by, readers = _links(graph)
+    made_by, read_by = makers(graph), readers(graph)
     for node in list(graph.node):
-        before, after = made_by.get(node.input[0]), readers.get(node.output[0], [])
+        before, after = made_by.get(node.input[0]), read_by.get(node.output[0], [])
         factor = _factor(graph, node)
         if factor is None or before is None or before.op_type != "DequantizeLinear":
             continue
@@ -52,7 +54,7 @@ def _copy_pixels(graph: onnx.GraphProto) -> None:
             names = [f"{name}_{one}" if one in own else one for one in (*inputs, output)]
             made = helper.make_node(kind, names[:-1], names[-1:], name=f"{name}_{output}", **attributes)
             graph.node.insert(place + offset, made)
-        _remove(graph, [node, after[0], *([before] if len(readers[before.output[0]]) == 1 else [])])
+        _remove(graph, [node, after[0], *([before] if len(read_by[before.output[0]]) == 1 else [])])
 
 
 def _make_floats_once(graph: onnx.GraphProto) -> None:
@@ -61,12 +63,12 @@ def _make_floats_once(graph: onnx.GraphProto) -> None:
     ONNX Runtime moves a DequantizeLinear behind a Reshape and repeats it for every reader; behind a Flatten, which
     takes no time, it does not.
     """
-    made_by, readers = _links(graph)
+    made_by, read_by = makers(graph), readers(graph)
     for node in list(graph.node):
-        if node.op_type != "Reshape" or len(readers.get(node.output[0], [])) < 2:
+        if node.op_type != "Reshape" or len(read_by.get(node.output[0], [])) < 2:
             continue
         before = made_by.get(node.input[0])
-        copies_sides = any(0 in _constants(graph, name) for name in node.input[1:])
+        copies_sides = any(0 in (constant(graph, name) or ()) for name in node.input[1:])
         if before is not None and before.op_type == "DequantizeLinear" and not copies_sides:
             name = f"{node.name}_once"
             flat = helper.make_node("Flatten", [node.input[0]], [name], axis=2, name=name)
@@ -76,27 +78,14 @@ def _make_floats_once(graph: onnx.GraphProto) -> None:
 
 def _factor(graph: onnx.GraphProto, node: onnx.NodeProto) -> int | None:
     """Return the whole number that a nearest Resize enlarges height and width by, None for any other node."""
-    text = {item.name: item.s for item in node.attribute if item.type == onnx.AttributeProto.STRING}
-    if node.op_type != "Resize" or len(node.input) != 3 or any(text.get(key) != NEAREST[key] for key in NEAREST):
+    if node.op_type != "Resize" or len(node.input) != 3:
         return None
-    scales = _constants(graph, node.input[2])
+    if any(attribute(node, name) != value for name, value in NEAREST.items()):
+        return None
+    scales = constant(graph, node.input[2]) or []
     if len(scales) != 4 or scales[:2] != [1, 1] or scales[2] != scales[3] or not scales[3].is_integer():
         return None
     return int(scales[3])
-
-
-def _constants(graph: onnx.GraphProto, name: str) -> list[float]:
-    found = [numpy_helper.to_array(tensor) for tensor in graph.initializer if tensor.name == name]
-    return [float(number) for number in found[0].ravel()] if found else []
-
-
-def _links(graph: onnx.GraphProto) -> tuple[dict[str, onnx.NodeProto], dict[str, list[onnx.NodeProto]]]:
-    """Return which node makes a tensor, and which nodes read it."""
-    readers: dict[str, list[onnx.NodeProto]] = {}
-    for node in graph.node:
-        for name in node.input:
-            readers.setdefault(name, []).append(node)
-    return {name: node for node in graph.node for name in node.output}, readers
 
 
 def _remove(graph: onnx.GraphProto, nodes: Iterable[onnx.NodeProto]) -> None:

@@ -13,7 +13,9 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
+from onnx import numpy_helper
+
+from bridgeseg.exporting.graph import attribute
 
 LARGEST, LARGEST_PAIR = 127, 128
 _ROUNDED = LARGEST_PAIR - 0.5
@@ -70,13 +72,9 @@ def _orders(node: onnx.NodeProto, weights: NDArray[np.float64]) -> Iterator[NDAr
     """
     if node.op_type == "MatMul":
         yield np.swapaxes(weights, -1, -2).reshape(-1, weights.shape[-2])
-    elif weights.shape[1] > 1 or _groups(node) == 1:
+    elif weights.shape[1] > 1 or attribute(node, "group", 1) == 1:
         yield weights.reshape(len(weights), -1)
         yield np.moveaxis(weights, 1, -1).reshape(len(weights), -1)
-
-
-def _groups(node: onnx.NodeProto) -> int:
-    return next((int(helper.get_attribute_value(item)) for item in node.attribute if item.name == "group"), 1)
 
 
 def _pairs(rows: NDArray[np.float64]) -> NDArray[np.float64]:

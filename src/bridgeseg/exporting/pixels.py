@@ -16,6 +16,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
+from bridgeseg.exporting.graph import attribute, drop_unread, readers
+
 Floats = NDArray[np.float64]
 FLOAT, UINT8 = onnx.TensorProto.FLOAT, onnx.TensorProto.UINT8
 PIXELS, FLOATS = "pixels_nchw", "pixels_float"
@@ -86,16 +88,13 @@ def fold_scale(model: onnx.ModelProto) -> bool:
     factor, _ = _composed(last.op_type, np.ones(3), np.zeros(3), constant)
     weight = constants[chain.conv.input[1]] * factor.reshape(1, -1, 1, 1)
     model.graph.initializer.append(numpy_helper.from_array(weight.astype(np.float32), name))
-    unread = {last.input[1], chain.conv.input[1]}
     chain.conv.input[1] = name
     model.graph.node.remove(last)
     for node in model.graph.node:
         for index, read in enumerate(node.input):
             if read == last.output[0]:
                 node.input[index] = last.input[0]
-    unread -= {read for node in model.graph.node for read in node.input}
-    for tensor in [tensor for tensor in model.graph.initializer if tensor.name in unread]:
-        model.graph.initializer.remove(tensor)
+    drop_unread(model.graph)
     return True
 
 
@@ -117,15 +116,12 @@ def start_from_pixels(model: onnx.ModelProto) -> None:
 
 def _find(graph: onnx.GraphProto, constants: dict[str, NDArray[np.generic]]) -> _Chain | None:
     """Walk from the image: Transpose, Cast, arithmetic with a constant, at most one Pad, Conv; each read once."""
-    readers: dict[str, list[onnx.NodeProto]] = {}
-    for node in graph.node:
-        for name in node.input:
-            readers.setdefault(name, []).append(node)
+    read_by = readers(graph)
     gain, shift, pads = np.ones(3), np.zeros(3), None
     nodes: list[onnx.NodeProto] = []
     name = graph.input[0].name
     while True:
-        following = [node for node in readers.get(name, []) if node.op_type != "Shape"]
+        following = [node for node in read_by.get(name, []) if node.op_type != "Shape"]
         if len(following) != 1:
             return None
         node = following[0]
@@ -157,7 +153,7 @@ def _composed(kind: str, gain: Floats, shift: Floats, constant: Floats) -> tuple
 
 
 def _pads_with_zeros(node: onnx.NodeProto, constants: dict[str, NDArray[np.generic]]) -> bool:
-    mode = next((item.s for item in node.attribute if item.name == "mode"), b"constant")
+    mode = attribute(node, "mode", b"constant")
     value = constants.get(node.input[2]) if len(node.input) > 2 and node.input[2] else np.zeros(())
     return mode == b"constant" and len(node.input) < 4 and value is not None and not value.any()
 

@@ -21,6 +21,7 @@ from onnxruntime.quantization import QuantType, quant_pre_process
 from onnxruntime.quantization.calibrate import TensorsData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 
+from bridgeseg.exporting.graph import attribute, drop_unread, makers, readers
 from bridgeseg.exporting.int8_graph import quicken
 from bridgeseg.exporting.pairs import LARGEST_PAIR, largest_pair, safe_scales
 from bridgeseg.exporting.pixels import FLOATS, fold_normalisation, start_from_pixels
@@ -42,7 +43,7 @@ def prepare(source: Path, out: Path) -> None:
     fold_normalisation(model)
     for index, node in enumerate(model.graph.node):
         node.name = node.name or f"{node.op_type}_{index}"
-    _drop_unused(model)
+    drop_unread(model.graph)
     folded = out.with_suffix(".folded.onnx")  # the tool takes a model in memory too, and then loses its weights
     onnx.save(model, folded)
     with quiet(""):
@@ -56,11 +57,10 @@ def float_nodes(model: onnx.ModelProto) -> set[str]:
     They are the layer that makes the logits, bilinear upsampling, and products of two activations (attention).
     """
     constants = {tensor.name for tensor in model.graph.initializer}
-    made_by = {name: node for node in model.graph.node for name in node.output}
+    made_by = makers(model.graph)
     names = set()
     for node in model.graph.node:
-        mode = next((item.s for item in node.attribute if item.name == "mode"), b"nearest")
-        if node.op_type == "Resize" and mode != b"nearest":
+        if node.op_type == "Resize" and attribute(node, "mode", b"nearest") != b"nearest":
             names.add(node.name)
         if node.op_type in PRODUCTS and node.input[1] not in constants:
             names.add(node.name)
@@ -117,13 +117,13 @@ def quantise(prepared: Path, out: Path, ranges: TensorsData, excluded: Collectio
         quicken(quantiser.model.model)
         quantiser.model.topological_sort()
     result = quantiser.model.model
-    _drop_unused(result)
+    drop_unread(result.graph)
     onnx.save(result, out)
 
 
 def int8_products(model: onnx.ModelProto) -> list[tuple[onnx.NodeProto, NDArray[np.int8]]]:
     """Return the convolutions and matrix products of an 8-bit file that read 8-bit weights, and those weights."""
-    made_by = {name: node for node in model.graph.node for name in node.output}
+    made_by = makers(model.graph)
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     found = []
     for node in model.graph.node:
@@ -144,21 +144,11 @@ def _activations_before_float(model: onnx.ModelProto, kept: Collection[str]) -> 
     The quantiser drops ReLUs because the range of the 8-bit numbers after them cuts just the same; where nothing after
     them becomes 8-bit (onnxruntime 1.32) they would be lost.
     """
-    readers: dict[str, list[onnx.NodeProto]] = {}
-    for node in model.graph.node:
-        for name in node.input:
-            readers.setdefault(name, []).append(node)
+    read_by = readers(model.graph)
     takers = {node.name for node in model.graph.node if node.op_type in TAKERS and node.name not in kept}
     relus = [node for node in model.graph.node if node.op_type in ("Relu", "Clip")]
-    return {node.name for node in relus if not any(one.name in takers for one in readers.get(node.output[0], []))}
+    return {node.name for node in relus if not any(one.name in takers for one in read_by.get(node.output[0], []))}
 
 
 def _has_pixels(model: onnx.ModelProto) -> bool:
     return any(FLOATS in node.output for node in model.graph.node)
-
-
-def _drop_unused(model: onnx.ModelProto) -> None:
-    """Drop initializers that nothing reads: they make the file larger, and ONNX Runtime warns of them."""
-    read = {name for node in model.graph.node for name in node.input}
-    for tensor in [tensor for tensor in model.graph.initializer if tensor.name not in read]:
-        model.graph.initializer.remove(tensor)

@@ -8,8 +8,9 @@ four it is the largest in every mean, so all pixels between them have that class
 from __future__ import annotations
 
 import onnx
-from onnx import helper, inliner, numpy_helper
+from onnx import helper, inliner
 
+from bridgeseg.exporting.graph import attribute, constant, makers
 from bridgeseg.exporting.tail_functions import DOMAIN, ids_of_upsampled, largest, rows_of_map
 
 
@@ -23,20 +24,20 @@ def borders_only(model: onnx.ModelProto) -> onnx.ModelProto:
         The model, rewritten, or as it was if it has no such end.
     """
     nodes = model.graph.node
-    made_by = {name: node for node in nodes for name in node.output}
+    made_by = makers(model.graph)
     for cast in nodes:
         argmax = made_by.get(cast.input[0]) if cast.op_type == "Cast" else None
-        if argmax is None or argmax.op_type != "ArgMax" or _attribute(argmax, "axis") != 1:
+        if argmax is None or argmax.op_type != "ArgMax" or attribute(argmax, "axis") != 1:
             continue
         resize = made_by.get(argmax.input[0])
-        side = _factor(model, made_by, resize) if resize is not None and resize.op_type == "Resize" else None
+        side = _factor(model, resize) if resize is not None and resize.op_type == "Resize" else None
         between = {argmax.input[0], argmax.output[0]}
         read = [name for node in nodes for name in node.input if name in between]
         if side is None or resize is None or len(read) != 2 or between & {one.name for one in model.graph.output}:
             continue
         opset, size = model.opset_import[0].version, ["batch", "height", "width"]
         calls = [_call("ids_of_upsampled", ["rows", *size], [cast.output[0]])]
-        functions = [ids_of_upsampled(side, _attribute(cast, "to"), opset), largest(_channels(model, resize), opset)]
+        functions = [ids_of_upsampled(side, attribute(cast, "to"), opset), largest(_channels(model, resize), opset)]
         rows = _rows(made_by, resize.input[0])
         if rows is None:
             calls.insert(0, _call("rows_of_map", [resize.input[0]], ["rows", *size]))
@@ -88,12 +89,12 @@ def _inlined(model: onnx.ModelProto) -> onnx.ModelProto:
     return inlined
 
 
-def _factor(model: onnx.ModelProto, made_by: dict[str, onnx.NodeProto], resize: onnx.NodeProto) -> int | None:
+def _factor(model: onnx.ModelProto, resize: onnx.NodeProto) -> int | None:
     """Return how many times a Resize enlarges height and width, None if it is not of the kind described above."""
-    text = {item.name: item.s for item in resize.attribute if item.type == onnx.AttributeProto.STRING}
-    if text.get("mode") != b"linear" or text.get("coordinate_transformation_mode", b"half_pixel") != b"half_pixel":
+    pixels = attribute(resize, "coordinate_transformation_mode", b"half_pixel")
+    if attribute(resize, "mode") != b"linear" or pixels != b"half_pixel":
         return None
-    scales = _constant(model.graph, made_by, resize.input[2]) if len(resize.input) == 3 else None
+    scales = constant(model.graph, resize.input[2]) if len(resize.input) == 3 else None
     if scales is None or len(scales) != 4 or scales[:2] != [1.0, 1.0] or scales[2] != scales[3] or scales[3] % 2:
         return None
     return int(scales[3])
@@ -111,17 +112,3 @@ def _drop_unread(model: onnx.ModelProto, names: list[str]) -> None:
         for node in [one for one in graph.node if list(one.output) == [name]]:
             graph.node.remove(node)
             names.extend(node.input)
-
-
-def _attribute(node: onnx.NodeProto, name: str) -> int | None:
-    return next((int(item.i) for item in node.attribute if item.name == name), None)
-
-
-def _constant(graph: onnx.GraphProto, made_by: dict[str, onnx.NodeProto], name: str) -> list[float] | None:
-    for tensor in graph.initializer:
-        if tensor.name == name:
-            return [float(value) for value in numpy_helper.to_array(tensor)]
-    node = made_by.get(name)
-    if node is not None and node.op_type == "Constant":
-        return [float(value) for value in numpy_helper.to_array(node.attribute[0].t)]
-    return None
