@@ -81,9 +81,9 @@ def card(facts: dict[str, Any], small: dict[str, Any]) -> str:
         [
             "# The bundled street-scene model",
             "",
-            "`src/bridgeseg/weights/street-int8.onnx`, what `bridgeseg predict` uses when no `--model` is given, and "
-            "`street.onnx`, the same in float (`--model street`). Made by `benchmarks/bundle_street.py`; `bridgeseg "
-            "info` prints the same facts from the files.",
+            "`src/bridgeseg/weights/street-int8.onnx` is what `bridgeseg predict` uses without `--model`; "
+            "`street.onnx` is the same model in float (`--model street`). Both were made by "
+            "`benchmarks/bundle_street.py`; `bridgeseg info` prints the same facts from the files.",
             "",
             f"- network: method `{facts['method']}`, backbone `{facts['backbone']}` (ImageNet weights), decoder "
             f"`{facts['decoder']}`, class embeddings `{facts['text_encoder']}`",
@@ -97,7 +97,9 @@ def card(facts: dict[str, Any], small: dict[str, Any]) -> str:
             f"- licence: {facts['licence']}",
             f"- limits: {facts['limits']}",
             "",
-            f"Scores on the test split ({scores['images']} images, native size, single scale), printed by",
+            f"Scores on the test split ({scores['images']} images, native size, single scale), printed by the commands "
+            "below for the data.yaml that `bridgeseg data prepare camvid-11 --root DOWNLOAD --out data/camvid` makes "
+            "([datasets](datasets.md)):",
             "",
             "```bash",
             "bridgeseg evaluate --data data/camvid/data.yaml --split test --json",
