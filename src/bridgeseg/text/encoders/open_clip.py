@@ -10,8 +10,9 @@ from typing import Any
 
 import torch
 
-from bridgeseg.errors import ConfigError, ModelFileError, nearest
+from bridgeseg.errors import ConfigError, InputError, ModelFileError, nearest
 from bridgeseg.extend import register_encoder
+from bridgeseg.text.foreign import check_open_clip
 from bridgeseg.text.hub import hub_access, reason, unavailable
 from bridgeseg.text.store import fingerprint
 
@@ -132,12 +133,18 @@ def load_tower(name: str) -> TextTower:
     with hub_access(needed=source is None or hub_parts):
         options: dict[str, Any] = {} if schema else _weights(name, source)
         try:
+            if schema:
+                text_config = _checked_config(name)
             # require_pretrained: open_clip would go on with random weights when a folder or the hub lacks them
             model = open_clip.create_model(model_name, require_pretrained=True, precision="fp32", **options)
+        except InputError:
+            raise
         except Exception as error:  # pickle, safetensors, torch and open_clip each have errors of their own
             raise _unusable(name, source, error) from error
         try:
-            tokenizer = open_clip.get_tokenizer(model_name)
+            # an argument of transformers' tokenizers alone: code in a model's files is not run, and nobody is asked
+            safe = {"trust_remote_code": False} if text_config.get("hf_tokenizer_name") else {}
+            tokenizer = open_clip.get_tokenizer(model_name, **safe)
         except Exception as error:
             raise unavailable(
                 f"open_clip:{name}",
@@ -146,6 +153,19 @@ def load_tower(name: str) -> TextTower:
     del model.visual
     model.requires_grad_(False).eval()
     return TextTower(model, tokenizer, int(tokenizer.context_length))
+
+
+def _checked_config(name: str) -> dict[str, Any]:
+    """Return the `text_cfg` of a model of a folder or of the hub, once all of its configuration is checked."""
+    import open_clip
+    from transformers import AutoConfig
+
+    config = open_clip.get_model_config(name)
+    check_open_clip(config, name)
+    text = dict(config["text_cfg"])
+    if text.get("hf_model_name"):
+        AutoConfig.from_pretrained(text["hf_model_name"], trust_remote_code=False)  # refuses code, and asks nobody
+    return text
 
 
 def _text_config(model: str) -> dict[str, Any]:
