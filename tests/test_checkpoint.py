@@ -189,7 +189,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
         "is damaged .*model.safetensors is not the file that was written: its SHA-2",
     ),
     "half the weights": (cut_weights, "is damaged .*model.safetensors"),
-    "half the weights, no checksum": (without_checksum(cut_weights), "is damaged .*model.safetensors: "),
+    "half the weights, no checksum": (without_checksum(cut_weights), "is damaged .*model.safetensors is cut: "),
     "no weights": (lambda folder: (folder / "model.safetensors").write_bytes(b""), "is damaged"),
     "a tensor less": (drop_tensor, "is damaged .*model.safetensors"),
     "a tensor less, no checksum": (without_checksum(drop_tensor), "is damaged .*head.log_scale"),
