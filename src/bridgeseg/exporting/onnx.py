@@ -90,7 +90,7 @@ def export_segmentor(
     _describe(graph, classes, {**provenance, **facts})
     with replacing(out, fix="free some space, or choose another --out") as part:
         part.write_bytes(finished(graph))
-        agreement = verify(part, network)
+        agreement = verify(part, network, out)
     return Exported(out, out.stat().st_size, agreement)
 
 

@@ -19,8 +19,13 @@ TOLERANCE = 1e-3
 FIX = "report this with the backbone's name; another backbone or torch version may export correctly"
 
 
-def verify(path: Path, network: DeployNetwork) -> float:
+def verify(path: Path, network: DeployNetwork, name: Path | None = None) -> float:
     """Compare an ONNX file with the network it was made from, on smooth random images of several sizes.
+
+    Args:
+        path: the file.
+        network: in evaluation mode.
+        name: what errors call the file; by default, `path`.
 
     Returns:
         The share of pixels with the same class id. Where two classes tie to within `TOLERANCE` in PyTorch's logits,
@@ -30,7 +35,7 @@ def verify(path: Path, network: DeployNetwork) -> float:
         ModelFileError: the file does not load, gives other ids on more than one pixel in a thousand, or gives logits
             that differ by more than `TOLERANCE` of the largest one.
     """
-    runtime = OnnxRuntime(path)
+    runtime, name = OnnxRuntime(path), name or path
     generator = torch.Generator().manual_seed(0)
     equal = total = 0
     for batch, height, width in SIZES:
@@ -39,26 +44,26 @@ def verify(path: Path, network: DeployNetwork) -> float:
         images = smooth.byte().permute(0, 2, 3, 1).contiguous().numpy()
         found = runtime.classes(images)
         if found.shape != images.shape[:3]:
-            raise ModelFileError(f"gives ids of shape {found.shape} for images of {images.shape[:3]}", where=path)
+            raise ModelFileError(f"gives ids of shape {found.shape} for images of {images.shape[:3]}", where=name)
         with torch.inference_mode():
             expected = network.logits(torch.from_numpy(images))
         if network.with_logits:
-            _check_logits(path, runtime.logits(images), expected.numpy())
+            _check_logits(name, runtime.logits(images), expected.numpy())
         chosen = expected.gather(1, torch.from_numpy(found.astype(np.int64))[:, None])[:, 0]
         equal += int((expected.amax(dim=1) - chosen <= TOLERANCE).sum())
         total += found.size
     if equal < AGREEMENT * total:
         raise ModelFileError(
             f"the exported graph agrees with PyTorch on {equal / total:.2%} of the pixels only",
-            where=path,
+            where=name,
             fix=FIX,
         )
     return equal / total
 
 
-def _check_logits(path: Path, found: NDArray[np.float32], expected: NDArray[np.float32]) -> None:
+def _check_logits(name: Path, found: NDArray[np.float32], expected: NDArray[np.float32]) -> None:
     if found.shape != expected.shape:
-        raise ModelFileError(f"gives logits of shape {found.shape} in place of {expected.shape}", where=path, fix=FIX)
+        raise ModelFileError(f"gives logits of shape {found.shape} in place of {expected.shape}", where=name, fix=FIX)
     worst = float(np.abs(found - expected).max())
     if not worst <= TOLERANCE * max(1.0, float(np.abs(expected).max())):
-        raise ModelFileError(f"the exported logits differ from PyTorch's by up to {worst:.3g}", where=path, fix=FIX)
+        raise ModelFileError(f"the exported logits differ from PyTorch's by up to {worst:.3g}", where=name, fix=FIX)
