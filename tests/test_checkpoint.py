@@ -201,7 +201,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no classes": (edit(lambda description: description.update(classes={})), "is damaged .*description of classes"),
     "an unknown setting": (edit(lambda description: description["model"].update(x=1)), "is damaged .*x"),
     "an unknown backbone": (edit(lambda description: description["model"].update(backbone="y")), "no model 'y'"),
-    "another width": (edit(lambda description: description["model"].update(width=24)), "is damaged .*52 have another shape"),
+    "another width": (edit(lambda description: description["model"].update(width=24)), "is damaged .*another shape"),
 }
 
 

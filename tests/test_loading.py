@@ -19,8 +19,8 @@ from bridgeseg.classes import ClassSet
 from bridgeseg.errors import ConfigError, ModelFileError
 from bridgeseg.models.backbone import TimmBackbone
 from bridgeseg.models.check import check_model
-from bridgeseg.models.loading import TENSORS, read_shapes
 from bridgeseg.settings.model import ModelConfig
+from bridgeseg.tensors import TENSORS, read_shapes
 from tiny_networks import BACKBONE, make_network
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
-from bridgeseg.errors import DataError, ModelFileError
+from bridgeseg.errors import DataError, InputError, ModelFileError
 from bridgeseg.text.store import cache_folder, cached, fingerprint, load_embeddings, save_embeddings
 
 NAMES = ["road", "sky"]
@@ -60,8 +59,8 @@ def test_an_interrupted_write_leaves_the_old_file(tmp_path: Path, monkeypatch: p
     def interrupted(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(os, "replace", interrupted)
-    with pytest.raises(OSError, match="disk full"):
+    monkeypatch.setattr(Path, "replace", interrupted)
+    with pytest.raises(InputError, match="disk full"):
         save_embeddings(path, -VECTORS, NAMES)
     assert torch.equal(load_embeddings(path).vectors, VECTORS)
     assert list(tmp_path.iterdir()) == [path]
@@ -92,7 +91,7 @@ def test_missing_and_truncated_files(tmp_path: Path) -> None:
         load_embeddings(tmp_path / "none.safetensors")
     path = save_embeddings(tmp_path / "e.safetensors", VECTORS, NAMES)
     path.write_bytes(path.read_bytes()[:-5])
-    with pytest.raises(ModelFileError, match="not a file of embeddings"):
+    with pytest.raises(ModelFileError, match="not a file of embeddings: is cut"):
         load_embeddings(path)
 
 
@@ -144,3 +143,22 @@ def test_fingerprint_follows_changes(tmp_path: Path) -> None:
     os.utime(file, ns=(1, 1))
     assert fingerprint(tmp_path) != before
     assert fingerprint(file)[0][1:] == [1, 1]
+
+
+def test_one_flipped_bit_is_seen(tmp_path: Path) -> None:
+    path = save_embeddings(tmp_path / "e.safetensors", VECTORS, NAMES)
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 0x10
+    path.write_bytes(content)
+    with pytest.raises(ModelFileError, match="not those that were written"):
+        load_embeddings(path)
+
+
+def test_a_flipped_bit_in_the_cache_is_computed_again(tmp_path: Path) -> None:
+    cached({"a": 1}, NAMES, lambda: VECTORS, tmp_path)
+    (path,) = tmp_path.rglob("*.safetensors")
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 0x10
+    path.write_bytes(content)
+    with pytest.warns(UserWarning, match="made again: the vectors are not those that were written"):
+        assert torch.equal(cached({"a": 1}, NAMES, lambda: VECTORS, tmp_path), VECTORS)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import uuid
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,10 +16,12 @@ from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch.nn.functional import normalize
 
-from bridgeseg.errors import DataError, ModelFileError
+from bridgeseg.errors import DataError, InputError, ModelFileError
+from bridgeseg.files import write
+from bridgeseg.tensors import read_shapes
 
 TENSOR = "embeddings"
 FORMAT_FIX = (
@@ -43,7 +44,7 @@ class Embeddings(NamedTuple):
 
 
 def save_embeddings(path: str | Path, vectors: torch.Tensor, names: Sequence[str], **meta: str) -> Path:
-    """Write embeddings, so that either the old file or the complete new one is there at any time.
+    """Write embeddings and their checksum, so that the old file or the complete new one is there at any time.
 
     Args:
         path: the file to write; its folder is made when missing.
@@ -53,19 +54,15 @@ def save_embeddings(path: str | Path, vectors: torch.Tensor, names: Sequence[str
 
     Raises:
         DataError: `vectors` is not (K, D) with one row per name.
+        InputError: the file cannot be written.
     """
     path = Path(path)
     if vectors.ndim != 2 or len(vectors) != len(names):
         raise DataError(f"{len(names)} names need as many vectors, found shape {tuple(vectors.shape)}", where=path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        # clone: a view would be refused by safetensors or drag its whole storage along
-        tensors = {TENSOR: vectors.detach().cpu().clone().contiguous()}
-        save_file(tensors, temporary, metadata={**meta, "names": json.dumps(list(names))})
-        os.replace(temporary, path)  # noqa: PTH105 - the one call that is atomic on every system
-    finally:
-        temporary.unlink(missing_ok=True)
+    # clone: a view would be refused by safetensors or drag its whole storage along
+    kept = vectors.detach().cpu().clone().contiguous()
+    facts = {**meta, "names": json.dumps(list(names)), "sha256": _checksum(kept)}
+    write(path, save({TENSOR: kept}, metadata=facts))
     return path
 
 
@@ -79,23 +76,33 @@ def load_embeddings(path: str | Path) -> Embeddings:
     if not path.is_file():
         raise ModelFileError("no such file of embeddings", where=path, fix=FORMAT_FIX)
     try:
+        read_shapes(path)
         with safe_open(path, framework="pt") as file:
             meta = dict(file.metadata() or {})
             vectors = file.get_tensor(TENSOR)
         names = json.loads(meta.pop("names"))
-    except (SafetensorError, KeyError, ValueError, OSError) as error:
-        raise ModelFileError(f"not a file of embeddings: {error}", where=path, fix=FORMAT_FIX) from error
+        checksum = meta.pop("sha256", None)  # files of other tools and of before have none
+    except (SafetensorError, ModelFileError, KeyError, ValueError, OSError) as error:
+        reason = error.message if isinstance(error, ModelFileError) else error
+        raise ModelFileError(f"not a file of embeddings: {reason}", where=path, fix=FORMAT_FIX) from error
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ModelFileError("the metadata `names` is not a list of strings", where=path, fix=FORMAT_FIX)
     if vectors.ndim != 2 or len(vectors) != len(names) or not vectors.is_floating_point():
         found = f"shape {tuple(vectors.shape)}, {vectors.dtype}"
         raise ModelFileError(f"{len(names)} names, but embeddings of {found}", where=path, fix=FORMAT_FIX)
+    if checksum not in (None, _checksum(vectors)):
+        raise ModelFileError("the vectors are not those that were written", where=path, fix="write or copy it again")
     vectors = normalize(vectors.float(), dim=1)
     broken = ~torch.isfinite(vectors).all(dim=1) | (vectors.norm(dim=1) < 0.5)
     if broken.any():
         bad = [name for name, flag in zip(names, broken.tolist(), strict=True) if flag]
         raise ModelFileError(f"NaN, infinite or zero vectors for {bad[:5]}", where=path, fix="write the file again")
     return Embeddings(vectors, tuple(names), meta)
+
+
+def _checksum(vectors: torch.Tensor) -> str:
+    """Return the SHA-256 of the bytes of a tensor."""
+    return hashlib.sha256(vectors.contiguous().view(torch.uint8).numpy().tobytes()).hexdigest()
 
 
 def fingerprint(path: Path) -> list[list[Any]]:
@@ -140,6 +147,6 @@ def cached(
     vectors = compute()
     try:
         save_embeddings(path, vectors, names, key=text)
-    except OSError as error:
-        warnings.warn(f"{path}: embeddings cannot be cached: {error}", stacklevel=2)
+    except InputError as error:
+        warnings.warn(f"embeddings cannot be cached: {error.where}: {error.message}", stacklevel=2)
     return vectors
