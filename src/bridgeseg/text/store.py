@@ -117,6 +117,12 @@ def cache_folder(cache_dir: str | Path | None = None) -> Path:
     return Path(chosen).expanduser()
 
 
+def entry(key: Mapping[str, Any], cache_dir: str | Path | None = None) -> Path:
+    """Return the file of the cache that embeddings of a key are stored in, be it there or not."""
+    text = json.dumps(key, sort_keys=True)
+    return cache_folder(cache_dir) / "text" / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.safetensors"
+
+
 def cached(
     key: Mapping[str, Any],
     names: Sequence[str],
@@ -133,13 +139,12 @@ def cached(
         compute: makes the vectors (K, D).
         cache_dir: see `cache_folder`.
     """
-    text = json.dumps(key, sort_keys=True)
-    path = cache_folder(cache_dir) / "text" / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.safetensors"
+    text, path = json.dumps(key, sort_keys=True), entry(key, cache_dir)
     if path.exists():
         try:
-            entry = load_embeddings(path)
-            if entry.meta.get("key") == text and entry.names == tuple(names):
-                return entry.vectors
+            found = load_embeddings(path)
+            if found.meta.get("key") == text and found.names == tuple(names):
+                return found.vectors
             problem = "it belongs to another vocabulary or encoder"
         except ModelFileError as error:
             problem = error.message

@@ -30,7 +30,7 @@ from bridgeseg.training.module import unit_length
 from bridgeseg.training.processes import meet
 from bridgeseg.training.progress import log
 from bridgeseg.training.provenance import absolute, environment, provenance, source_commit
-from bridgeseg.training.resolve import resolve
+from bridgeseg.training.resolve import refuse_missing, resolve
 from bridgeseg.training.resuming import load_data, refuse_other_step, resumed_settings
 from bridgeseg.training.stops import interruptible, lost_peer, stoppable, without_chatter
 
@@ -114,6 +114,8 @@ def _fit(config: TrainConfig, out: Path, first: bool, *, resume: bool, quiet: bo
     spec = load_data(out, config, resume=resume)
     state = folder.read_state(out) if resume else None
     done = 0 if state is None else int(state["epoch"]) + 1
+    if state is None:
+        refuse_missing(config, spec.classes)
     if first and done < config.epochs:
         if config.check:
             check_data(spec, config, quiet=quiet)

@@ -28,6 +28,9 @@ class TextEncoder(Protocol):
 
     uses_templates: bool
 
+    def here(self) -> bool:
+        """Say whether it can be used without network; nothing is loaded for it."""
+
     def identity(self) -> dict[str, Any] | None:
         """Return what its vectors depend on, JSON-ready, without loading the model; None when a cache is no use."""
 

@@ -27,6 +27,10 @@ class FileEncoder:
         self.path = path
         self._content: Embeddings | None = None
 
+    def here(self) -> bool:
+        """Say that it needs no network."""
+        return True
+
     def identity(self) -> None:
         """Return None: the file is as quick to read as a cache."""
         return

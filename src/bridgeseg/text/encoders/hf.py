@@ -17,7 +17,7 @@ from bridgeseg.errors import ConfigError, InputError, ModelFileError
 from bridgeseg.extend import register_encoder
 from bridgeseg.files import below
 from bridgeseg.text.foreign import check_transformers
-from bridgeseg.text.hub import hub_access, reason, unavailable
+from bridgeseg.text.hub import cached, hub_access, reason, unavailable
 from bridgeseg.text.store import fingerprint
 
 BATCH = 64
@@ -47,6 +47,10 @@ class HuggingFaceEncoder:
         if self.folder is None and not re.fullmatch(r"[\w-][\w.-]*(/[\w.-]+)?", name):
             raise ModelFileError("no such folder", where=name, fix="give a model folder, or a hub name like OWNER/NAME")
         self._loaded: tuple[Any, Any, tuple[str, ...]] | None = None
+
+    def here(self) -> bool:
+        """Say whether it needs no network: it is a folder, or in the cache of the hub."""
+        return self.folder is not None or cached(self.name)
 
     def identity(self) -> dict[str, Any]:
         """Return what the vectors depend on, JSON-ready; the model is not loaded for it."""

@@ -13,7 +13,7 @@ import torch
 from bridgeseg.errors import ConfigError, InputError, ModelFileError, nearest
 from bridgeseg.extend import register_encoder
 from bridgeseg.text.foreign import check_open_clip
-from bridgeseg.text.hub import hub_access, reason, unavailable
+from bridgeseg.text.hub import cached, hub_access, reason, tag_cached, unavailable
 from bridgeseg.text.store import fingerprint
 
 BATCH = 64
@@ -67,6 +67,13 @@ class OpenClipEncoder:
         if self._tower is None:
             self._tower = load_tower(self.name)
         return self._tower
+
+    def here(self) -> bool:
+        """Say whether it needs no network: files are named, or the weights are in a cache."""
+        if self.name.startswith(HUB):
+            return cached(self.name.removeprefix(HUB))
+        model, _, tag = self.name.partition("/")
+        return local_source(self.name) is not None or tag_cached(model, tag)
 
     def identity(self) -> dict[str, Any]:
         """Return what the vectors depend on, JSON-ready; the model is not loaded for it."""

