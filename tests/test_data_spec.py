@@ -507,3 +507,35 @@ def test_camvid() -> None:
     assert [len(spec.samples(split)) for split in ("train", "val", "test")] == [367, 101, 233]
     assert len(spec.classes) == 11
     assert spec.classes.prompts[9] == ("person",)
+
+
+def test_a_share_of_train_is_val(dataset: Path) -> None:
+    for index in range(200):
+        put(dataset, f"images/train/{index:03}.jpg", size=(1, 1))
+        put(dataset, f"masks/train/{index:03}.png", "L", (1, 1))
+    text = "train: images/train\nnames: [a]\n"
+    whole, spec = load(dataset, text), load(dataset, text + "val_share: 0.1\n")
+    train, val = spec.samples("train"), spec.samples("val")
+    assert spec.all_splits == ("train", "val")
+    assert 10 <= len(val) <= 32
+    assert sorted(train + val) == whole.samples("train")
+    assert DataSpec.load(dataset).samples("val") == whole.shared(0.1).samples("val") == val
+    assert set(val) < set(whole.shared(0.3).samples("val"))
+    put(dataset, "images/train/new.jpg")
+    put(dataset, "masks/train/new.png", "L")
+    assert set(val) <= set(spec.samples("val"))  # a new image moves no other
+    assert spec.to_dict()["val_share"] == 0.1
+
+
+def test_a_share_leaves_something_on_both_sides(dataset: Path) -> None:
+    for share in (0.001, 0.999):
+        spec = load(dataset, f"train: images/train\nnames: [a]\nval_share: {share}\n")
+        assert {len(spec.samples("train")), len(spec.samples("val"))} == {1, 2}
+
+
+def test_a_share_is_refused_beside_a_split(dataset: Path) -> None:
+    assert "a val already" in refused(dataset, PLAIN + "val_share: 0.1\n")
+    assert "there is no train" in refused(dataset, "test: images/val\nnames: [a]\nval_share: 0.1\n")
+    assert "above 0 and below 1" in refused(dataset, "train: images/train\nnames: [a]\nval_share: 10%\n")
+    with pytest.raises(ConfigError, match="has a split val"):
+        load(dataset, PLAIN).shared(0.1)

@@ -263,6 +263,7 @@ def train(
     quiet: bool = False,
     train_splits: tuple[str, ...] = default(('train',)),
     val_split: str | None = default("val"),
+    val_share: float = default(0.0),
     epochs: int = default(50),
     batch_size: int = default(16),
     accumulate: int = default(1),
@@ -330,6 +331,7 @@ def train(
         quiet: show no progress.
         train_splits: splits trained on; `train,val` joins two, and then wants `val_split=none` or `val_split=test`.
         val_split: split validated on; `none` for no validation (the last weights are then the best).
+        val_share: share of the images of train that are the split val, told by their names; for data that has none.
         epochs: passes over the training images.
         batch_size: images of one step on one device.
         accumulate: steps whose gradients are added up before the weights change.
@@ -404,6 +406,7 @@ def train(
         {
             "train_splits": train_splits,
             "val_split": val_split,
+            "val_share": val_share,
             "epochs": epochs,
             "batch_size": batch_size,
             "accumulate": accumulate,
@@ -677,6 +680,7 @@ def compare(
     quiet: bool = False,
     train_splits: tuple[str, ...] = default(('train',)),
     val_split: str | None = default("val"),
+    val_share: float = default(0.0),
     epochs: int = default(50),
     batch_size: int = default(16),
     accumulate: int = default(1),
@@ -751,6 +755,7 @@ def compare(
         quiet: show no progress.
         train_splits: splits trained on; `train,val` joins two, and then wants `val_split=none` or `val_split=test`.
         val_split: split validated on; `none` for no validation (the last weights are then the best).
+        val_share: share of the images of train that are the split val, told by their names; for data that has none.
         epochs: passes over the training images.
         batch_size: images of one step on one device.
         accumulate: steps whose gradients are added up before the weights change.
@@ -819,6 +824,7 @@ def compare(
         {
             "train_splits": train_splits,
             "val_split": val_split,
+            "val_share": val_share,
             "epochs": epochs,
             "batch_size": batch_size,
             "accumulate": accumulate,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -74,7 +74,7 @@ def check(
         report = Report(path, {}, errors_first(findings))
     else:
         samples, unpaired = _pairs(spec, _chosen(spec, split))
-        findings += [*unpaired, *([] if quick else without_image(spec, samples))]
+        findings += [*unpaired, *([] if quick else without_image(spec, samples)), *_no_validation(spec)]
         dataset = _look(spec, samples, workers, quick, max_pixels, quiet)
         report = _report(dataset, findings, samples, quick=quick, classes_known=declared.classes_known)
     if fix_masks is not None:
@@ -104,17 +104,24 @@ def quick_check(spec: DataSpec, samples: Mapping[str, Sequence[Sample]] | None =
     """
     started, findings = time.monotonic(), list[Finding]()
     if samples is None:
-        samples, findings = _pairs(spec, spec.splits)
+        samples, findings = _pairs(spec, spec.all_splits)
     dataset = _look(spec, samples, 1, True, DEFAULT_MAX_PIXELS, True)
     report = _report(dataset, findings, samples, quick=True, classes_known=True)
     return replace(report, seconds=time.monotonic() - started)
 
 
+def _no_validation(spec: DataSpec) -> Iterator[Finding]:
+    if "train" in spec.splits and "val" not in spec.all_splits:
+        message = "there is no split val, which training validates on to keep the best weights"
+        fix = "train with --val-share 0.1, or write in data.yaml `val_share: 0.1`: a tenth of train, told by the names"
+        yield Finding("no-validation", "warning", message, fix, (spec.path.name,), 1)
+
+
 def _chosen(spec: DataSpec, split: str | None) -> Iterable[str]:
     if split is None:
-        return spec.splits
-    if split not in spec.splits:
-        message = f"no split {shown(split)}; {nearest(split, spec.splits)}"
+        return spec.all_splits
+    if split not in spec.all_splits:
+        message = f"no split {shown(split)}; {nearest(split, spec.all_splits)}"
         raise ConfigError(message, where=spec.path, fix="choose one of these, or add the split to the file")
     return (split,)
 

@@ -19,7 +19,7 @@ from bridgeseg.wording import shown
 
 SPLITS = ("train", "val", "test")
 READING = ("image_range", "bands")
-KEYS = ("path", *SPLITS, "names", "masks_dir", "mask_suffix", "prompts", "palette", "label_map", *READING)
+KEYS = ("path", *SPLITS, "names", "masks_dir", "mask_suffix", "prompts", "palette", "label_map", *READING, "val_share")
 FOREIGN_KEYS = (
     *("nc", "label_mapping", "validation", "download", "channels", "kpt_shape", "flip_idx", "kpt_names", "minival"),
     *("yaml_file", "roboflow"),
@@ -95,13 +95,14 @@ class _Reader:
         masks_dir = self._try("masks-dir-invalid", fields.masks_dir, self.data, self.path)
         suffix = self._try("mask-suffix-invalid", fields.mask_suffix, self.data, self.path)
         reading = self._try("reading-invalid", fields.reading, self.data, self.path)
+        share = self._try("val-share-invalid", fields.val_share, self.data, splits, self.path)
         findings = self._all()
         if root is None or masks_dir is None or not splits:
             return Declaration(None, findings)
         label_map, colour_map = maps or (None, None)
         values = {"path": self.path, "root": root, "classes": classes, "splits": splits, "masks_dir": masks_dir}
         values |= {"label_map": label_map, "colour_map": colour_map, "mask_suffix": suffix or ""}
-        values |= {"reading": reading or AS_STORED, "digest": digest}
+        values |= {"reading": reading or AS_STORED, "val_share": share or 0.0, "digest": digest}
         return Declaration(values, findings, maps is not None)
 
     def _try(self, code: str, read: Callable[..., Any], *arguments: Any) -> Any:

@@ -238,6 +238,24 @@ def reading(data: Mapping[Any, Any], path: Path) -> Reading:
         raise DataError(f"`{error.where}`: {error.message}", where=path, fix=fix) from error
 
 
+def val_share(data: Mapping[Any, Any], splits: Mapping[str, Any], path: Path) -> float:
+    """Return the share of the training images that are for validation, 0 for none."""
+    given = data.get("val_share")
+    if given is None:
+        return 0.0
+    if type(given) not in (int, float) or not 0 < given < 1:
+        message = f"`val_share` must be a number above 0 and below 1, found {shown(given)}"
+        raise DataError(message, where=path, fix="write `val_share: 0.1`")
+    if "train" not in splits or "val" in splits:
+        message = (
+            "`val_share` takes the split val from train, and here is a val already"
+            if "val" in splits
+            else ("`val_share` takes the split val from train, and there is no train")
+        )
+        raise DataError(message, where=path, fix="remove `val_share`")
+    return float(given)
+
+
 def text_path(value: Any, key: str, path: Path) -> str:
     """Return a path written in a file; refuse other types, empty text and characters that no file system takes."""
     if not isinstance(value, str) or not value.strip() or "\0" in value or not is_unicode(value):

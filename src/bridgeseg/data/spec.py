@@ -6,7 +6,7 @@ import hashlib
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,6 +36,7 @@ class DataSpec:
         colour_map: colour 0xRRGGBB -> class id (or ignore index); None unless `label_map` lists colours.
         mask_suffix: what the name of a mask has behind the name of its image.
         reading: how images are read.
+        val_share: share of the images of train, told by their names, that are the split val; 0 if that is its own.
         digest: SHA-256 of the data.yaml.
     """
 
@@ -48,17 +49,42 @@ class DataSpec:
     colour_map: dict[int, int] | None = None
     mask_suffix: str = ""
     reading: Reading = AS_STORED
+    val_share: float = 0.0
     digest: str = ""
 
+    @property
+    def all_splits(self) -> tuple[str, ...]:
+        """The names of the splits, with val where that is taken from train."""
+        return (*self.splits, *(["val"] if self.val_share else []))
+
     @classmethod
-    def load(cls, path: str | Path) -> DataSpec:
+    def load(cls, path: str | Path, val_share: float = 0.0) -> DataSpec:
         """Read a data.yaml, or the `data.yaml` of a folder.
 
+        Args:
+            path: the file or folder.
+            val_share: takes the split val from train, as the key of that name does; 0 leaves that to the file.
+
         Raises:
+            ConfigError: `val_share` is given, and there is a split val.
             DataError: the file cannot be read, a key is unknown or its value not allowed; the text says which, what was
                 found, what is allowed and how to repair it.
         """
-        return cls(**declaration.read(path).values or {})
+        spec = cls(**declaration.read(path).values or {})
+        return spec.shared(val_share) if val_share else spec
+
+    def shared(self, val_share: float) -> DataSpec:
+        """Return the dataset with the split val taken from train.
+
+        Raises:
+            ConfigError: there is a split val, or no train.
+        """
+        if "val" in self.splits and not self.val_share:
+            message = "val_share takes the split val from train, and the data has a split val"
+            raise ConfigError(message, where=self.path, fix="leave val_share out")
+        if "train" not in self.splits:
+            raise ConfigError("val_share takes the split val from train, and the data has no train", where=self.path)
+        return replace(self, val_share=val_share)
 
     def samples(self, split: str) -> list[Sample]:
         """Return the (image, mask) pairs of `train`, `val` or `test`, sorted by path.
@@ -79,10 +105,18 @@ class DataSpec:
         Raises:
             DataError: no such split.
         """
+        if self.val_share and split in ("train", "val"):
+            whole = list_pairs(self, "train")
+            for_val = _for_validation([self._key(sample) for sample in whole.samples], self.val_share)
+            wanted = [sample for sample, held in zip(whole.samples, for_val, strict=True) if held == (split == "val")]
+            return Listing(wanted, whole.findings if split == "train" else [])
         if split not in self.splits:
-            message = f"no split {shown(split)}; {nearest(str(split), self.splits)}"
+            message = f"no split {shown(split)}; {nearest(str(split), self.all_splits)}"
             raise DataError(message, where=self.path, fix="choose one of these, or add the split to the file")
         return list_pairs(self, split)
+
+    def _key(self, sample: Sample) -> str:
+        return Path(os.path.relpath(sample.image, self.root)).as_posix()
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready description for provenance; it names no folder of this machine."""
@@ -94,6 +128,7 @@ class DataSpec:
             "masks_dir": self.masks_dir,
             **({"mask_suffix": self.mask_suffix} if self.mask_suffix else {}),
             **{key: value for key, value in asdict(self.reading).items() if value is not None},
+            **({"val_share": self.val_share} if self.val_share else {}),
             "classes": self.classes.to_dict(),
             **{
                 key: table and {f"#{value:06x}" if key == "colour_map" else str(value): table[value] for value in table}
@@ -106,6 +141,19 @@ class DataSpec:
             return place
         path = Path(os.path.realpath(place))  # unlike `resolve`, never fails
         return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else path.name
+
+
+def _for_validation(names: Sequence[str], share: float) -> list[bool]:
+    """Say of each image whether it is for validation: a hash of its name does, so that new images move no other.
+
+    At least one image is, and at least one is not.
+    """
+    places = [
+        int.from_bytes(hashlib.sha256(name.encode(errors="surrogateescape")).digest()[:8], "big") / 2**64
+        for name in names
+    ]
+    ends = (min(places, default=0.0), max(places, default=0.0)) if len(places) > 1 else (2.0, 2.0)
+    return [place < ends[1] and (place < share or place == ends[0]) for place in places]
 
 
 def subset(items: Sequence[Item], fraction: float, seed: int = 0) -> list[Item]:

@@ -97,8 +97,9 @@ def training_images(run: str | Path, images: int = DEFAULT_IMAGES) -> Calibratio
     place = next((one for one in (folder, folder.resolve().parent) if (one / SETTINGS).is_file()), folder) / SETTINGS
     try:
         settings = json.loads(place.read_text(encoding="utf-8"))
-        data, splits = settings["data"], settings["train_splits"]
+        data, splits, share = settings["data"], settings["train_splits"], settings.get("val_share", 0.0)
         known = isinstance(data, str) and bool(splits) and all(isinstance(split, str) for split in splits)
+        known = known and isinstance(share, float | int) and 0 <= share < 1
     except (OSError, ValueError, LookupError, TypeError):
         known = False
     if not known:
@@ -106,7 +107,7 @@ def training_images(run: str | Path, images: int = DEFAULT_IMAGES) -> Calibratio
     if not Path(data).exists():
         message = "8 bits need images, and the data that the run was trained on is no longer there"
         raise DataError(message, where=data, fix=fix)
-    return _labelled(DataSpec.load(data), splits, images)
+    return _labelled(DataSpec.load(data, share), splits, images)
 
 
 def _labelled(spec: DataSpec, splits: Sequence[str], images: int) -> Calibration:

@@ -51,6 +51,16 @@ class TrainConfig(BaseModel):
         str | None,
         setting("split validated on; `none` for no validation (the last weights are then the best)", TRAINING),
     ] = "val"
+    val_share: Annotated[
+        float,
+        setting(
+            "share of the images of train that are the split val, told by their names; for data that has none",
+            TRAINING,
+            "--val-share",
+            ge=0,
+            lt=1,
+        ),
+    ] = 0.0
     epochs: Annotated[int, setting("passes over the training images", TRAINING, "--epochs", ge=1)] = 50
     batch_size: Annotated[int, setting("images of one step on one device", TRAINING, "--batch-size", ge=1)] = 16
     accumulate: Annotated[

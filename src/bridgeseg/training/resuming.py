@@ -75,7 +75,7 @@ def load_data(out: Path, config: TrainConfig, *, resume: bool) -> DataSpec:
     if resume and not Path(config.data).exists():
         fix = f"name the place where it is now: bridgeseg train --out {out} --resume --data .../data.yaml"
         raise DataError("the data of this run is not there", where=config.data, fix=fix)
-    spec = DataSpec.load(config.data)
+    spec = DataSpec.load(config.data, config.val_share)
     started = environment_of(out).get("data") if resume else None
     if isinstance(started, dict) and started.get("sha256", spec.digest) != spec.digest:
         raise DataError(
