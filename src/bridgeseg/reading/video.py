@@ -154,7 +154,7 @@ def read_frames(
 def _film(container: InputContainer, video: Video) -> tuple[VideoStream, list[Note]]:
     """Choose the first stream that is a film and not the picture on its cover; say so where there are several."""
     streams = list(container.streams.video)
-    films = [stream for stream in streams if not stream.disposition & COVER]
+    films = [stream for stream in streams if not getattr(stream.disposition, "value", stream.disposition) & COVER]
     if not films:
         found = "there is no video in this file" + (", only a cover image" if streams else "")
         raise DataError(found, where=video.path, fix="give a file with a video track")
