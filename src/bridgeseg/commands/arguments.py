@@ -58,7 +58,7 @@ def sizes(text: str, option: str) -> list[tuple[int, int]]:
 
 
 def listed(text: str, option: str) -> list[str]:
-    """Read names with commas between: `none, bridge` -> ["none", "bridge"]."""
+    """Read names with commas between: `road, car` -> ["road", "car"]."""
     return [part.strip() for part in text.split(",") if part.strip()]
 
 

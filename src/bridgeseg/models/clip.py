@@ -31,7 +31,7 @@ class CLIPBackbone(Backbone):
 
     Raises:
         ConfigError: no such model or tag, its image encoder is of another kind, or the weights want another activation.
-        ModelFileError: the weights cannot be had or read, or belong to another model.
+        ModelFileError: the weights cannot be fetched or read, or belong to another model.
     """
 
     def __init__(self, name: str, weights: str | None = None) -> None:

@@ -32,7 +32,7 @@ def create_tower(name: str, weights: str | None) -> Any:
 
     Raises:
         ConfigError: no such model or tag, or its image encoder is of another kind.
-        ModelFileError: the weights cannot be had or read, or belong to another model.
+        ModelFileError: the weights cannot be fetched or read, or belong to another model.
     """
     model = name.removeprefix(PREFIX)
     if model not in open_clip.list_models():

@@ -54,7 +54,7 @@ def embed(
         cache_dir: folder of the cache; by default $BRIDGESEG_CACHE, else ~/.cache/bridgeseg.
 
     Raises:
-        InputError: the encoder cannot be had or used, a phrase is unknown to it or too long, no such templates.
+        InputError: the encoder cannot be fetched or used, a phrase is unknown to it or too long, no such templates.
     """
     phrases, vectors = _encode(classes, encoder, templates, cache_dir)
     return ClassEmbeddings(class_vectors(vectors, phrases, classes.prompts), encoder, classes.names, classes.prompts)

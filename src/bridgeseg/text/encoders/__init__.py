@@ -1,6 +1,6 @@
 """Text encoders by name: open_clip, Hugging Face, a file of embeddings, random vectors.
 
-Each name means one encoder; when it cannot be had there is an error, never another encoder in its place.
+Each name means one encoder; when it cannot be loaded there is an error, never another encoder in its place.
 """
 
 from __future__ import annotations

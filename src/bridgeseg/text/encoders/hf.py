@@ -61,7 +61,7 @@ class HuggingFaceEncoder:
         """Return the embeddings of N sentences, (N, D) float32, unit length.
 
         Raises:
-            InputError: the model cannot be had or used, or a sentence is longer than its context.
+            InputError: the model cannot be fetched or used, or a sentence is longer than its context.
         """
         if self._loaded is None:
             self._loaded = self._load()

@@ -85,7 +85,7 @@ class OpenClipEncoder:
         """Return the projected embeddings of N sentences, (N, D) float32, unit length.
 
         Raises:
-            InputError: the model or its weights cannot be had, or a sentence is longer than the model's context.
+            InputError: the model or its weights cannot be fetched, or a sentence is longer than the model's context.
         """
         tower = self.tower()
         ids = tokenize(tower.tokenizer, texts, tower.context_length)
@@ -128,7 +128,7 @@ def load_tower(name: str) -> TextTower:
 
     Raises:
         ConfigError: unknown model or tag.
-        ModelFileError: the weights cannot be had, or do not belong to the model.
+        ModelFileError: the weights cannot be fetched, or do not belong to the model.
     """
     import open_clip
 
