@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,12 @@ import pytest
 import torch
 from PIL import Image
 
-from bridgeseg.errors import ConfigError, DataError
+from bridgeseg.errors import ConfigError, DataError, MissingDependencyError
 from bridgeseg.images import Note, Reading, as_pixels, read_image
 from bridgeseg.pixels import AS_STORED
 from bridgeseg.runtime.model import Model
 
+CONTIG: dict[str, Any] = {"photometric": "minisblack", "planarconfig": "contig"}
 GREY = np.array([[0, 1000, 4095]], np.uint16)
 
 
@@ -121,6 +123,90 @@ class TestBands:
     def test_bands_that_are_none(self, wrong: Any) -> None:
         with pytest.raises(ConfigError, match="numbers of the bands"):
             Reading.of(bands=wrong)
+
+
+class TestRasters:
+    """More than Pillow holds; it is read with the extra `raster`, or the extra is named."""
+
+    @pytest.fixture
+    def tifffile(self) -> Any:
+        pytest.importorskip("imagecodecs")
+        return pytest.importorskip("tifffile")
+
+    def test_more_bands_than_pillow_opens(self, tmp_path: Path, tifffile: Any) -> None:
+        values = np.arange(2 * 3 * 6, dtype=np.uint8).reshape(2, 3, 6) * 5
+        tifffile.imwrite(tmp_path / "a.tif", values, **CONTIG)
+        tifffile.imwrite(
+            tmp_path / "b.tif", np.moveaxis(values, 2, 0), photometric="minisblack", planarconfig="separate"
+        )
+        for name in ("a.tif", "b.tif"):
+            notes: list[Note] = []
+            np.testing.assert_array_equal(read_image(tmp_path / name, notes=notes), values[..., :3])
+            assert [note.message[:7] for note in notes] == ["6 bands"]
+            chosen = read_image(tmp_path / name, how=Reading.of(bands=[5, 3, 1]))
+            np.testing.assert_array_equal(chosen, values[..., [5, 3, 1]])
+            assert read_image(tmp_path / name, how=Reading.of(bands=[4])).tolist() == values[..., [4] * 3].tolist()
+            np.testing.assert_array_equal(as_pixels((tmp_path / name).read_bytes()), values[..., :3])
+        with pytest.raises(DataError, match="there is no band 6, it has 6"):
+            read_image(tmp_path / "a.tif", how=Reading.of(bands=[6]))
+        with pytest.raises(DataError, match="more than the limit of 5 pixels"):
+            read_image(tmp_path / "a.tif", max_pixels=5)
+
+    def test_a_fourth_band_that_pillow_drops(self, tmp_path: Path, tifffile: Any) -> None:
+        values = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4)
+        tifffile.imwrite(tmp_path / "a.tif", values, photometric="rgb", extrasamples=["unspecified"])
+        assert kinds(tmp_path / "a.tif") == ["bands"]
+        notes: list[Note] = []
+        infrared = read_image(tmp_path / "a.tif", how=Reading.of(bands=[3, 0, 1]), notes=notes)
+        np.testing.assert_array_equal(infrared, values[..., [3, 0, 1]])
+        assert notes == []
+
+    def test_twelve_bits_of_colour(self, tmp_path: Path, tifffile: Any) -> None:
+        values = np.array([[[0, 2048, 4095], [4095, 0, 16]]], np.uint16)
+        save_deep(tmp_path / "a.png", values)
+        tifffile.imwrite(tmp_path / "a.tif", values, photometric="rgb", compression="lzw")
+        for name in ("a.png", "a.tif"):
+            assert kinds(tmp_path / name) == ["range"]
+            notes: list[Note] = []
+            read_well = read_image(tmp_path / name, how=Reading.of(4095), notes=notes)
+            assert (read_well.tolist(), notes) == ([[[0, 128, 255], [255, 0, 1]]], [])
+
+    def test_bands_of_floats_and_of_few_bits(self, tmp_path: Path, tifffile: Any) -> None:
+        tifffile.imwrite(tmp_path / "f.tif", np.full((2, 3, 5), 2.5, np.float32), **CONTIG)
+        with pytest.raises(DataError, match=r"image_range: 255"):
+            read_image(tmp_path / "f.tif")
+        assert (read_image(tmp_path / "f.tif", how=Reading.of(5)) == 128).all()
+        tifffile.imwrite(tmp_path / "u.tif", np.full((2, 3, 5), 4000, np.uint16), **CONTIG)
+        assert kinds(tmp_path / "u.tif") == ["bands", "range"]
+
+    @pytest.mark.parametrize("value", range(1, 9))
+    def test_orientation_is_that_of_pillow(self, tmp_path: Path, tifffile: Any, value: int) -> None:
+        values = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
+        for name, dtype in (("8.tif", np.uint8), ("16.tif", np.uint16)):
+            extra = [(274, "H", 1, value, True)]
+            tifffile.imwrite(tmp_path / name, values.astype(dtype), photometric="rgb", extratags=extra)
+        same = read_image(tmp_path / "16.tif", how=Reading.of(255))
+        np.testing.assert_array_equal(same, read_image(tmp_path / "8.tif"))
+
+    def test_without_its_packages(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "tifffile", None)
+        save_deep(tmp_path / "a.png", np.full((2, 2, 3), 4000, np.uint16))
+        with pytest.raises(MissingDependencyError, match=r"a\.png: more bands(.|\n)*bridgeseg\[raster\]"):
+            read_image(tmp_path / "a.png", how=Reading.of(4095))
+        assert kinds(tmp_path / "a.png") == ["range"], "without the setting it is read as before"
+
+    def test_a_file_that_claims_more_than_it_holds(self, tmp_path: Path, tifffile: Any) -> None:
+        tifffile.imwrite(tmp_path / "a.tif", np.zeros((8, 8, 6), np.uint16), **CONTIG)
+        content = (tmp_path / "a.tif").read_bytes()
+        (tmp_path / "a.tif").write_bytes(content[:-400])
+        with pytest.raises(DataError, match="cut off: it says to hold 768 bytes"):
+            read_image(tmp_path / "a.tif")
+
+    @pytest.mark.parametrize("content", [b"II*\0", b"II*\0\x08\0\0\0\0\0", b"MM\0+\0\x08\0\0" + bytes(40)])
+    def test_what_begins_like_a_tiff(self, tmp_path: Path, content: bytes) -> None:
+        (tmp_path / "a.tif").write_bytes(content)
+        with pytest.raises(DataError, match=r"a\.tif: "):
+            read_image(tmp_path / "a.tif")
 
 
 class TestPages:

@@ -16,6 +16,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from bridgeseg.arrays import as_array, conversion
 from bridgeseg.errors import DataError, InputError, MissingDependencyError
 from bridgeseg.pixels import AS_STORED, Note, Pixels, Reading, is_deep, scaled, to_pixels
+from bridgeseg.rasters import bands_note, extra_bands, is_needed, is_tiff, read_raster
 
 DEFAULT_MAX_PIXELS = 200_000_000
 """Images of more pixels than this are refused: a file of a few kilobytes can claim any size."""
@@ -88,11 +89,21 @@ def _read(
     how: Reading,
     notes: list[Note] | None,
 ) -> Pixels:
-    with open_image(file, max_pixels) as image:
+    try:
+        image = open_image(file, max_pixels)
+    except UnidentifiedImageError:
+        if is_tiff(file):
+            return read_raster(file, max_pixels, admit, how, notes)
+        raise
+    with image:
+        if is_needed(image, how):
+            return read_raster(file, max_pixels, admit, how, notes)
         if admit is not None:
             admit(image.width * image.height)
         if notes is not None:
             notes += _pages(image)
+            if how.bands is None and (more := extra_bands(image)):
+                notes.append(bands_note(len(image.getbands()) + more))
         deep = is_deep(image)
         image.load()
         return to_pixels(_turned(image), how, notes, deep=deep)

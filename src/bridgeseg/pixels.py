@@ -137,9 +137,7 @@ class _Seen:
         if how.image_range is None and (note := self._dark(image)):
             notes.append(note)
         if self.outside:
-            low, high = self.ends
-            found = f"{self.outside / pixels:.1%} of its values lie outside of {low:g}..{high:g} and are cut"
-            notes.append(Note("range", found, "widen `image_range`"))
+            notes.append(cut_note(self.outside / pixels, self.ends))
         if self.hides:
             share = max(self.transparent / pixels, 0.001)
             found = f"{share:.1%} of it is transparent, with an image below: that is read as white"
@@ -150,11 +148,22 @@ class _Seen:
         """Notice values of 10, 12 or 14 bits that are stored in 16."""
         grey = image.mode.startswith("I") and self.ends == (0, 65535)
         high = self.high if grey else self.high * 256 + 255 if self.deep and self.high else 0
-        depth = next((depth for depth in DEPTHS if high < 2**depth), None)
-        if depth is None or not high > 255:
-            return None
-        found = f"16 bits, but no value above {2**depth - 1} ({depth} bits): read as 0..65535 it is nearly black"
-        return Note("range", found, f"say what is white: `image_range: {2**depth - 1}`")
+        return dark_note(high)
+
+
+def dark_note(high: float) -> Note | None:
+    """Notice values of 10, 12 or 14 bits that are stored in 16, by the highest."""
+    depth = next((depth for depth in DEPTHS if high < 2**depth), None)
+    if depth is None or not high > 255:
+        return None
+    found = f"16 bits, but no value above {2**depth - 1} ({depth} bits): read as 0..65535 it is nearly black"
+    return Note("range", found, f"say what is white: `image_range: {2**depth - 1}`")
+
+
+def cut_note(share: float, ends: tuple[float, float]) -> Note:
+    """Say that values lie outside of the range that was given."""
+    found = f"{share:.1%} of its values lie outside of {ends[0]:g}..{ends[1]:g} and are cut"
+    return Note("range", found, "widen `image_range`")
 
 
 def _ends(image: Image.Image, how: Reading) -> tuple[float, float]:
@@ -163,7 +172,18 @@ def _ends(image: Image.Image, how: Reading) -> tuple[float, float]:
         return how.image_range
     parts = [np.asarray(image.crop((0, rows.start, image.width, rows.stop))) for rows in _stripes(image)]
     low, high = float(min(part.min() for part in parts)), float(max(part.max() for part in parts))
-    kind, white = ("floats", 1) if image.mode.startswith("F") else ("integers", 65535)
+    return ends_of(low, high, image.mode.startswith("F"), how)
+
+
+def ends_of(low: float, high: float, floats: bool, how: Reading) -> tuple[float, float]:
+    """Return what is black and what is white of values between `low` and `high`.
+
+    Raises:
+        DataError: nothing was said, and they do not lie in 0..65535, or of floats in 0..1.
+    """
+    if how.image_range is not None:
+        return how.image_range
+    kind, white = ("floats", 1) if floats else ("integers", 65535)
     if not 0 <= low <= high <= white:
         top = 255 if 0 <= low <= high <= 255 else f"[{low:g}, {high:g}]"
         raise DataError(
