@@ -678,6 +678,15 @@ def test_ids_from_one_become_ids_from_zero(tmp_path: Path, lowest: int) -> None:
     assert (masks_of(spec)[0] == np.where(ids == 0, 255, ids - 1)).all()
 
 
+def test_a_forgotten_class_behind_the_background_is_not_taken_for_ids_from_one(tmp_path: Path) -> None:
+    ids = np.arange(SIZE[0] * SIZE[1]).reshape(SIZE) % 4
+    path = make(tmp_path, ids=ids, names=["background", "aeroplane", "bicycle"])
+    assert "name the missing classes" in only(check(path, workers=1), "ids-outside-classes").fix
+    with pytest.raises(DataError, match="no class id") as caught:
+        masks_of(DataSpec.load(path))
+    assert "start at 1" not in (caught.value.fix or "")
+
+
 def test_turned_masks_and_mapped_values_are_converted(tmp_path: Path) -> None:
     path = make(tmp_path / "a", extra="label_map: {0: sky, 1: road, 2: null}\n")
     for orientation in (5, 6, 7, 8):

@@ -539,3 +539,35 @@ def test_a_share_is_refused_beside_a_split(dataset: Path) -> None:
     assert "above 0 and below 1" in refused(dataset, "train: images/train\nnames: [a]\nval_share: 10%\n")
     with pytest.raises(ConfigError, match="has a split val"):
         load(dataset, PLAIN).shared(0.1)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "tool"),
+    [
+        ("annotations.json", '{"images": [], "annotations": [], "categories": []}', "COCO JSON"),
+        ("a.json", '{"version": "5", "shapes": [], "imagePath": "a.jpg"}', "Labelme JSON"),
+        ("export.json", '[{"id": 1, "annotations": [], "data": {}}]', "Label Studio JSON"),
+        ("annotations.xml", "<annotations>\n<version>1.1</version><mem/><meta></meta>", "CVAT XML"),
+        ("labels/train/a.txt", "0 0.1 0.2 0.3 0.4 0.5 0.6\n", "YOLO polygons"),
+        ("train/_classes.csv", "Pixel Value, Class\n", "Roboflow's semantic masks"),
+        ("VOC2012/SegmentationClass/a.png", "", "Pascal VOC"),
+    ],
+)
+def test_exports_of_tools_are_recognised(tmp_path: Path, file: str, content: str, tool: str) -> None:
+    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / file).write_text(content)
+    with pytest.raises(
+        DataError, match=f"no file data.yaml in this folder; it seems to be an export of {tool}"
+    ) as caught:
+        DataSpec.load(tmp_path)
+    assert "data.yaml" in (caught.value.fix or "")
+
+
+def test_a_folder_without_a_data_yaml(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("3 apples\n")
+    with pytest.raises(DataError, match=r"no file data\.yaml in this folder$|no file data\.yaml in this folder\n"):
+        DataSpec.load(tmp_path)
+    (tmp_path / "dataset.yaml").write_text(PLAIN)
+    with pytest.raises(DataError, match=r"but dataset\.yaml") as caught:
+        DataSpec.load(tmp_path)
+    assert caught.value.fix == f"name it: --data {tmp_path / 'dataset.yaml'}"

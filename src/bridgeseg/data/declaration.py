@@ -11,6 +11,7 @@ from typing import Any
 
 from bridgeseg.classes import ClassSet
 from bridgeseg.data import fields, places
+from bridgeseg.data.exports import no_yaml
 from bridgeseg.data.finding import Finding, of_error
 from bridgeseg.data.yamlfile import MAX_BYTES, read_mapping, read_text
 from bridgeseg.errors import DataError, nearest
@@ -61,7 +62,9 @@ def read(path: str | Path, *, collect: bool = False) -> Declaration:
     """
     path = Path(path)
     try:
-        path = places.yaml_file(path)
+        folder, path = path, places.yaml_file(path)
+        if path != folder and not places.exists(path):
+            raise no_yaml(folder)
         text = read_text(path, MAX_BYTES)
         data = read_mapping(text, path)
     except DataError as error:

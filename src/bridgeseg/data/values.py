@@ -64,12 +64,18 @@ def is_binary(entry: Entry, data: Dataset) -> bool:
 
 
 def off_by_one(data: Dataset) -> bool:
-    """Return whether the only strange value in all masks is the number of classes: ids then start at 1."""
+    """Return whether the only strange value in all masks is the number of classes: ids then start at 1.
+
+    Not so where 0 occurs and is the background by name: then the last class was forgotten.
+    """
     if data.spec.label_map is not None or data.spec.colour_map is not None:
         return False
     allowed = {*known_values(data.spec), data.spec.classes.ignore_index}
     strange = {value for entry in data.entries for value in entry.mask.values or {}} - allowed
-    return strange == {len(data.spec.classes)}
+    counted = "background" in data.spec.classes.names[0].lower() and any(
+        0 in (e.mask.values or {}) for e in data.entries
+    )
+    return strange == {len(data.spec.classes)} and not counted
 
 
 def blended_in(data: Dataset) -> frozenset[int]:
