@@ -32,9 +32,9 @@ from bridgeseg.comparing.page import make_page
 from bridgeseg.comparing.plots import save_plots
 from bridgeseg.comparing.results import Done, in_order, make_cells
 from bridgeseg.comparing.runner import run_all
-from bridgeseg.comparing.state import FINISHED, NEW, UNFINISHED, read_json, status
+from bridgeseg.comparing.state import FINISHED, NEW, UNFINISHED, read_json, status, threads_of
 from bridgeseg.comparing.statistics import Spread, paired, spread
-from bridgeseg.comparing.tables import main_table, markdown_table
+from bridgeseg.comparing.tables import main_table
 from bridgeseg.errors import ConfigError, InputError, ModelFileError
 from bridgeseg.locking import LOCK, lock
 from bridgeseg.report.progress import time_left
@@ -201,11 +201,12 @@ class TestCells:
 
     def test_the_table(self) -> None:
         runs = [done(name, seed, base + seed / 50) for name, base in (("none", 0.5), ("a|b", 0.53)) for seed in (0, 1)]
-        header, rows = main_table(make_cells(runs, "test", ("none",), {}), "test", ("none", "denseclip"))
+        table = main_table(make_cells(runs, "test", ("none",), {}), "test", ("none", "denseclip"))
+        header, rows = table.header, table.rows
         assert header[:6] == ["variant", "backbone", "labels", "n", "test mIoU", "- none"]
         assert not {"- denseclip", "ms", "GFLOPs"} & set(header)
         assert rows[1][4:6] == ["54.00 ± 1.41", "+3.00 ± 0.00 *"]
-        lines = markdown_table(header, rows).splitlines()
+        lines = table.markdown().splitlines()
         assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {len(header) + 1}
 
     def test_the_page_needs_nothing_else_and_escapes_names(self, tmp_path: Path) -> None:
@@ -423,6 +424,41 @@ class TestRuns:
             again(data, made)
         (made / LOCK).write_text("999999\n")  # left by a process that was killed
         assert again(data, made).failed == ()
+
+
+class TestThreads:
+    def test_they_do_not_depend_on_the_jobs(self, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        seen: list[str] = []
+
+        class Noting(InProcess):
+            def __init__(self, words: list[str], *, env: dict[str, str], **options: Any) -> None:
+                seen.append(env["OMP_NUM_THREADS"])
+                options["stdout"].write(b"error: nothing done\n")
+                self.stdin, self.returncode = None, 2
+
+        monkeypatch.setattr(runner, "Popen", Noting)
+        monkeypatch.setattr("bridgeseg.comparing.state.usable_cores", lambda: 3)
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+        for jobs in (1, 2):
+            again(data, tmp_path / "out", jobs=jobs)
+        monkeypatch.setattr("bridgeseg.comparing.state.usable_cores", lambda: 64)
+        again(data, tmp_path / "out")  # as before, also on another machine
+        assert seen == ["3"] * 6
+        with pytest.raises(ConfigError, match=r"made with 3 threads, found --threads 2\n  fix: leave --threads out"):
+            again(data, tmp_path / "out", threads=2)
+
+    @pytest.mark.parametrize(
+        ("given", "cores", "threads"), [(None, 64, 4), (None, 2, 2), ("1", 64, 1), ("x", 3, 3), ("9", 8, 4)]
+    )
+    def test_the_default(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str | None, cores: int, threads: int
+    ) -> None:
+        monkeypatch.setattr("bridgeseg.comparing.state.usable_cores", lambda: cores)
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+        if given is not None:
+            monkeypatch.setenv("OMP_NUM_THREADS", given)
+        assert threads_of(tmp_path) == threads
+        assert threads_of(tmp_path, 7) == 7
 
 
 class TestCosts:

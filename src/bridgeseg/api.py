@@ -674,6 +674,7 @@ def compare(
     split: str = "test",
     against: Sequence[str] = REFERENCES,
     jobs: int = 1,
+    threads: int | None = None,
     latency: bool = True,
     dry_run: bool = False,
     report_only: bool = False,
@@ -749,6 +750,7 @@ def compare(
         split: split that is reported.
         against: variants that paired differences are taken to.
         jobs: runs at a time.
+        threads: threads of each run, whatever the jobs; by default those of the folder's runs, else the cores up to 4.
         latency: measure latencies at the end, else report those measured last.
         dry_run: list the runs, do nothing.
         report_only: report on what is finished, train nothing.
@@ -890,6 +892,7 @@ def compare(
         split=split,
         against=against,
         jobs=jobs,
+        threads=threads,
         latency=latency,
         dry_run=dry_run,
         report_only=report_only,

@@ -49,12 +49,9 @@ def _print(results: dict[str, Any], out: Path) -> None:
     from rich.console import Console
 
     from bridgeseg.comparing.compare import PAGE
-    from bridgeseg.comparing.tables import NOTE, main_table, rich_table
+    from bridgeseg.comparing.tables import NOTE, main_table
 
-    header, rows = main_table(results["cells"], results["split"], results["against"])
-    table = rich_table(header, rows, f"{len(results['runs'])} finished runs")
-    # All columns, also where the terminal is too narrow: a number cut short is worse than a line that wraps.
-    console = Console(width=max(Console().width, Console(width=1000).measure(table).maximum), highlight=False)
-    console.print(table)
+    console = Console(highlight=False)
+    main_table(results["cells"], results["split"], results["against"], f"{len(results['runs'])} finished runs").print()
     console.print(NOTE, markup=False)
     console.print(f"report: {out / PAGE}", markup=False, soft_wrap=True)

@@ -22,14 +22,16 @@ from bridgeseg.comparing.results import Done, environments, in_order, make_cells
 from bridgeseg.comparing.runner import Failed, run_all
 from bridgeseg.comparing.state import (
     FINISHED,
+    MEMORY,
     RUNS,
     check_unchanged,
     finished,
     read_json,
     status,
+    threads_of,
     write_json,
 )
-from bridgeseg.comparing.tables import NOTE, main_table, markdown_table
+from bridgeseg.comparing.tables import NOTE, main_table
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import ConfigError, InputError
 from bridgeseg.extend import BASELINE, REFERENCES
@@ -38,7 +40,7 @@ from bridgeseg.locking import lock
 from bridgeseg.report.figures import require_matplotlib
 from bridgeseg.settings.values import flatten
 
-MEMORY, LATENCY, RESULTS, TABLE, PAGE = "compare.json", "latency.json", "results.json", "results.md", "report.html"
+LATENCY, RESULTS, TABLE, PAGE = "latency.json", "results.json", "results.md", "report.html"
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ def compare(
     split: str = "test",
     against: Sequence[str] = REFERENCES,
     jobs: int = 1,
+    threads: int | None = None,
     latency: bool = True,
     dry_run: bool = False,
     report_only: bool = False,
@@ -86,7 +89,9 @@ def compare(
         out: folder of the comparison; runs of other calls in it are reported too.
         methods, variants, backbones, seeds, fractions, config, split: see `grid.make_plan`.
         against: variants that paired differences are taken to, where they are there.
-        jobs: runs at a time; each gets its share of the cores.
+        jobs: runs at a time; they change nothing of what comes out.
+        threads: of each run; by default as many as for the runs in the folder, else one per core and at most
+            `MOST_THREADS`. The weights of a run on CPUs depend on them in the last digits.
         latency: measure the latency of the exported networks once nothing else runs; else the one measured last is
             reported.
         dry_run: say what would be done, and do nothing.
@@ -109,15 +114,16 @@ def compare(
         data, methods=methods, variants=variants, backbones=backbones, seeds=seeds, fractions=fractions,
         settings=settings, config=config, split=split,
     )  # fmt: skip
+    threads = threads_of(out, threads)
     check_unchanged(out, plan.runs, _check_data(plan).digest)
     states = {run.name: status(out, run, split) for run in plan.runs}
     if dry_run:
         return Comparison(out, states, (), None)
     with lock(out):
         command = _command(plan, data, out, backbones, config, settings)
-        _remember(out, plan, command)
+        _remember(out, plan, command, threads)
         todo = [run for run in plan.runs if states[run.name] != FINISHED]
-        failed = run_all(out, todo, split, jobs=min(jobs, max(1, len(todo))), quiet=quiet)
+        failed = run_all(out, todo, split, jobs=min(jobs, max(1, len(todo))), threads=threads, quiet=quiet)
         results = report(out, split, against, latency, failed) if finished(out, split)[0] else None
         return Comparison(out, states, tuple(failed), results)
 
@@ -157,7 +163,7 @@ def report(
     plots.mkdir(exist_ok=True)
     made = save_plots(plots, cells, results["runs"], split)
     write_json(out / RESULTS, results)
-    text = markdown_table(*main_table(cells, split, against)) + f"\n{NOTE}\n"
+    text = main_table(cells, split, against).markdown() + f"\n{NOTE}\n"
     write(out / TABLE, text)
     write(out / PAGE, make_page(results, made))
     return results
@@ -210,11 +216,12 @@ def _costs(out: Path, runs: Sequence[Done], latency: bool) -> dict[tuple[str, st
     return costs
 
 
-def _remember(out: Path, plan: Plan, command: str) -> None:
+def _remember(out: Path, plan: Plan, command: str, threads: int) -> None:
     """Keep the command and the variants' settings; a folder may be filled by several commands."""
     memory = read_json(out / MEMORY) or {}
     commands = [*(known for known in memory.get("commands", []) if known != command), command]
-    write_json(out / MEMORY, {"commands": commands, "variants": {**memory.get("variants", {}), **plan.variants}})
+    variants = {**memory.get("variants", {}), **plan.variants}
+    write_json(out / MEMORY, {"commands": commands, "variants": variants, "threads": threads})
 
 
 def _command(

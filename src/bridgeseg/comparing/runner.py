@@ -1,4 +1,4 @@
-"""Runs of a comparison as processes: so many at a time, each with its log, its share of the cores, and a clean stop."""
+"""Runs of a comparison as processes: so many at a time, each with its log, its threads, and a clean stop."""
 
 from __future__ import annotations
 
@@ -52,8 +52,10 @@ class Job:
     epochs_before: int
 
 
-def run_all(out: Path, runs: Sequence[Run], split: str, *, jobs: int = 1, quiet: bool = False) -> list[Failed]:
-    """Make the runs, `jobs` at a time; a run that fails does not keep the others from being made.
+def run_all(
+    out: Path, runs: Sequence[Run], split: str, *, jobs: int = 1, threads: int = 1, quiet: bool = False
+) -> list[Failed]:
+    """Make the runs, `jobs` at a time and each with `threads`; one that fails does not keep the others from being made.
 
     Returns:
         The runs that failed.
@@ -66,7 +68,7 @@ def run_all(out: Path, runs: Sequence[Run], split: str, *, jobs: int = 1, quiet:
         try:
             while waiting or active:
                 while waiting and len(active) < jobs:
-                    active.append(_start(out, waiting.popleft(), split, jobs))
+                    active.append(_start(out, waiting.popleft(), split, threads))
                     display.say(f"{active[-1].run.name}: started")
                 for job in [job for job in active if job.process.poll() is not None]:
                     active.remove(job)
@@ -92,7 +94,7 @@ def run_all(out: Path, runs: Sequence[Run], split: str, *, jobs: int = 1, quiet:
     return failed
 
 
-def _start(out: Path, run: Run, split: str, jobs: int) -> Job:
+def _start(out: Path, run: Run, split: str, threads: int) -> Job:
     flat = run.name.replace("/", "__")
     settings, log, place = out / CONFIGS / f"{flat}.json", out / LOGS / f"{flat}.log", out / RUNS / run.name
     write_json(settings, run.config.model_dump(mode="json"))
@@ -105,17 +107,10 @@ def _start(out: Path, run: Run, split: str, jobs: int) -> Job:
             stdin=PIPE,
             stdout=file,
             stderr=STDOUT,
-            env={**os.environ, "OMP_NUM_THREADS": str(_threads(jobs))},
+            env={**os.environ, "OMP_NUM_THREADS": str(threads)},
             start_new_session=True,  # Ctrl-C comes to this process alone, which then stops the runs
         )
     return Job(run, process, log, epochs_done(place))
-
-
-def _threads(jobs: int) -> int:
-    """Share the cores among the jobs; who has set OMP_NUM_THREADS lower keeps it."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    given = os.environ.get("OMP_NUM_THREADS", "")
-    return min(max(1, cores // jobs), int(given) if given.isdigit() and int(given) > 0 else cores)
 
 
 def _stop(active: Sequence[Job]) -> None:
@@ -141,12 +136,12 @@ def _stop(active: Sequence[Job]) -> None:
 def _failed(job: Job) -> Failed:
     lines = job.log.read_text(encoding="utf-8", errors="replace").splitlines()
     code = job.process.returncode
-    return Failed(job.run.name, code, job.log, "\n".join(lines[-TAIL:]) or f"it ended with code {code} and no word")
+    return Failed(job.run.name, code, job.log, "\n".join(lines[-TAIL:]) or f"no word, code {code}")
 
 
 def _text(failed: Failed) -> str:
     tail = "\n".join(f"    {line}" for line in failed.tail.splitlines())
-    fix = "mend it and give the same command again; delete the run's folder to begin that run anew"
+    fix = "correct it and give the same command again; delete the run's folder to start that run again"
     return f"{failed.name}: failed (code {failed.code}); the end of {failed.log}:\n{tail}\n  fix: {fix}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from bridgeseg.comparing.grid import Run
 from bridgeseg.errors import ConfigError
 from bridgeseg.extend import METHODS
 from bridgeseg.files import remove, write
+from bridgeseg.hardware import usable_cores
 from bridgeseg.settings.train import TrainConfig
 from bridgeseg.settings.values import differences
 from bridgeseg.training import folder
@@ -19,6 +21,9 @@ from bridgeseg.training.resolve import resolve
 from bridgeseg.training.resuming import MACHINE
 
 RUNS, LOGS, CONFIGS, SCORES, CLOCK = "runs", "logs", "configs", "scores.json", "clock.json"
+MEMORY = "compare.json"
+MOST_THREADS = 4
+"""Threads of a run by default, at most: small networks gain little from more."""
 TEXT = {"text_encoder", "templates"}
 """Settings that a network without language does not use."""
 FINISHED, UNFINISHED, NEW = "finished", "to be continued", "new"
@@ -92,6 +97,28 @@ def check_unchanged(out: Path, runs: tuple[Run, ...], digest: str) -> None:
             where=out / RUNS / name,
             fix="choose another --out, give the variant another name, or delete the folders of these runs",
         )
+
+
+def threads_of(out: Path, wanted: int | None = None) -> int:
+    """Return how many threads each run of a comparison has, whatever the number of jobs.
+
+    Args:
+        out: folder of the comparison; runs that are there decide.
+        wanted: by the user; None for the default: a thread for each core, at most `MOST_THREADS` and OMP_NUM_THREADS.
+
+    Raises:
+        ConfigError: runs in the folder were made with another number.
+    """
+    known = (read_json(out / MEMORY) or {}).get("threads")
+    if wanted is not None and known not in (None, wanted):
+        raise ConfigError(
+            f"the runs there were made with {known} threads, found --threads {wanted}",
+            where=out,
+            fix="leave --threads out, or choose another --out",
+        )
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    most = min(MOST_THREADS, int(given)) if given.isdigit() and int(given) > 0 else MOST_THREADS
+    return int(wanted or known or min(usable_cores(), most))
 
 
 def clear(run_folder: Path) -> None:

@@ -1,17 +1,14 @@
-"""The table of a comparison, once as text cells, then for the terminal and as Markdown."""
+"""The tables of a comparison."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bridgeseg.metrics import percent
-
-if TYPE_CHECKING:
-    from rich.table import Table
+from bridgeseg.report.tables import Table
 
 Cells = Sequence[dict[str, Any]]
-Rows = list[list[str]]
 LABELS = 3
 """Columns at the left that name the cell."""
 NOTE = (
@@ -21,8 +18,8 @@ NOTE = (
 )
 
 
-def main_table(cells: Cells, split: str, against: Sequence[str]) -> tuple[list[str], Rows]:
-    """Return header and rows of the main table; columns that no cell fills are left out."""
+def main_table(cells: Cells, split: str, against: Sequence[str], title: str = "") -> Table:
+    """Return the main table; columns that no cell fills are left out."""
     shown = [name for name in against if any(name in cell["differences"] for cell in cells)]
     header = ["variant", "backbone", "labels", "n", f"{split} mIoU", *(f"- {name}" for name in shown)]
     header += [] if split == "val" else ["val mIoU"]
@@ -39,22 +36,23 @@ def main_table(cells: Cells, split: str, against: Sequence[str]) -> tuple[list[s
         row += [_number(cell["seconds"], 1, 0), _number(cell["seconds_ratio"], 1, 3)]
         rows.append(row)
     kept = [place for place in range(len(header)) if any(row[place] for row in rows)]
-    return [header[place] for place in kept], [[row[place] for place in kept] for row in rows]
+    shown_rows = [[row[place] for place in kept] for row in rows]
+    return Table([header[place] for place in kept], shown_rows, title, LABELS)
 
 
-def class_table(cells: Cells) -> tuple[list[str], Rows]:
-    """Return header and rows of the IoU per class: a row for each cell, mean over the seeds in percent."""
+def class_table(cells: Cells) -> Table:
+    """Return the IoU per class: a row for each cell, mean over the seeds in percent."""
     names = list(dict.fromkeys(name for cell in cells for name in cell["iou"]))
     rows = [
         [cell["variant"], cell["backbone"], f"{100 * cell['fraction']:g} %"]
         + [percent(cell["iou"].get(name)) for name in names]
         for cell in cells
     ]
-    return ["variant", "backbone", "labels", *names], rows
+    return Table(["variant", "backbone", "labels", *names], rows, names=LABELS)
 
 
-def run_table(runs: Sequence[dict[str, Any]], split: str) -> tuple[list[str], Rows]:
-    """Return header and rows of all runs."""
+def run_table(runs: Sequence[dict[str, Any]], split: str) -> Table:
+    """Return the table of all runs."""
     header = ["variant", "backbone", "labels", "seed", f"{split} mIoU", "val mIoU", "train s"]
     rows = [
         [run["variant"], run["backbone"], f"{100 * run['fraction']:g} %", str(run["seed"])]
@@ -62,30 +60,7 @@ def run_table(runs: Sequence[dict[str, Any]], split: str) -> tuple[list[str], Ro
         + [_number(run["seconds"], 1, 0)]
         for run in runs
     ]
-    return header, rows
-
-
-def rich_table(header: Sequence[str], rows: Rows, title: str) -> Table:
-    """Build a table for the terminal."""
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title=title, title_justify="left")
-    for place, name in enumerate(header):
-        table.add_column(Text(name), justify="left" if place < LABELS else "right")
-    for row in rows:
-        table.add_row(*(Text(value) for value in row))
-    return table
-
-
-def markdown_table(header: Sequence[str], rows: Rows) -> str:
-    """Build a Markdown table; names cannot break out of their cell."""
-    lines = [list(header), ["---" if place < LABELS else "---:" for place in range(len(header))], *rows]
-    return "".join("| " + " | ".join(_cell(value) for value in line) + " |\n" for line in lines)
-
-
-def _cell(value: str) -> str:
-    return " ".join(value.split()).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")
+    return Table(header, rows, names=LABELS)
 
 
 def _spread(value: dict[str, Any] | None) -> str:

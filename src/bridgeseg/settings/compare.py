@@ -100,6 +100,15 @@ class Compare(CommandSettings):
         ),
     ] = REFERENCES
     jobs: Annotated[int, setting("runs at a time", DOING, "--jobs", ge=1)] = 1
+    threads: Annotated[
+        int | None,
+        setting(
+            "threads of each run, whatever the jobs; by default those of the folder's runs, else the cores up to 4",
+            DOING,
+            "--threads",
+            ge=1,
+        ),
+    ] = None
     latency: Annotated[
         bool, setting("measure latencies at the end, else report those measured last", DOING, "--latency/--no-latency")
     ] = True
