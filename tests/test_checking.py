@@ -933,14 +933,14 @@ def test_the_page_shows_what_is_wrong(tmp_path: Path) -> None:
 
 
 def test_marked_pixels_are_seen(tmp_path: Path) -> None:
-    from bridgeseg.checking import pictures
+    from bridgeseg.checking import illustrations
 
     ids = np.zeros((900, 1200))
     ids[300, 400] = 7
     save_mask(tmp_path / "m.png", ids)
-    drawn = np.asarray(pictures._mask(tmp_path / "m.png", frozenset({7}), [(90, 90, 90)]))
+    drawn = np.asarray(illustrations._mask(tmp_path / "m.png", frozenset({7}), [(90, 90, 90)]))
     assert drawn.shape == (210, 280, 3)
-    marked = np.argwhere((drawn == pictures.MARK).all(axis=2))
+    marked = np.argwhere((drawn == illustrations.MARK).all(axis=2))
     assert len(marked) >= 1
     assert np.abs(marked - [70, 93]).max() <= 1
 

@@ -67,8 +67,8 @@ def convert(source: Path, target: Path, classes: ClassSet) -> Strays | None:
 def _codes(path: Path) -> NDArray[Any]:
     """Return the colours of a PNG as numbers 0xRRGGBB, (H, W)."""
     try:
-        with Image.open(path, formats=("PNG",)) as picture:
-            return pack(np.asarray(picture.convert("RGB")))
+        with Image.open(path, formats=("PNG",)) as image:
+            return pack(np.asarray(image.convert("RGB")))
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, ...: all mean a bad file
         raise DataError(f"cannot be read: {shown(error)}", where=path, fix="restore the original mask") from error
 

@@ -64,7 +64,7 @@ def class_findings(data: Dataset, counts: Counts) -> list[Finding]:
 
 
 def single_class(data: Dataset) -> list[Finding]:
-    """Say so if there is one class: every pixel then has it, whatever the picture shows."""
+    """Say so if there is one class: every pixel then has it, whatever the image shows."""
     names = data.spec.classes.names
     if len(names) > 1:
         return []
@@ -93,7 +93,7 @@ def _absent(data: Dataset, counts: Counts) -> list[Finding]:
             fix = "they cannot be learned" if split == "train" else "they are not scored there"
             details = {"split": split, "classes": [name for name in names if name in only]}
             severity = "warning" if split == "train" else "note"
-            fix += ": move pictures that show them into this split"
+            fix += ": move images that show them into this split"
             found.append(Finding("class-absent", severity, message, fix, details=details))  # type: ignore[arg-type]
     return found
 

@@ -32,7 +32,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""EXIF orientation -> what makes a picture upright."""
+"""EXIF orientation -> what makes an image upright."""
 
 
 def write_converted(data: Dataset | None, folder: str | Path) -> list[Finding]:

@@ -1,4 +1,4 @@
-"""Pictures that look the same: a difference hash, a thumbnail to confirm it, and a search that is not quadratic."""
+"""Images that look the same: a difference hash, a thumbnail to confirm it, and a search that is not quadratic."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOST_BITS = 7
 MOST_LEVELS = 6.0
 """Grey levels of 256 by which their thumbnails differ at most, on average."""
 LEAST_CONTRAST = 4.0
-"""Standard deviation of a thumbnail, in grey levels, below which a image is too empty to be told from others."""
+"""Standard deviation of a thumbnail, in grey levels, below which an image is too empty to be told from others."""
 WINDOW = 64
 """Neighbours in the order of the hashes that each image is compared with: bounds the search for any images."""
 _BITS_SET = np.unpackbits(np.arange(65536, dtype=">u2").view(np.uint8).reshape(-1, 2), axis=1).sum(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.table import Table as RichTable
 from rich.text import Text
 
 from bridgeseg.checking.report import Report
 from bridgeseg.data.finding import SEVERITIES, number
+from bridgeseg.report.tables import Table
 from bridgeseg.wording import printable
 
 _STYLES = {"error": "bold red", "warning": "yellow", "note": "blue"}
@@ -18,14 +19,14 @@ def render(report: Report) -> Group:
     """Return what a Rich console prints: the findings, the classes' shares, and a summary as the last line."""
     parts: list[RenderableType] = []
     if report.findings:
-        table = Table("", "finding", "what was found, and what to do", show_lines=True)
+        table = RichTable("", "finding", "what was found, and what to do", show_lines=True)
         for finding in report.findings:
             style = _STYLES[finding.severity]
             found = Text.assemble(printable(finding.message), "\n", ("fix: ", "bold"), printable(finding.fix))
             table.add_row(Text(finding.severity, style), Text(finding.code), found)
         parts.append(table)
-    if report.classes:
-        parts.append(_classes(report))
+    if (shares := class_shares(report, MOST_CLASSES)) is not None:
+        parts.append(shares.rich())
     return Group(*parts, Text(summary(report)))
 
 
@@ -36,12 +37,12 @@ def summary(report: Report) -> str:
     return f"{printable(report.data)}: {pairs + ' pairs' if pairs else 'no pairs'}; {counts}; {report.seconds:.1f} s"
 
 
-def _classes(report: Report) -> Table:
-    table = Table("share of labelled pixels", *map(printable, report.classes))
+def class_shares(report: Report, most: int | None = None) -> Table | None:
+    """Return the share of every class in each split, of `most` classes at most; None if nothing was counted."""
+    if not report.classes:
+        return None
     names = list(next(iter(report.classes.values())))
-    for name in names[:MOST_CLASSES]:
-        shares = (Text(f"{split[name]:.2%}", justify="right") for split in report.classes.values())
-        table.add_row(Text(printable(name)), *shares)
-    if len(names) > MOST_CLASSES:
-        table.add_row(Text(f"and {len(names) - MOST_CLASSES} more"))
-    return table
+    rows = [[printable(name), *(f"{split[name]:.2%}" for split in report.classes.values())] for name in names[:most]]
+    if len(names) > len(rows):
+        rows.append([f"and {len(names) - len(rows)} more", *("" for _ in report.classes)])
+    return Table(["share of labelled pixels", *map(printable, report.classes)], rows)

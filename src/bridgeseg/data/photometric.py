@@ -1,4 +1,4 @@
-"""Random brightness, contrast, saturation and hue, as one linear map of the colours of a picture."""
+"""Random brightness, contrast, saturation and hue, as one linear map of the colours of an image."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 The pipeline is the one of MMSegmentation and DenseCLIP (random resize, random crop with a limit on the share of one
 class, flip, photometric distortion), in an order that saves work: the crop is chosen first, in the pixels of the
 source, only that region is resized, and colours change on the crop. Up to the rounding of the crop's place to whole
-source pixels this gives what resizing the whole picture and then cropping would give. Resizing uses torchvision's v2
+source pixels this gives what resizing the whole image and then cropping would give. Resizing uses torchvision's v2
 kernel; every random number comes from the generator that the caller passes.
 """
 
@@ -49,7 +49,7 @@ class TrainTransform:
         self.class_weights = None if class_weights is None else _checked(class_weights)
 
     def __call__(self, image: Tensor, mask: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Return a crop of `config.crop_size`; where the scaled picture is smaller, padded at the bottom and the right.
+        """Return a crop of `config.crop_size`; where the scaled image is smaller, padded at the bottom and the right.
 
         Args:
             image: uint8 (3, H, W).
@@ -123,7 +123,7 @@ class TrainTransform:
 
 @dataclass(frozen=True)
 class Extent:
-    """One axis of a crop: `source` of the picture's `size` pixels become `target` pixels of the crop."""
+    """One axis of a crop: `source` of the image's `size` pixels become `target` pixels of the crop."""
 
     size: int
     source: int
@@ -153,7 +153,7 @@ def _resize(image: Tensor, height: int, width: int) -> Tensor:
     """Return uint8 (3, height, width), bilinear with antialiasing.
 
     The colours of a pixel are laid side by side first: of torch's two kernels this picks the same one for every input,
-    and the other one fails on pictures that shrink to a single pixel.
+    and the other one fails on images that shrink to a single pixel.
     """
     interleaved = image.permute(1, 2, 0).contiguous().permute(2, 0, 1)
     resized: Tensor = v2.resize_image(interleaved, [height, width], InterpolationMode.BILINEAR, antialias=True)

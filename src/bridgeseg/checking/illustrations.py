@@ -1,8 +1,7 @@
-"""Small pictures of a problem: the image, and beside it the mask with the offending pixels marked."""
+"""Small images of a problem: the image, and beside it the mask with the offending pixels marked."""
 
 from __future__ import annotations
 
-import base64
 import io
 import warnings
 from collections.abc import Sequence
@@ -17,9 +16,10 @@ from bridgeseg.classes import Colour
 from bridgeseg.data.finding import Illustration
 from bridgeseg.data.maskfile import FORMATS, pack
 from bridgeseg.images import read_image
+from bridgeseg.report.html import data_url
 
 SIDE = 280
-"""Longest side of a picture on the page, in pixels."""
+"""Longest side of an illustration on the page, in pixels."""
 MOST_PIXELS = 25_000_000
 """Larger files are not decoded only to be shown."""
 MARK = (255, 0, 255)
@@ -42,7 +42,7 @@ def draw_illustration(shown: Illustration, palette: Sequence[Colour]) -> str:
         left += panel.width + 4
     stream = io.BytesIO()
     sheet.save(stream, "JPEG", quality=85, subsampling=0)
-    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode("ascii")
+    return data_url(stream.getvalue(), "image/jpeg")
 
 
 def _panel(make: Any) -> Image.Image:
@@ -55,27 +55,27 @@ def _panel(make: Any) -> Image.Image:
 
 
 def _image(path: Path) -> Image.Image:
-    picture = Image.fromarray(read_image(path, MOST_PIXELS))
-    picture.thumbnail((SIDE, SIDE))
-    return picture
+    image = Image.fromarray(read_image(path, MOST_PIXELS))
+    image.thumbnail((SIDE, SIDE))
+    return image
 
 
 def _mask(path: Path, values: frozenset[int], palette: Sequence[Colour]) -> Image.Image:
     """Draw a mask in the colours of its classes, and if `values` are given, those bright and the rest dark."""
     if not path.is_file():
         raise ValueError("no regular file")
-    with Image.open(path, formats=FORMATS) as picture:
-        if picture.width * picture.height > MOST_PIXELS:
+    with Image.open(path, formats=FORMATS) as image:
+        if image.width * image.height > MOST_PIXELS:
             raise ValueError("too large to be shown")
-        picture.load()
-    found, colours = _numbers(ImageOps.exif_transpose(picture), palette)
+        image.load()
+    found, colours = _numbers(ImageOps.exif_transpose(image), palette)
     drawn = Image.fromarray(colours)
     size = ImageOps.contain(drawn, (SIDE, SIDE)).size if max(drawn.size) > SIDE else drawn.size
     drawn = drawn.resize(size, Image.Resampling.NEAREST)
     marked = np.isin(found, np.array(sorted(values) or [-1]))
     if not marked.any() or marked.all():
         return drawn
-    # A single pixel still shows: every spot of the small picture that holds one is marked.
+    # A single pixel still shows: every spot of the small image that holds one is marked.
     spots = (
         Image.fromarray(marked.astype(np.uint8) * 255).resize(size, Image.Resampling.BOX).point(lambda v: 255 * (v > 0))
     )
@@ -84,13 +84,13 @@ def _mask(path: Path, values: frozenset[int], palette: Sequence[Colour]) -> Imag
     return dark
 
 
-def _numbers(picture: Image.Image, palette: Sequence[Colour]) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+def _numbers(image: Image.Image, palette: Sequence[Colour]) -> tuple[NDArray[Any], NDArray[np.uint8]]:
     """Return a mask's values, or packed colours, and its pixels as RGB."""
-    if picture.mode in ("L", "P", "1", "LA", "PA") or picture.mode.startswith("I"):
-        first = picture.getchannel(0) if picture.mode in ("LA", "PA") else picture
+    if image.mode in ("L", "P", "1", "LA", "PA") or image.mode.startswith("I"):
+        first = image.getchannel(0) if image.mode in ("LA", "PA") else image
         values = np.asarray(first).astype(np.int64)
     else:
-        rgb = np.asarray(picture.convert("RGB"))
+        rgb = np.asarray(image.convert("RGB"))
         if not (rgb == rgb[..., :1]).all():
             return pack(rgb), rgb
         values = rgb[..., 0].astype(np.int64)
