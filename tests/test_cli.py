@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
+import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,7 +15,7 @@ import pytest
 from PIL import Image
 
 from bridgeseg import __version__, api
-from bridgeseg.cli import main
+from bridgeseg.cli import ELSEWHERE, main, whole
 from bridgeseg.commands import arguments
 from bridgeseg.errors import ConfigError, ModelFileError
 from bridgeseg.wording import printable
@@ -308,3 +311,132 @@ def test_light_half_imports_nothing_heavy(rgb_onnx: Path, photo: Path) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=photo.parent, env=os.environ
     )
     assert done.stdout == "[] []\n"
+
+
+def bridgeseg_command(*words: str, **more: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "bridgeseg", *words], stderr=subprocess.PIPE, text=True, **more)
+
+
+class TestHabits:
+    @pytest.mark.parametrize(
+        ("words", "text"),
+        [
+            ("val --data data.yaml", "fix: bridgeseg evaluate --data data.yaml --split val"),
+            ("test", "fix: bridgeseg evaluate --data data.yaml --split test"),
+            ("infer a.jpg", "fix: bridgeseg predict IMAGES"),
+            ("detect", "fix: bridgeseg predict"),
+            ("segment", "fix: bridgeseg predict"),
+            ("fit", "fix: bridgeseg train --data data.yaml"),
+            ("trian", "No such command 'trian'"),
+            ("train --dat x", "--data"),
+            ("train --data x --set patience=5", "unknown key 'patience'; did you mean 'epochs'?"),
+            ("train --data x --set imgsz=640", "did you mean 'augment.crop_size'?"),
+            ("train --data x --set epoch=5", "did you mean 'epochs'?"),
+            ("train --data x --set bridge.dim=5", "unknown key 'bridge'"),
+        ],
+    )
+    def test_they_lead_to_what_is_here(
+        self, capsys: Any, tmp_path: Path, words: str, text: str, monkeypatch: Any
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        code, out, err = run(capsys, *words.split())
+        assert (code, out) == (2, "")
+        assert text in err
+        assert not list(tmp_path.iterdir())
+
+    def test_each_of_them_is_a_command_that_is_understood(self) -> None:
+        for fix in ELSEWHERE.values():
+            name, *words = shlex.split(fix)
+            whole(name).make_context(name, words, resilient_parsing=True)
+
+
+class TestOutput:
+    def test_a_full_disk(self, rgb_onnx: Path) -> None:
+        if not Path("/dev/full").exists():
+            pytest.skip("there is no /dev/full here")
+        for more in ([], ["--json"]):
+            with Path("/dev/full").open("w") as full:
+                done = bridgeseg_command("info", "--model", str(rgb_onnx), *more, stdout=full)
+            assert done.returncode == 1
+            assert done.stderr == "error: standard output cannot be written: No space left on device\n"
+
+    def test_a_reader_that_is_gone(self, rgb_onnx: Path) -> None:
+        ours, theirs = os.pipe()
+        os.close(ours)
+        with os.fdopen(theirs, "w") as pipe:
+            done = bridgeseg_command("info", "--model", str(rgb_onnx), stdout=pipe)
+        assert done.returncode == 1
+        assert done.stderr == "error: standard output cannot be written: its reader is gone\n"
+
+    def test_a_name_outside_utf8(self, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        def load(*_: Any, **__: Any) -> None:
+            "runs/\udcff".encode()
+
+        monkeypatch.setattr(api, "load", load)
+        code, _, err = run(capsys, "info")
+        assert (code, "report it" in err) == (2, False)
+        assert "runs/\\udcff: a name that is not valid UTF-8" in err
+
+    def test_warnings_are_lines_and_come_once(self, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        def load(*_: Any, **__: Any) -> None:
+            for module in ("bridgeseg.text.store", "torch.nn", "torchvision", "somebody.elses"):
+                for text in ("the cache is\nstale", f"of {module}: `runtime='openvino'`"):
+                    warnings.warn_explicit(text, UserWarning, f"{module}.py", 1, module=module)
+            raise ConfigError("enough")
+
+        monkeypatch.setattr(api, "load", load)
+        assert run(capsys, "info") == (
+            2,
+            "",
+            "warning: the cache is stale\nwarning: of bridgeseg.text.store: --runtime openvino\n"
+            "warning: of somebody.elses: --runtime openvino\nerror: enough\n",
+        )
+
+
+class TestInfo:
+    def test_many_classes_are_bounded(self, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        classes = [{"id": index, "name": f"c{index}", "colour": [0, 0, 0], "prompts": ["p"]} for index in range(60_000)]
+        facts = {
+            "path": "a",
+            "bytes": 1,
+            "parameters": 1,
+            "classes": classes,
+            "provenance": {"note": "x\x1b[31m" * 9999},
+        }
+        loaded = SimpleNamespace(describe=lambda: facts)
+        monkeypatch.setattr(api, "load", lambda *_, **__: loaded)
+        code, out, _ = run(capsys, "info")
+        assert code == 0
+        assert "and 59,960 more classes" in out
+        assert "\x1b" not in out
+        assert len(out) < 20_000
+        assert "and 59,000 more classes" in run(capsys, "info", "--full")[1]
+        assert len(json.loads(run(capsys, "info", "--json")[1])["classes"]) == 60_000
+
+    def test_a_folder_is_described_by_its_config_alone(self, tmp_path: Path) -> None:
+        best = tmp_path / "run" / "best"
+        best.mkdir(parents=True)
+        (best / "model.safetensors").write_bytes(b"")
+        classes = {"names": ["road", "sky"], "palette": [[1, 2, 3], [4, 5, 6]], "prompts": {}, "ignore_index": 255}
+        scores = {"split": "val", "miou": 0.5, "iou": {"road": 0.25, "sky": 0.75}}
+        provenance = {"method": "none", "config": {"epochs": 3}, "parameters": 7, "scores": scores}
+        config = {"format": 1, "classes": classes, "provenance": provenance}
+        (best / "config.json").write_text(json.dumps(config))
+        code = (
+            "import sys\nfrom bridgeseg.cli import main\n"
+            f"assert main(['info', '--model', {str(tmp_path / 'run')!r}]) == 0\n"
+            "assert not {'torch', 'onnxruntime'} & set(sys.modules)\n"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert "road" in done.stdout
+        assert "0.250" in done.stdout
+        assert "epochs" not in done.stdout
+
+    @pytest.mark.parametrize("damage", ["", "[]", '{"format": 1}', '{"format": 9}', '{"format": 1, "classes": 3}'])
+    def test_a_damaged_folder(self, damage: str, tmp_path: Path, capsys: Any) -> None:
+        (tmp_path / "model.safetensors").write_bytes(b"")
+        (tmp_path / "config.json").write_text(damage)
+        code, out, err = run(capsys, "info", "--model", tmp_path)
+        assert (code, out) == (2, "")
+        assert "fix:" in err
+        assert "Traceback" not in err

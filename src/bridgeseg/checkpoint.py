@@ -16,14 +16,12 @@ from safetensors.torch import save_file
 
 from bridgeseg import __version__
 from bridgeseg.classes import ClassSet
+from bridgeseg.description import CARD, CONFIG, FORMAT, WEIGHTS, find_checkpoint
 from bridgeseg.errors import BridgeSegError, ConfigError, ModelFileError
-from bridgeseg.files import OLD, digest, remove, replace_folder
+from bridgeseg.files import digest, remove, replace_folder
 from bridgeseg.models.loading import load_network
 from bridgeseg.models.segmentor import Segmentor
 from bridgeseg.settings.model import ModelConfig
-
-FORMAT = 1
-WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 
 
 @dataclass
@@ -86,34 +84,6 @@ def _write(folder: Path, checkpoint: Checkpoint) -> None:
     (folder / CARD).write_text(model_card(checkpoint), encoding="utf-8")
     # safetensors makes files that their owner alone may read
     (folder / WEIGHTS).chmod((folder / CONFIG).stat().st_mode)
-
-
-def find_checkpoint(path: str | Path) -> Path:
-    """Return the checkpoint folder meant by a path: itself, or the best (else the last) one of a run folder.
-
-    Of a checkpoint whose writer was killed at the worst moment the older one is found.
-
-    Raises:
-        ModelFileError: there is none.
-    """
-    path = Path(path)
-    places = [path, *(path / name for name in ("best", "best" + OLD, "last", "last" + OLD))]
-    if path.name:
-        places.append(path.with_name(path.name + OLD))
-    for folder in places:
-        if (folder / CONFIG).is_file() and (folder / WEIGHTS).is_file():
-            return folder
-    if (path / "resume.ckpt").is_file():
-        raise ModelFileError(
-            "this run was stopped and has no checkpoint to use yet",
-            where=path,
-            fix=f"finish it: bridgeseg train --out {path} --resume",
-        )
-    raise ModelFileError(
-        "holds no checkpoint (config.json and model.safetensors)" if path.is_dir() else "no such checkpoint folder",
-        where=path,
-        fix="give a run folder of `bridgeseg train`, its `best` or `last`, or an .onnx file",
-    )
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:

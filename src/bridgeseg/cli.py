@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-import warnings
+from contextlib import suppress
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -12,8 +12,10 @@ from typer.core import TyperGroup
 
 from bridgeseg import __version__
 from bridgeseg.commands.shared import DebugSwitch
+from bridgeseg.commands.streams import said
 from bridgeseg.commands.wording import worded
 from bridgeseg.errors import BridgeSegError, InputError
+from bridgeseg.wording import shortened
 
 COMMANDS = {
     "predict": "Segment images and videos: write masks of class ids and overlays, print the classes and their share.",
@@ -30,11 +32,30 @@ COMMANDS = {
 others need none of it."""
 
 
+ELSEWHERE = {
+    "val": "evaluate --data data.yaml --split val",
+    "validate": "evaluate --data data.yaml --split val",
+    "eval": "evaluate --data data.yaml --split val",
+    "test": "evaluate --data data.yaml --split test",
+    "infer": "predict IMAGES",
+    "inference": "predict IMAGES",
+    "detect": "predict IMAGES",
+    "segment": "predict IMAGES",
+    "fit": "train --data data.yaml",
+    "finetune": "train --data data.yaml",
+    "quantize": "export --int8 --model RUN --out FILE.onnx",
+    "prepare": "data prepare NAME --root DOWNLOAD --out DIR",
+}
+"""What commands of other programs are called here."""
+
+
 class Commands(TyperGroup):
     """The commands, each without its options until it is called."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find a command by its name, and give it its options."""
+        if args[0] in ELSEWHERE and not ctx.resilient_parsing:
+            raise InputError(f"there is no command {args[0]!r}", fix=f"bridgeseg {ELSEWHERE[args[0]]}")
         name, found, rest = super().resolve_command(ctx, args)
         return name, found if name is None else whole(name), rest
 
@@ -91,20 +112,28 @@ def main(words: list[str] | None = None) -> int:
         if hasattr(stream, "reconfigure"):  # names and classes may hold what the terminal's encoding lacks
             stream.reconfigure(errors="backslashreplace")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with said():
             app(args=words, prog_name="bridgeseg")
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else 0
     except Exception as error:
         if DebugSwitch.on:
             raise
-        print(f"error: {_text(error)}", file=sys.stderr)
-        return 2 if isinstance(error, InputError) else 1
+        with suppress(OSError):
+            print(f"error: {_text(error)}", file=sys.stderr)
+        return 2 if isinstance(error, InputError) or _is_a_name(error) else 1
     return 0
 
 
 def _text(error: Exception) -> str:
     if isinstance(error, BridgeSegError):
         return worded(error)
-    return f"{type(error).__name__}: {error}\n  fix: run it again with --debug and report it"
+    if _is_a_name(error):
+        found = shortened(str(getattr(error, "object", "")))
+        return f"{found}: a name that is not valid UTF-8 cannot be used here\n  fix: rename the file or folder"
+    return f"{type(error).__name__}: {shortened(str(error), 1000)}\n  fix: run it again with --debug and report it"
+
+
+def _is_a_name(error: Exception) -> bool:
+    """Say whether a name with bytes outside UTF-8, which Python keeps as surrogates, could not be passed on."""
+    return isinstance(error, UnicodeEncodeError) and any("\udc80" <= mark <= "\udcff" for mark in error.object)

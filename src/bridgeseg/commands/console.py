@@ -17,7 +17,7 @@ from rich.text import Text
 from bridgeseg.commands.wording import as_options, worded
 from bridgeseg.reading.sources import Failure
 from bridgeseg.report.draw import percent
-from bridgeseg.wording import printable
+from bridgeseg.wording import printable, shortened
 
 if TYPE_CHECKING:
     from bridgeseg.classes import ClassSet
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from bridgeseg.predicting.video_writer import VideoRecord
     from bridgeseg.runtime.saving import Record
 
+FEW, ALL = 40, 1000
+"""Classes that `info` prints, and with `--full`."""
+SHORT, LONG, MANY = 500, 5000, 100
+"""Characters of a fact, and with `--full`; prompts of a class."""
 NAMED = 4
 """Classes named on the line of one picture among many."""
 
@@ -136,10 +140,15 @@ def print_stopped(done: int, *, quiet: bool = False) -> None:
         print(f"stopped, {done} done; what was written is whole", file=sys.stderr)
 
 
-def print_info(facts: dict[str, Any]) -> None:
-    """Print what `Model.describe` returns."""
+def print_info(facts: dict[str, Any], *, full: bool = False) -> None:
+    """Print what `Model.describe` returns.
+
+    Args:
+        facts: what is known of the model.
+        full: print the settings of its training, prompts, and many more classes, too.
+    """
     provenance = facts["provenance"]
-    scores = provenance.get("scores") or {}
+    scores = provenance.get("scores") if isinstance(provenance.get("scores"), dict) else None
     console = Console()
     table = Table.grid(padding=(0, 2))
     rows = {
@@ -148,23 +157,32 @@ def print_info(facts: dict[str, Any]) -> None:
         "parameters": f"{facts['parameters']:,}" if isinstance(facts["parameters"], int) else facts["parameters"],
         "inputs": _nodes(facts.get("inputs")),
         "outputs": _nodes(facts.get("outputs")),
-        **{key: value for key, value in provenance.items() if key not in ("scores", "parameters")},
-        "scores": ", ".join(f"{key} {_number(value)}" for key, value in scores.items() if key != "iou"),
+        **{
+            key: value
+            for key, value in provenance.items()
+            if key not in ("scores", "parameters") and (full or not isinstance(value, dict))
+        },
+        "scores": ", ".join(f"{key} {_number(value)}" for key, value in (scores or {}).items() if key != "iou"),
     }
     for name, value in rows.items():
         if value not in (None, "", [], {}):
-            shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            table.add_row(Text(printable(name), "bold"), Text(printable(shown)))
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+            table.add_row(Text(shortened(name), "bold"), Text(shortened(text, LONG if full else SHORT)))
     console.print(table)
-    classes = Table("id", "", "class", "IoU", "prompts")
-    iou = scores.get("iou") or {}
-    for entry in facts["classes"]:
-        swatch, name = _swatch(entry["colour"]), entry["name"]
+    iou = (scores or {}).get("iou")
+    _print_classes(console, facts["classes"], iou if isinstance(iou, dict) else {}, full)
+
+
+def _print_classes(console: Console, classes: list[dict[str, Any]], iou: dict[str, Any], full: bool) -> None:
+    table, most = Table("id", "", "class", "IoU", *(["prompts"] if full else [])), ALL if full else FEW
+    for entry in classes[:most]:
+        name = entry["name"]
         score = _number(iou[name]) if iou.get(name) is not None else ""
-        classes.add_row(
-            str(entry["id"]), swatch, Text(printable(name)), score, Text(printable("; ".join(entry["prompts"])))
-        )
-    console.print(classes)
+        prompts = [Text(shortened("; ".join(entry["prompts"][:MANY])))] if full else []
+        table.add_row(str(entry["id"]), _swatch(entry["colour"]), Text(shortened(name)), score, *prompts)
+    console.print(table)
+    if (left := len(classes) - most) > 0:
+        print(f"and {left:,} more classes; --json has them all")
 
 
 def _print_failure(failure: Failure, console: Console, as_json: bool) -> None:

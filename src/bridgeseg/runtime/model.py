@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from bridgeseg.classes import ClassSet
+from bridgeseg.description import facts
 from bridgeseg.errors import ConfigError, ModelFileError
 from bridgeseg.images import DEFAULT_MAX_PIXELS, Note, Pixels, Reading, as_pixels
 from bridgeseg.reading.loading import ImageInput, InMemory, expand
@@ -184,22 +185,12 @@ class Model:
 
     def describe(self) -> dict[str, Any]:
         """Return what is known of the model as a JSON-ready dict: path, size, classes, provenance, inputs, outputs."""
-        names = zip(self.classes.names, self.classes.palette, self.classes.prompts, strict=True)
-        facts: dict[str, Any] = {
-            "path": None if self.path is None else str(self.path),
-            "bytes": self.path.stat().st_size if self.path is not None and self.path.is_file() else None,
-            "parameters": self.provenance.get("parameters"),
-            "classes": [
-                {"id": index, "name": name, "colour": list(colour), "prompts": list(prompts)}
-                for index, (name, colour, prompts) in enumerate(names)
-            ],
-            "provenance": self.provenance,
-        }
+        known = facts(self.path, self.classes, self.provenance)
         if isinstance(self.runtime, FileRuntime):
             for key in ("inputs", "outputs"):
                 nodes = getattr(self.runtime, key).items()
-                facts[key] = [{"name": name, "type": kind, "shape": shape} for name, (kind, shape) in nodes]
-        return facts
+                known[key] = [{"name": name, "type": kind, "shape": shape} for name, (kind, shape) in nodes]
+        return known
 
     def mask(
         self,

@@ -32,6 +32,27 @@ WORDS = {
 """What pydantic's kinds of errors mean, by their name or by its first word."""
 
 
+HABITS = {
+    "amp": "precision",
+    "batch": "batch_size",
+    "device": "devices",
+    "encoder": "model.backbone",
+    "fliplr": "augment.flip",
+    "image_size": "augment.crop_size",
+    "imgsz": "augment.crop_size",
+    "learning_rate": "lr",
+    "lr0": "lr",
+    "lrf": "power",
+    "max_epochs": "epochs",
+    "num_workers": "workers",
+    "patience": "epochs",
+    "pretrained": "backbone_weights",
+    "weights": "backbone_weights",
+}
+"""Keys of other programs, and what comes nearest here. (A run has no patience: it ends after `epochs`, and keeps the
+best.)"""
+
+
 def load_values(path: str | Path) -> dict[str, Any]:
     """Read a YAML or JSON mapping.
 
@@ -153,8 +174,8 @@ def _suggest(location: tuple[Any, ...], model: type[BaseModel]) -> str:
     """Name the key that was meant: one of that name in another group, else the nearest in the same group."""
     last = str(location[-1])
     elsewhere = [key for key in _keys(model) if key.rpartition(".")[2] == last]
-    if elsewhere:
-        return f"did you mean {elsewhere[0]!r}?"
+    if elsewhere or last in HABITS:
+        return f"did you mean {(elsewhere or [HABITS[last]])[0]!r}?"
     group = _group(model, location[:-1])
     return nearest(last, [*group.model_fields, *_groups(group)])
 
