@@ -34,7 +34,7 @@ def module_of(segmentor: Any, count: int, ignore: int) -> TrainModule:
         [f"class {index}" for index in range(count)],
     )
     object.__setattr__(module, "segmentor", segmentor)
-    module.confusion = torch.zeros(count, count, dtype=torch.int64)
+    module.confusion = ConfusionMatrix(count, ignore)
     return module
 
 
@@ -58,7 +58,7 @@ def test_validation_in_training_counts_as_evaluation_does(name: str) -> None:
         masks = torch.from_numpy(mask.astype(np.int64))[None]
         module.validation_step((torch.zeros(1, 3, *mask.shape, dtype=torch.uint8), masks, torch.zeros(1)), 0)
         expected.update(answer, mask)
-    assert np.array_equal(module.confusion.numpy(), expected.matrix)
+    assert np.array_equal(module.confusion.matrix, expected.matrix)
     theirs = multiclass_confusion_matrix(
         torch.from_numpy(prediction.astype(np.int64)),
         torch.from_numpy(truth.astype(np.int64)),
@@ -66,7 +66,7 @@ def test_validation_in_training_counts_as_evaluation_does(name: str) -> None:
         None,
         ignore,
     )
-    assert np.array_equal(module.confusion.numpy(), theirs.numpy()[:count, :count])
+    assert np.array_equal(module.confusion.matrix, theirs.numpy()[:count, :count])
     assert torch.isfinite(module.val_loss)  # an image without a label has a loss of 0
 
 
@@ -90,7 +90,7 @@ def test_validation_does_not_depend_on_batch_size_and_workers(data: Path, networ
         with torch.no_grad():
             for index, batch in enumerate(loader):
                 module.validation_step(batch, index)
-        found.append((module.confusion.tolist(), float(module.val_loss)))
+        found.append((module.confusion.matrix.tolist(), float(module.val_loss)))
     assert found[0] == found[1] == found[2]
     assert int(torch.tensor(found[0][0]).sum()) == 5 * 46 * 64
 

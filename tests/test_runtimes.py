@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import pickle
 import shutil
 import subprocess
@@ -191,6 +192,23 @@ def test_a_model_pickles(network: Path, tmp_path: Path) -> None:
         pickle.loads(content)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_model_works_on_in_a_forked_process(threads: int, network: Path) -> None:
+    code = (
+        "import os, signal, sys, numpy, bridgeseg\n"
+        f"model, image = bridgeseg.load({str(network)!r}, threads={threads}), numpy.zeros((64, 64, 3), 'u1')\n"
+        "image[:32] = 200\n"
+        "before = model.mask(image)\n"
+        "child = os.fork()\n"
+        "if not child:\n"
+        "    signal.alarm(30)\n"
+        "    os._exit(0 if (model.mask(image) == before).all() else 3)\n"
+        "sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_a_model_crosses_into_a_fresh_process(network: Path) -> None:
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         found = pool.apply(Model.mask, (bridgeseg.load(network, threads=1), pixels(1, 8, 9)[0]))
@@ -254,21 +272,30 @@ def test_threads_without_a_core_do_not_spin(
 
 
 @pytest.mark.parametrize(
-    ("machine", "info", "expected"),
+    ("machine", "info", "safe", "expected"),
     [
-        ("x86_64", "flags : avx2 avx512_vnni", []),
-        ("AMD64", "flags : avx2 avx_vnni", []),
-        ("x86_64", "flags : avx2", ["1"]),
-        ("x86_64", None, ["1"]),
-        ("aarch64", None, []),
+        ("x86_64", "flags : avx2 avx512_vnni", None, []),
+        ("AMD64", "flags : avx2 avx_vnni", None, []),
+        ("x86_64", "flags : avx2", None, ["1"]),
+        ("x86_64", "flags : avx2", False, ["1"]),
+        ("x86_64", "flags : avx2", True, []),
+        ("x86_64", None, None, ["1"]),
+        ("aarch64", None, None, []),
     ],
 )
 def test_bytes_are_added_up_in_enough_bits(
-    machine: str, info: str | None, expected: list[str], network: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    machine: str,
+    info: str | None,
+    safe: bool | None,
+    expected: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """ONNX Runtime's products of 8-bit numbers overflow on x86 processors without dot products of bytes."""
     import onnxruntime
 
+    facts = {} if safe is None else {"quantisation": {"any_processor": safe}}
+    network = write_network(tmp_path / "a.onnx", provenance=facts)
     entries: list[str] = []
 
     class Options(onnxruntime.SessionOptions):  # type: ignore[misc]

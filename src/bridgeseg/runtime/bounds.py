@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from bridgeseg.errors import ModelFileError
-from bridgeseg.runtime.onnx_file import MOST_FIELDS, fields, varints
+from bridgeseg.runtime.onnx_file import GRAPH, METADATA, MOST_FIELDS, fields, varints
 from bridgeseg.wording import shortened
 
 MOST_ELEMENTS = 1 << 28
@@ -35,7 +35,7 @@ GROWING = {"ConstantOfShape", "Expand", "Tile", "Range", "Resize", "Upsample", "
 """Operators whose output is as large as a number says."""
 
 # Numbers of fields in onnx.proto
-_MODEL_GRAPH, _MODEL_METADATA, _MODEL_FUNCTION = 7, 14, 25
+_MODEL_FUNCTION = 25
 _GRAPH_NODE, _GRAPH_WEIGHT, _GRAPH_SPARSE, _FUNCTION_NODE = 1, 5, 15, 7
 _NODE_INPUT, _NODE_OUTPUT, _NODE_OPERATOR, _NODE_ATTRIBUTE = 1, 2, 4, 5
 _ATTRIBUTE_INTS, _ATTRIBUTE_TENSORS, _ATTRIBUTE_GRAPHS, _ATTRIBUTE_SPARSE = (3, 8), (5, 10), (6, 11), (22, 23)
@@ -84,11 +84,11 @@ class _Check:
     def model(self) -> None:
         metadata = 0
         for number, start, length in self.fields(0, self.file.seek(0, 2)):
-            if number == _MODEL_METADATA:
+            if number == METADATA:
                 metadata += length
                 if metadata > MOST_METADATA:
                     raise self.refuse(f"it has more than {MOST_METADATA >> 20} MB of metadata")
-            elif number == _MODEL_GRAPH:
+            elif number == GRAPH:
                 self.graph(start, length, {}, 0)
             elif number == _MODEL_FUNCTION:
                 self.nodes(start, length, _FUNCTION_NODE, {}, 0)

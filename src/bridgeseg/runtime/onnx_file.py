@@ -16,6 +16,8 @@ SHA256 = "bridgeseg.sha256"
 """Metadata key of the checksum."""
 GRAPH = 7
 """Number of the field that holds nodes and weights."""
+METADATA = 14
+"""Number of the fields that hold a key and a string each."""
 MOST_FIELDS = 100_000
 _CHUNK, _MASK = 1 << 20, (1 << 64) - 1
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
@@ -38,6 +40,29 @@ def graph_digest(path: str | Path) -> str:
                 digest.update(file.read(min(_CHUNK, length - offset)))
             file.seek(start + length)
     return digest.hexdigest()
+
+
+def metadata(path: str | Path) -> dict[str, str]:
+    """Return a file's own key-value strings.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is no ONNX file, or is cut.
+    """
+    found: dict[str, str] = {}
+    with Path(path).open("rb") as file:
+        for number, start, length in fields(file):
+            if number == METADATA:
+                file.seek(start)
+                entry = {part: (place, size) for part, place, size in fields(file, start + length)}
+                key, value = (_text(file, *entry.get(part, (0, 0))) for part in (1, 2))
+                found[key] = value
+    return found
+
+
+def _text(file: BinaryIO, start: int, length: int) -> str:
+    file.seek(start)
+    return file.read(length).decode(errors="replace")
 
 
 def fields(file: BinaryIO, end: int | None = None, *, numbers: bool = False) -> Iterator[tuple[int, int, int]]:

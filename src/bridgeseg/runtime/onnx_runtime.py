@@ -5,6 +5,7 @@ The session options below were measured; docs/runtimes.md has the figures.
 
 from __future__ import annotations
 
+import json
 import platform
 import threading
 from pathlib import Path
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from bridgeseg.errors import ModelFileError
 from bridgeseg.hardware import usable_cores
 from bridgeseg.runtime.bounds import check_bounds
+from bridgeseg.runtime.onnx_file import metadata
 from bridgeseg.runtime.runtimes import FileRuntime, Signature, default_threads, reason, register_runtime
 
 CPU_INFO = Path("/proc/cpuinfo")
@@ -67,7 +69,7 @@ def _open_session(path: Path, threads: int | None) -> Any:
     options.intra_op_num_threads = threads or default_threads()
     # A pattern saves no time, helps only images of the size seen first, and holds half as much memory again for them.
     options.enable_mem_pattern = False
-    if _adds_in_16_bits():
+    if _adds_in_16_bits() and not _fits_16_bits(path):
         # Slower, but the sums of two products uint8 x int8, which the 8-bit files need, do not overflow.
         options.add_session_config_entry("session.x64quantprecision", "1")
     if threads is not None and threads > usable_cores():
@@ -91,6 +93,15 @@ def _adds_in_16_bits() -> bool:
         return "vnni" not in CPU_INFO.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return True
+
+
+def _fits_16_bits(path: Path) -> bool:
+    """Return whether the file says that its 8-bit sums fit 16 bits (`exporting.pairs`); older files say nothing."""
+    try:
+        provenance = json.loads(metadata(path).get("bridgeseg.provenance", "{}"))
+        return provenance["quantisation"]["any_processor"] is True
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return False
 
 
 def _signature(node: Any) -> Signature:

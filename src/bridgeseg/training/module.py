@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from bridgeseg.extend import METHODS
-from bridgeseg.metrics import Scores
+from bridgeseg.metrics import ConfusionMatrix, Scores
 from bridgeseg.models.segmentor import STRIDE, Segmentor, to_size
 from bridgeseg.settings.train import TrainConfig
 from bridgeseg.text.learned import LearnedPrompts
@@ -47,7 +47,7 @@ class TrainModule(pl.LightningModule):
         self.segmentor, self.config, self.loss, self.names = segmentor, config, loss, names
         self._prompts = (prompts,)  # in a tuple, where PyTorch does not look for modules
         self.contexts = None if prompts is None else prompts.contexts
-        self.confusion, self.val_loss = torch.zeros(0), torch.zeros(())
+        self.confusion, self.val_loss = ConfusionMatrix(len(names), loss.ignore_index), torch.zeros(())
 
     def class_embeddings(self) -> Tensor | None:
         """Class embeddings (K, D) of the learned prompts as they are now; None where the segmentor's own are used."""
@@ -89,8 +89,7 @@ class TrainModule(pl.LightningModule):
         learned = self.class_embeddings()
         if learned is not None and self.segmentor.class_embeddings is not None:
             self.segmentor.class_embeddings.copy_(learned)
-        count = len(self.names)
-        self.confusion = torch.zeros(count, count, dtype=torch.int64, device=self.device)
+        self.confusion = ConfusionMatrix(len(self.names), self.loss.ignore_index)
         self.val_loss = torch.zeros((), device=self.device)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -99,14 +98,11 @@ class TrainModule(pl.LightningModule):
         normalised = self.segmentor.normalise(images).contiguous(memory_format=torch.channels_last)
         logits = self.segmentor.logits(normalised)
         self.val_loss += self.loss.cross_entropy(logits, masks)
-        known = masks != self.loss.ignore_index
-        count = len(self.names)
-        pairs = masks[known] * count + logits.argmax(dim=1)[known]
-        self.confusion += torch.bincount(pairs, minlength=count * count).view(count, count)
+        self.confusion.update(logits.argmax(dim=1), masks)
 
     def gather_scores(self) -> Scores:
         """Sum the confusion matrices of all processes: exact, whatever the shards."""
-        matrix = self._over_processes(self.confusion)
+        matrix = self._over_processes(torch.from_numpy(self.confusion.matrix).to(self.device))
         return Scores.from_confusion(matrix.cpu().numpy(), self.names, images=self._val_images())
 
     def gather_loss(self) -> float:
