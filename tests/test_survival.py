@@ -388,8 +388,8 @@ class TestCheckFirst:
     ) -> None:
         looked: list[list[str]] = []
 
-        def warn(_: Any, samples: dict[str, Any]) -> Report:
-            looked.append(list(samples))
+        def warn(_: Any, *, splits: dict[str, Any]) -> Report:
+            looked.append(list(splits))
             return Report(
                 data, {}, (Finding("x", "warning", "pictures are odd", "look"), Finding("y", "note", "n", "f"))
             )

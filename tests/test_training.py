@@ -523,8 +523,10 @@ class TestResume:
         lines = [line for line in data.read_text().splitlines() if not line.startswith("val:")]
         alone = data.with_name("alone.yaml")
         alone.write_text("\n".join(lines))
-        with pytest.raises(DataError, match=r"no split 'val' to validate on\n.*--set val_split=none"):
+        with pytest.raises(DataError, match=r"no split 'val' to validate on\n.*--val-share 0.1.*--set val_split=none"):
             run(alone, tmp_path / "run")
+        train(alone, tmp_path / "share", quiet=True, **TINY | {"epochs": 1, "val_share": 0.4})
+        assert load_checkpoint(tmp_path / "share").provenance["scores"]["split"] == "val"
 
     def test_other_settings_are_refused(self, data: Path, whole: Path, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=r"other settings: lr: 0.01 -> 0.02; ema: 0.9 -> 0.0\n  fix: continue"):

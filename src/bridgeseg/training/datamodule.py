@@ -31,7 +31,7 @@ def check_data(spec: DataSpec, config: TrainConfig, *, quiet: bool = False) -> N
         fix = f"take a tenth of train with --val-share 0.1, or {fix}" if config.val_split == "val" else fix
         raise DataError(f"there is no split {config.val_split!r} to validate on", where=spec.path, fix=fix)
     splits = [*config.train_splits, *([] if config.val_split is None else [config.val_split])]
-    report = quick_check(spec, {split: spec.samples(split) for split in splits})
+    report = quick_check(spec, splits=dict.fromkeys(splits))
     report.raise_for_errors()
     for finding in [] if quiet else report.of("warning"):
         print(f"warning: {finding.message}\n  fix: {finding.fix}", file=sys.stderr)
