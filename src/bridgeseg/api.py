@@ -740,7 +740,7 @@ def compare(
 
     Args:
         data: the dataset's data.yaml, or its folder.
-        out: folder of the comparison; a second call goes on in it.
+        out: folder of the comparison; a second call continues it.
         methods: methods; all, unless there are variants.
         variants: named sets of settings; the option can be given many times.
         backbones: timm names; by default the one of the settings.

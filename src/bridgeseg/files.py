@@ -24,7 +24,7 @@ OLD = ".old"
 
 @contextmanager
 def replacing(path: str | Path, fix: str = "free some space, or choose another place") -> Iterator[Path]:
-    """Give the path of a new, empty file to write; put it in the place of `path` when the block ends well.
+    """Give the path of a new, empty file to write; let it replace `path` when the block ends well.
 
     The new file lies in the same folder, which is made if needed, under a name that nobody can know beforehand. It is
     flushed to the disk before it is renamed, and the folder after, so that a power cut leaves the old file or the new
@@ -74,9 +74,9 @@ def sweep(folder: Path, age_s: float = 3600) -> None:
 
 
 def replace_folder(fresh: Path, folder: Path) -> None:
-    """Put the folder `fresh` in the place of `folder`, every file in it flushed first.
+    """Replace `folder` by the folder `fresh`, every file in it flushed first.
 
-    Between the two renames the old one is found under its name with `OLD` at the end. A link in the place of `folder`
+    Between the two renames the old one is found under its name with `OLD` at the end. A link instead of `folder`
     is replaced, never followed.
 
     Raises:

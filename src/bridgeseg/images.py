@@ -193,7 +193,7 @@ def _check_file(path: Path) -> None:
 
 
 def open_image(path: Path | BinaryIO, max_pixels: int) -> Image.Image:
-    """Read the header of a file or of its bytes, with `max_pixels` in the place of Pillow's own limit.
+    """Read the header of a file or of its bytes, with `max_pixels` instead of Pillow's own limit.
 
     Pillow's is lower, and a global. Errors are Pillow's own, but for a `DataError` on more pixels than that.
     """

@@ -23,7 +23,7 @@ def lock(place: Path, wait: float = 0.0, name: str = LOCK) -> Iterator[None]:
     """Hold a folder for this process alone; a file in it names the holder.
 
     The system drops the hold when its process ends, however it ends: a file that is left over holds nobody up, and
-    neither do processes that it forked. A link in the place of the file is refused, never followed. On file systems
+    neither do processes that it forked. A link where the file should be is refused, never followed. On file systems
     without locks nobody is kept out.
 
     Args:

@@ -62,7 +62,7 @@ def prepare(
 
     Images and masks of class values become links in `out/images` and `out/masks`; the data.yaml maps the values to
     classes. Colour masks are converted. Nothing is written into `root`. An interrupted run is taken up where it ended
-    by the same call; what is there already is kept.
+    by the same call; existing files are then kept.
 
     Args:
         name: an entry of the catalog, such as `cityscapes`.

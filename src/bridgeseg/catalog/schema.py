@@ -92,7 +92,7 @@ class Entry(_Strict):
         name: what the command line calls it.
         title: what people call it.
         home: its home page.
-        download: where it is to be had.
+        download: where to download it.
         licence: a note; the terms on the home page hold.
         hint: what else to do when the layout is not found.
         masks: `ids` where mask files hold the classes' values, `colours` where they hold the classes' colours.

@@ -195,7 +195,7 @@ def _target(out: Path, path: Path, data: Dataset) -> Path:
 
 
 def _write_pair(entry: Entry, ids: NDArray[Any], mask: Path, image: Path) -> None:
-    """Write a mask and a link to its image, both as new files: what is there already is never opened."""
+    """Write a mask and a link to its image, both as new files: an existing file is never opened."""
     for path in (mask, image):
         path.parent.mkdir(parents=True, exist_ok=True)
     if not (mask.is_symlink() or mask.exists()):  # else it is the same pair in another split

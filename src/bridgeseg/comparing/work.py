@@ -33,7 +33,7 @@ def work(settings: Path, place: Path, split: str) -> None:
 
     Args:
         settings: file of a `TrainConfig`.
-        place: the run folder; a run in it is continued, one that cannot be is started anew.
+        place: the run folder; a run in it is continued; one that cannot be continued starts over.
         split: scored besides the validation split.
 
     Raises:

@@ -69,7 +69,7 @@ class SegmentationDataset(Dataset[tuple[Tensor, Tensor, int]]):
         transform: called as `transform(image, mask, generator)`; None keeps the native size.
         fraction: part of the split to use (see `spec.subset`).
         seed: seeds the subset and the augmentation.
-        repeat: how many times every sample comes in an epoch, each time augmented anew.
+        repeat: how many times every sample comes in an epoch, each time augmented differently.
         cache: decode at construction as many samples as fit `cache_bytes` and keep them. Worker processes that are
             forked share this memory; it is worth its room when decoding takes longer than a training step.
         cache_bytes: room for the cache.

@@ -31,7 +31,7 @@ class DataSpec:
         root: absolute, resolved root folder of the dataset; every image and mask folder lies inside it.
         classes: names, prompts, palette, ignore index.
         splits: split name -> folders or .txt files, as written.
-        masks_dir: what takes the place of the folder `images` in an image's path.
+        masks_dir: what replaces the folder `images` in an image's path.
         label_map: mask value -> class id (or ignore index); None where masks hold class ids.
         colour_map: colour 0xRRGGBB -> class id (or ignore index); None unless `label_map` lists colours.
         mask_suffix: what the name of a mask has behind the name of its image.

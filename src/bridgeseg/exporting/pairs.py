@@ -1,7 +1,7 @@
 """8-bit weights whose sums fit 16 bits, so that one file gives the same ids on every processor.
 
 x86 processors without dot products of bytes (VNNI) multiply unsigned by signed bytes and add two neighbouring products
-in 16 bits (`vpmaddubsw`). What exceeds 32,767 is cut without a word, and the ids are wrong. With activations up to 255,
+in 16 bits (`vpmaddubsw`). What exceeds 32,767 is silently clipped, and the ids are wrong. With activations up to 255,
 two neighbouring weights of one sign must therefore sum to at most 128. Half the range for all weights ensures that and
 costs accuracy; here the scale of an output channel grows only as far as its own largest pair requires.
 """

@@ -1,4 +1,4 @@
-"""Addresses given in the place of files: recognised, never shown with a password, and answered with a way out."""
+"""Addresses given instead of files: recognised, never shown with a password, and answered with a way out."""
 
 from __future__ import annotations
 

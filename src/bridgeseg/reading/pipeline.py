@@ -152,7 +152,7 @@ class Pipeline:
             del item
 
     def _wait(self) -> None:
-        """Wait for a change; by and by without one too, so that a signal or a stop is seen."""
+        """Wait for a change, or a moment at most, so that a signal or a stop is noticed."""
         self.check()
         self._changed.wait(POLL_S)
         self.check()

@@ -30,7 +30,7 @@ class Compare(CommandSettings):
     ] = None
     out: Annotated[
         str | Path,
-        setting("folder of the comparison; a second call goes on in it", option="--out -o", metavar="DIR"),
+        setting("folder of the comparison; a second call continues it", option="--out -o", metavar="DIR"),
     ] = "runs/compare"
     methods: Annotated[
         Any,

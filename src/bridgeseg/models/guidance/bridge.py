@@ -2,7 +2,7 @@
 
 Source: Jin & Yang, "CLIP for Lightweight Semantic Segmentation" (arXiv 2310.07394) fixes the idea: a CNN branch over
 the pixels and a transformer branch over the class embeddings, in parallel, with a bridge between them in both
-directions. The block follows Chen et al., "Mobile-Former" (arXiv 2108.05895), with class embeddings in the place of
+directions. The block follows Chen et al., "Mobile-Former" (arXiv 2108.05895), with class embeddings instead of
 learnable tokens. Where the module sits, its width and its depth are our own choice.
 
                     class tokens (B, K, d)                pixels (B, d, h, w)
