@@ -323,7 +323,7 @@ class TestRuns:
         assert (result.runs, result.failed, started) == ({NONE: FINISHED, BRIDGE: FINISHED}, (), [])
 
     def test_other_settings_are_refused(self, data: Path, made: Path) -> None:
-        with pytest.raises(ConfigError, match=r"lr: 0.01 -> 0.5.*and 1 more runs(.|\n)*another --out"):
+        with pytest.raises(ConfigError, match=r"lr: 0.01 -> 0.5.*and 1 more runs(.|\n)*another `out`"):
             again(data, made, lr=0.5)
         with pytest.raises(ConfigError, match=r"bridge/.*text_encoder: random:16/0 -> random:16/1"):
             again(data, made, text_encoder="random:16/1")

@@ -155,7 +155,7 @@ class TestCommandLine:
             if setting.option:
                 assert setting.option.split("/")[0] in out
         assert "[default: (50)]" in out
-        assert "[default: (256x320)]" not in out
+        assert "needed unless --config or a resumed run names it" in out
         for panel in ("Training", "Network", "Optimisation", "Loss", "Augmentation", "Machine"):
             assert f"─ {panel} ─" in out
         assert "bridge, denseclip, lseg, none" in out

@@ -283,7 +283,7 @@ class TestNoRoom:
 
         monkeypatch.setattr(os, "open", refuse)
         with pytest.raises(
-            InputError, match=r"cannot be written \(Read-only file system\)\n  fix: choose another --out"
+            InputError, match=r"cannot be written \(Read-only file system\)\n  fix: choose another `out`"
         ):
             run(data, tmp_path)
 

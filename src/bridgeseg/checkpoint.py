@@ -60,7 +60,7 @@ def save_checkpoint(folder: str | Path, checkpoint: Checkpoint) -> Path:
         raise ModelFileError(
             f"the checkpoint cannot be written ({error}); an older one there was kept",
             where=folder,
-            fix="free some space or choose another --out",
+            fix="free some space or choose another `out`",
         ) from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)

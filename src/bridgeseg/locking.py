@@ -43,7 +43,7 @@ def lock(place: Path, wait: float = 0.0, name: str = LOCK) -> Iterator[None]:
         raise InputError(
             f"another process works in it (process {_holder(path)})",
             where=place,
-            fix="wait until it has finished, stop it, or choose another --out",
+            fix="wait until it has finished, stop it, or choose another `out`",
         ) from None
     except OSError as error:
         if path.is_symlink():
@@ -51,7 +51,7 @@ def lock(place: Path, wait: float = 0.0, name: str = LOCK) -> Iterator[None]:
             raise InputError(message, where=path, fix=remedy) from error
         if error.errno not in NO_LOCKS:
             what = "locked" if path.exists() else "written"
-            raise InputError(f"cannot be {what} ({error.strerror})", where=place, fix="choose another --out") from error
+            raise InputError(f"cannot be {what} ({error.strerror})", where=place, fix="choose another `out`") from error
         write(path, f"{os.getpid()}\n")
     try:
         yield

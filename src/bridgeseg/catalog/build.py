@@ -137,16 +137,16 @@ def _claim(out: Path, known: Entry, root: Path) -> None:
     """Make the folder and mark it, or refuse one that is in use for something else."""
     real, source = out.resolve(), root.resolve()
     if real == source or real.is_relative_to(source):
-        raise InputError(f"it lies in the download {source}, which is not changed", where=out, fix="name another --out")
+        raise InputError(f"it lies in the download {source}, which is not changed", where=out, fix="name another `out`")
     mark = out / MARK
     mine = {"dataset": known.name, "root": str(source)}
     try:
         if out.exists() and not out.is_dir():
-            raise InputError("expected a folder, found a file", where=out, fix="name another --out")
+            raise InputError("expected a folder, found a file", where=out, fix="name another `out`")
         if mark.is_file():
             there = json.loads(mark.read_text(encoding="utf-8"))
             if there != mine:
-                raise InputError(f"it was made of {shown(there)}, not of {mine}", where=out, fix="name another --out")
+                raise InputError(f"it was made of {shown(there)}, not of {mine}", where=out, fix="name another `out`")
             return
         held = sorted(path.name for path in out.iterdir()) if out.exists() else []
         if held:
@@ -155,7 +155,7 @@ def _claim(out: Path, known: Entry, root: Path) -> None:
         out.mkdir(parents=True, exist_ok=True)
         write(mark, lambda part: part.write_text(json.dumps(mine), encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot be used: {shown(error)}", where=out, fix="name another --out") from error
+        raise InputError(f"cannot be used: {shown(error)}", where=out, fix="name another `out`") from error
 
 
 def _refuse_strangers(out: Path, known: Entry, pairs: Iterable[Pair]) -> None:
@@ -187,7 +187,7 @@ def _write_yaml(out: Path, known: Entry, counts: dict[str, int]) -> Path:
     try:
         write(data, make)
     except OSError as error:
-        fix = "free some space, or choose another --out"
+        fix = "free some space, or choose another `out`"
         raise InputError(f"cannot be written: {shown(error)}", where=data, fix=fix) from error
     return data
 

@@ -59,7 +59,7 @@ def convert(source: Path, target: Path, classes: ClassSet) -> Strays | None:
         target.parent.mkdir(parents=True, exist_ok=True)
         write(target, lambda part: palette_image(ids, classes).save(part, "PNG"))
     except OSError as error:
-        fix = "free some space, or choose another --out"
+        fix = "free some space, or choose another `out`"
         raise InputError(f"cannot be written: {shown(error)}", where=target, fix=fix) from error
     return strays
 

@@ -42,7 +42,7 @@ def place(source: Path, target: Path, copy: bool = False) -> str:
         write(target, partial(shutil.copy2, source))
         return COPIED
     except OSError as error:
-        fix = "check the source, free some space, or choose another --out"
+        fix = "check the source, free some space, or choose another `out`"
         raise InputError(f"cannot be written: {shown(error)}", where=target, fix=fix) from error
 
 

@@ -49,6 +49,7 @@ def options(
             given = {setting.key: _read(setting, values.pop(name)) for name, setting in wanted.items()}
             function({key: value for key, value in given.items() if value is not None}, **values)
 
+        wording.use(known)  # help names options, too
         parameters = [_parameter(name, setting) for name, setting in wanted.items()] + own
         command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
@@ -87,7 +88,7 @@ def _parameter(name: str, setting: Setting) -> inspect.Parameter:
     limits = {"min": setting.least} if number and setting.least is not None else {}
     info = typer.Option(
         *(setting.option or "").split(),
-        help=f"{setting.text[:1].upper()}{setting.text[1:]}.",
+        help=wording.as_options(f"{setting.text[:1].upper()}{setting.text[1:]}."),
         metavar=setting.metavar,
         rich_help_panel=setting.panel,
         show_default=shown or False,

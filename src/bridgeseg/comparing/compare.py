@@ -105,7 +105,7 @@ def compare(
     """
     out = Path(out)
     if jobs < 1:
-        raise ConfigError(f"at least one job is needed, found {jobs}", where="--jobs", fix="--jobs 1")
+        raise ConfigError(f"at least one job is needed, found {jobs}", where="jobs", fix="`jobs=1`")
     require_matplotlib()
     if report_only:
         return Comparison(out, {}, (), _report_beside(out, split, against, latency))
@@ -172,7 +172,7 @@ def report(
 def _report_beside(out: Path, split: str, against: Sequence[str], latency: bool) -> dict[str, Any]:
     """Report, also while runs are being made; but then measure no latency."""
     if not (out / RUNS).is_dir():
-        raise InputError("is no folder of a comparison", where=out, fix="correct --out")
+        raise InputError("is no folder of a comparison", where=out, fix="correct `out`")
     with ExitStack() as stack:
         try:
             stack.enter_context(lock(out))

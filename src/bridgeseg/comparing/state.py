@@ -95,7 +95,7 @@ def check_unchanged(out: Path, runs: tuple[Run, ...], digest: str) -> None:
         raise ConfigError(
             f"was made with other settings than are asked for now: {'; '.join(found)}{more}",
             where=out / RUNS / name,
-            fix="choose another --out, give the variant another name, or delete the folders of these runs",
+            fix="choose another `out`, give the variant another name, or delete the folders of these runs",
         )
 
 
@@ -114,7 +114,7 @@ def threads_of(out: Path, wanted: int | None = None) -> int:
         raise ConfigError(
             f"the runs there were made with {known} threads, found --threads {wanted}",
             where=out,
-            fix="leave --threads out, or choose another --out",
+            fix="leave --threads out, or choose another `out`",
         )
     given = os.environ.get("OMP_NUM_THREADS", "")
     most = min(MOST_THREADS, int(given)) if given.isdigit() and int(given) > 0 else MOST_THREADS

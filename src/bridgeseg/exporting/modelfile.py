@@ -19,7 +19,7 @@ def save(model: onnx.ModelProto, path: str | Path) -> None:
     Raises:
         InputError: the file cannot be written.
     """
-    write(path, finished(model), fix="free some space, or choose another --out")
+    write(path, finished(model), fix="free some space, or choose another `out`")
 
 
 def finished(model: onnx.ModelProto) -> bytes:

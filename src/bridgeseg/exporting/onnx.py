@@ -88,7 +88,7 @@ def export_segmentor(
     graph = to_graph(network)
     facts = {"parameters": parameters, "bridgeseg": __version__} | ({"approximate": True} if approximate else {})
     _describe(graph, classes, {**provenance, **facts})
-    with replacing(out, fix="free some space, or choose another --out") as part:
+    with replacing(out, fix="free some space, or choose another `out`") as part:
         part.write_bytes(finished(graph))
         agreement = verify(part, network, out)
     return Exported(out, out.stat().st_size, agreement)
@@ -98,7 +98,7 @@ def _check_name(out: Path) -> None:
     if out.suffix != ".onnx":
         raise InputError("is no name for an exported model", where=out, fix="end it with .onnx")
     if out.is_dir():
-        raise InputError("is a folder", where=out, fix="choose another --out")
+        raise InputError("is a folder", where=out, fix="choose another `out`")
 
 
 def to_graph(

@@ -85,7 +85,7 @@ class Model:
             raise ModelFileError("the bundled model is missing from this installation", where=place, fix=fix)
         model = _of_folder(cls, place, threads, runtime, compile) if place.is_dir() else None
         if model is None and compile:
-            fix = "give the run folder, or leave --compile out"
+            fix = "give the run folder, or leave `compile` out"
             raise ConfigError("only a folder, which runs in PyTorch, can be compiled", where="compile", fix=fix)
         if model is None:
             opened = open_runtime(place, threads, runtime or FILES)

@@ -45,7 +45,7 @@ class OpenVinoRuntime(FileRuntime):
             self.outputs = dict(_signature(port) for port in self._network.outputs)
             self._compile(next(iter(self.outputs)))
         except Exception as error:  # OpenVINO's exceptions share no base class
-            fix = "copy or export it again, or use --runtime onnxruntime"
+            fix = "copy or export it again, or use `runtime='onnxruntime'`"
             message = f"OpenVINO cannot load this file: {reason(error)}"
             raise ModelFileError(message, where=self.path, fix=fix) from error
         facts = self._network.get_rt_info()

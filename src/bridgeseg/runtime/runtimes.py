@@ -109,7 +109,7 @@ class FileRuntime(ABC):
             raise InputError(
                 f"{self.name} failed on a batch of {size} (images x height x width): {reason(error)}",
                 where=self.path,
-                fix="if memory ran out, let the network use less of it at a time: --memory 256",
+                fix="if memory ran out, let the network use less of it at a time: `memory=256`",
             ) from error
 
 
@@ -175,7 +175,7 @@ def open_runtime(path: str | Path, threads: int | None = None, runtime: str = FI
     """
     if runtime not in file_runtimes():
         message = f"no runtime {runtime!r} for .onnx files; {nearest(runtime, file_runtimes())}"
-        raise ConfigError(message, where="runtime", fix=f"--runtime {FILES}")
+        raise ConfigError(message, where="runtime", fix=f"`runtime={FILES!r}`")
     opened: FileRuntime = _find(runtime)(path, threads)
     return opened
 
@@ -223,7 +223,7 @@ def check_threads(threads: int | None) -> None:
         ConfigError: less than one.
     """
     if threads is not None and threads < 1:
-        raise ConfigError(f"at least one thread is needed, found {threads}", where="threads", fix="--threads 2")
+        raise ConfigError(f"at least one thread is needed, found {threads}", where="threads", fix="`threads=2`")
 
 
 def _check_file(path: Path) -> None:

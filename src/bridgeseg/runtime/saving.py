@@ -16,7 +16,7 @@ from bridgeseg.reading.own import MARK
 
 JPEG_SIDE = 65_535
 """JPEG cannot hold a longer side; such an overlay is written as PNG."""
-FIX = "free some space, or choose another --out"
+FIX = "free some space, or choose another `out`"
 
 
 @dataclass(frozen=True)

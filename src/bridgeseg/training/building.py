@@ -101,7 +101,7 @@ def load_weights(segmentor: Segmentor, state: dict[str, Any], out: Path) -> None
         raise ModelFileError(
             f"does not fit {folder.SETTINGS} and the data ({str(error).splitlines()[-1].strip()[:200]})",
             where=out / folder.RESUME,
-            fix=f"undo changes of {folder.SETTINGS}, or start a new run with another --out",
+            fix=f"undo changes of {folder.SETTINGS}, or start a new run with another `out`",
         ) from error
 
 

@@ -76,7 +76,7 @@ def refuse_other_contents(out: Path, spec: DataSpec, config: TrainConfig, *, qui
         raise DataError(
             f"the images and masks are not those that this run was started with: {', '.join(told)}",
             where=spec.path,
-            fix="undo the change, or start a new run with another --out",
+            fix="undo the change, or start a new run with another `out`",
         )
 
 

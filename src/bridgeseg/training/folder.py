@@ -35,13 +35,13 @@ def claim(out: Path, resume: bool) -> Iterator[None]:
             link in it leads elsewhere.
     """
     if out.exists() and not out.is_dir():
-        raise InputError("is a file, not a run folder", where=out, fix="choose another --out")
+        raise InputError("is a file, not a run folder", where=out, fix="choose another `out`")
     refuse_nothing(out, resume)
     missing = [folder for folder in (out, *out.parents) if not folder.exists()]
     try:
         with lock(out, name=RUNNING):
             if not resume and any((out / name).exists() for name in OURS):
-                fix = "choose another --out, or continue it with --resume"
+                fix = "choose another `out`, or continue it with --resume"
                 raise InputError("holds a run already", where=out, fix=fix)
             if (out / LOGS).is_symlink():  # TensorBoard would write through it
                 raise InputError("is a link that leads out of the run folder", where=out / LOGS, fix="remove the link")
@@ -79,7 +79,7 @@ def describe(out: Path, config: TrainConfig, environment: dict[str, Any]) -> Non
         InputError: the folder cannot be written.
     """
     for name, content in ((ENVIRONMENT, environment), (SETTINGS, config.model_dump(mode="json"))):
-        write(out / name, json.dumps(content, indent=2) + "\n", fix="free some space or choose another --out")
+        write(out / name, json.dumps(content, indent=2) + "\n", fix="free some space or choose another `out`")
 
 
 def read_state(out: Path) -> dict[str, Any] | None:
@@ -97,7 +97,7 @@ def read_state(out: Path) -> dict[str, Any] | None:
             raise ModelFileError(
                 "is gone, so this finished run cannot be continued",
                 where=path,
-                fix="its results are in best/ and last/; start a new run with another --out",
+                fix="its results are in best/ and last/; start a new run with another `out`",
             )
         return None
     try:
@@ -112,7 +112,7 @@ def read_state(out: Path) -> dict[str, Any] | None:
         raise ModelFileError(
             f"is damaged ({type(error).__name__}), so the run cannot be continued",
             where=path,
-            fix="start a new run with another --out; a checkpoint in best/ can still be used",
+            fix="start a new run with another `out`; a checkpoint in best/ can still be used",
         ) from error
     return dict(state)
 

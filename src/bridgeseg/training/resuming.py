@@ -52,7 +52,7 @@ def resumed_settings(out: Path, given: Mapping[str, Any]) -> TrainConfig:
         raise ConfigError(
             f"this run was started with other settings: {'; '.join(changed)}",
             where=out,
-            fix="continue it with --out and --resume alone, or start a new run with another --out",
+            fix="continue it with --out and --resume alone, or start a new run with another `out`",
         )
     return wanted
 
@@ -81,7 +81,7 @@ def load_data(out: Path, config: TrainConfig, *, resume: bool) -> DataSpec:
         raise DataError(
             "the data.yaml has changed since this run was started",
             where=out,
-            fix="undo the change, or start a new run with another --out",
+            fix="undo the change, or start a new run with another `out`",
         )
     return spec
 
