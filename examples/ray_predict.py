@@ -1,10 +1,10 @@
-"""Segment a folder or a bucket with Ray: one mask a picture, on as many workers as the cluster has room for.
+"""Segment a folder or a bucket with Ray: one mask an image, on as many workers as the cluster has room for.
 
     pip install 'bridgeseg[ray]'
     python examples/ray_predict.py photos/ --out masks/ --workers 2
     python examples/ray_predict.py s3://bucket/photos --out s3://bucket/masks --workers 64 --model model.onnx
 
-Prints one JSON object for every picture that could not be done, and the counts at the end. Run it again after a
+Prints one JSON object for every image that could not be done, and the counts at the end. Run it again after a
 failure: what is done already is left alone. On a cluster start it on the head node, after `ray start`; --out must be a
 place that all nodes see.
 """
@@ -23,7 +23,7 @@ from bridgeseg.predicting.ray_data import FAILED, RayPredictor
 
 
 def main() -> int:
-    """Run the job; exit code 1 if some pictures failed."""
+    """Run the job; exit code 1 if some images failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", help="folder or address of a bucket")
     parser.add_argument("--out", required=True)
@@ -35,10 +35,10 @@ def main() -> int:
     source = str(Path(options.source).resolve()) if local else options.source
     out = str(Path(options.out).resolve()) if "://" not in options.out else options.out
     model = None if options.model is None else str(Path(options.model).resolve())
-    pictures = ray.data.read_binary_files(
+    images = ray.data.read_binary_files(
         source, include_paths=True, file_extensions=["jpg", "jpeg", "png", "webp", "tif", "tiff", "bmp"]
     )
-    rows = pictures.map_batches(
+    rows = images.map_batches(
         RayPredictor,
         fn_constructor_kwargs={"out": out, "model": model, "root": source, "threads": options.threads},
         batch_size=8,
