@@ -20,7 +20,7 @@ from PIL import Image
 
 from bridgeseg import files
 from bridgeseg.checkpoint import load_checkpoint
-from bridgeseg.errors import BridgeSegError, ConfigError, DataError, InputError
+from bridgeseg.errors import BridgeSegError, ConfigError, DataError, InputError, ModelFileError
 from bridgeseg.training import fit as room
 from bridgeseg.training import folder, resuming
 from bridgeseg.training.fit import train
@@ -242,6 +242,16 @@ class TestTable:
         out = unfinished(data, tmp_path / "run", monkeypatch)
         train(out=out, resume=True, quiet=True)
         assert capsys.readouterr().err == ""
+
+
+class TestState:
+    def test_a_flipped_bit_is_noticed(self, data: Path, tmp_path: Path) -> None:
+        path = run(data, tmp_path / "run") / "resume.ckpt"
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 0x40
+        path.write_bytes(content)
+        with pytest.raises(ModelFileError, match=r"resume\.ckpt: is damaged"):
+            train(out=path.parent, resume=True, quiet=True)
 
 
 class TestLinks:

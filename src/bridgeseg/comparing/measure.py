@@ -24,7 +24,7 @@ from bridgeseg.runtime.torch_runtime import DeployNetwork
 from bridgeseg.training.provenance import source_commit
 
 SIDE = 512
-"""Height and width of the picture that costs are measured on."""
+"""Height and width of the image that costs are measured on."""
 ROUNDS = 30
 
 
@@ -33,11 +33,11 @@ def cost(checkpoint: Path, side: int = SIDE) -> dict[str, Any]:
 
     Args:
         checkpoint: its folder.
-        side: height and width of the picture.
+        side: height and width of the image.
 
     Returns:
         `parameters` of the network as it ships, without what only text and training need; `parameters_trained`;
-        `gflops` of one picture through the shipped network, in 1e9 floating-point operations. A multiplication and
+        `gflops` of one image through the shipped network, in 1e9 floating-point operations. A multiplication and
         the addition after it count as two, as PyTorch's counter does; it counts convolutions and matrix products,
         which are nearly all.
     """
@@ -61,7 +61,7 @@ def latencies(
 
     Args:
         checkpoints: name -> folder.
-        side: height and width of the picture.
+        side: height and width of the image.
         rounds: timed rounds, as `take_turns` makes them.
         threads: of ONNX Runtime; one per core by default.
 

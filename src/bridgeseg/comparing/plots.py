@@ -1,4 +1,4 @@
-"""Pictures of a comparison: scores with their spread, against latency, against the share of labels, and per class."""
+"""Figures of a comparison: scores with their spread, against latency, against the share of labels, and per class."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def save_plots(folder: Path, cells: Cells, runs: Sequence[dict[str, Any]], split
         if wanted:
             made.append(folder / name)
             save(made[-1])
-        else:  # a picture of an earlier report would no longer fit
+        else:  # a figure of an earlier report would no longer fit
             (folder / name).unlink(missing_ok=True)
 
     draw("scores.png", cells, lambda path: _save_scores(path, cells, runs, split, colours))
