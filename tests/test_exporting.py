@@ -26,6 +26,8 @@ from bridgeseg.models.segmentor import PAD, STRIDE, Prediction, to_size, upsampl
 from bridgeseg.runtime.model import Model
 from bridgeseg.runtime.torch_runtime import DeployNetwork, TorchRuntime
 
+pytestmark = pytest.mark.slow
+
 COUNT = 300
 """Classes, more than fit a byte."""
 CLASSES = ClassSet.build(

@@ -62,6 +62,7 @@ def test_the_child_is_light_and_fresh(rgb_onnx: Path) -> None:
         assert one.ask("throughput") > 0
 
 
+@pytest.mark.slow
 def test_a_child_that_fails(rgb_onnx: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="no such model file"):
         Child(tmp_path / "a.onnx", SETTING)

@@ -212,6 +212,7 @@ class GuidedContract(ModelContract):
     @few
     @given(classes=st.integers(1, 300))
     @example(classes=300)
+    @pytest.mark.slow
     def test_any_number_of_classes(self, variant: str, classes: int) -> None:
         if self.fixed_classes:
             network = build(ModelConfig.model_validate_json(variant), classes, embeddings(classes)).eval()
@@ -226,6 +227,7 @@ class GuidedContract(ModelContract):
             assert score_map.shape[1] == classes
             assert score_map.isfinite().all()
 
+    @pytest.mark.slow
     def test_weights_of_eleven_classes_load_into_a_network_of_three_hundred(self, variant: str) -> None:
         config = ModelConfig.model_validate_json(variant)
         eleven, many = (build(config, count, embeddings(count)) for count in (11, 300))

@@ -81,6 +81,7 @@ def network() -> Any:
     return build(TrainConfig.parse(TINY | {"data": "d"}).model, len(NAMES), embeddings(len(NAMES))).eval()
 
 
+@pytest.mark.slow
 def test_validation_does_not_depend_on_batch_size_and_workers(data: Path, network: Any) -> None:
     spec, found = DataSpec.load(data), []
     for batch_size, workers, cache in ((4, 0, True), (1, 1, False), (3, 2, False)):

@@ -29,6 +29,8 @@ from bridgeseg.runtime.model import Model
 from bridgeseg.runtime.result import Result
 from bridgeseg.runtime.saving import Record
 
+pytestmark = pytest.mark.slow
+
 LONG_S = 20.0
 """No test waits for so long, unless it fails."""
 

@@ -297,6 +297,7 @@ class TestTrainingImages:
         facts = quantize(float_file, tmp_path / "a.onnx", training_images(run_folder, 2), budget=50.0).facts
         assert facts["calibration"] == {"method": "minmax", "pictures": 2, "from": "data.yaml, split train + val"}
 
+    @pytest.mark.slow
     def test_a_run_is_exported_without_calibrate(
         self, run_folder: Path, float_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
     ) -> None:

@@ -67,6 +67,7 @@ class TestRuntime:
         with pytest.raises(InputError, match="ONNX Runtime failed on a batch of 1x2x2"):
             OnnxRuntime(rgb_onnx).classes(np.zeros((1, 2, 2, 4), np.uint8))
 
+    @pytest.mark.slow
     def test_loading_leaves_the_descriptors_of_the_process_alone(self, rgb_onnx: Path) -> None:
         code = f"import os\nos.dup2 = os.dup = lambda *_: 1 / 0\nimport bridgeseg\nbridgeseg.load({str(rgb_onnx)!r})\n"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -355,6 +356,7 @@ class TestApi:
         with pytest.raises(InputError, match="found int"):
             bridgeseg.predict([3], model)  # type: ignore[list-item]
 
+    @pytest.mark.slow
     def test_missing_train_extra(self, tmp_path: Path) -> None:
         code = (
             "import sys\nsys.modules['torch'] = None\n"

@@ -209,6 +209,7 @@ def test_a_model_works_on_in_a_forked_process(threads: int, network: Path) -> No
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.slow
 def test_a_model_crosses_into_a_fresh_process(network: Path) -> None:
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         found = pool.apply(Model.mask, (bridgeseg.load(network, threads=1), pixels(1, 8, 9)[0]))

@@ -129,6 +129,7 @@ def test_a_type_checker_knows_the_functions(checker: str, tmp_path: Path) -> Non
 
 
 class TestCommandLine:
+    @pytest.mark.slow
     def test_help_of_all_imports_no_settings(self) -> None:
         code = (
             "import sys\nfrom bridgeseg.cli import main\nassert main(['--help']) == 0\n"
@@ -139,6 +140,7 @@ class TestCommandLine:
         assert all(name in done.stdout for name in COMMANDS)
 
     @pytest.mark.parametrize("name", COMMANDS)
+    @pytest.mark.slow
     def test_help_of_each_needs_no_torch(self, name: str) -> None:
         code = (
             f"import sys\nfrom bridgeseg.cli import main\nassert main([{name!r}, '--help']) == 0\n"
@@ -173,6 +175,7 @@ class TestCommandLine:
         assert seen == [0.9, 0.0, 0.0, 0.0, None]
         assert "contradict" in run(capsys, "train", "--ema", "0.9", "--no-ema")[2]
 
+    @pytest.mark.slow
     def test_completion_knows_commands_and_options(self) -> None:
         words = {"": "evaluate", "evaluate --mo": "--mode", "train --bat": "--batch-size"}
         for typed, found in words.items():

@@ -345,6 +345,7 @@ class TestRun:
             for file in ("config.json", "README.md"):
                 assert str(tmp_path.parent) not in (out / name / file).read_text()
 
+    @pytest.mark.slow
     def test_what_is_validated_is_what_is_kept(self, data: Path, tmp_path: Path) -> None:
         result = run(data, tmp_path / "run", ema=0.9)
         spec, kept = DataSpec.load(data), load_checkpoint(tmp_path / "run")
@@ -476,6 +477,7 @@ class TestResume:
         assert first["optimizer_states"][0]["state"][0]["step"] == second["optimizer_states"][0]["state"][0]["step"]
         assert first["lr_schedulers"][0]["last_epoch"] == second["lr_schedulers"][0]["last_epoch"] == 3 * STEPS
 
+    @pytest.mark.slow
     def test_stopped_in_the_first_epoch(self, data: Path, whole: Path, tmp_path: Path, when: Any) -> None:
         out = tmp_path / "run"
         when(0, 1, lambda _: os.kill(os.getpid(), signal.SIGTERM))
@@ -538,6 +540,7 @@ class TestResume:
             train(out=whole, resume=True, x=1)
         train(data, whole, resume=True, quiet=True, config=whole / "train.json", lr=0.01)  # the same ones are fine
 
+    @pytest.mark.slow
     def test_a_damaged_or_lost_state(self, data: Path, tmp_path: Path) -> None:
         out = run(data, tmp_path / "run", epochs=1).folder
         state = (out / "resume.ckpt").read_bytes()
