@@ -271,6 +271,18 @@ def test_pictures_are_few_spread_and_small(data: Path, tmp_path: Path) -> None:
     assert len(labelled.images) == COUNT
 
 
+def test_images_are_read_as_the_dataset_says(tmp_path: Path) -> None:
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    Image.fromarray(np.full((8, 8), 4095, np.uint16)).save(tmp_path / "images/a.png")
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "masks/a.png")
+    text = "train: images\nval: images\nmasks_dir: masks\nnames: [a, b]\nimage_range: 4095\n"
+    (tmp_path / "data.yaml").write_text(text)
+    calibration = find_calibration(tmp_path / "data.yaml")
+    assert read_small(calibration.images[0]).max() == 16
+    assert read_small(calibration.images[0], calibration.how).min() == 255
+
+
 def test_a_folder_with_a_dataset_is_a_dataset(data: Path) -> None:
     found = find_calibration(data.parent, 100)
     assert found.spec is not None

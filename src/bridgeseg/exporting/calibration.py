@@ -21,6 +21,7 @@ from bridgeseg.data.listing import Sample
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import ConfigError, DataError, nearest
 from bridgeseg.images import read_image
+from bridgeseg.pixels import AS_STORED, Reading
 from bridgeseg.reading.sources import Failure, find
 
 DEFAULT_IMAGES = 64
@@ -51,6 +52,11 @@ class Calibration:
     images: tuple[Path, ...]
     samples: tuple[Sample, ...] = ()
     spec: DataSpec | None = None
+
+    @property
+    def how(self) -> Reading:
+        """Return how the dataset wants its images read."""
+        return AS_STORED if self.spec is None else self.spec.reading
 
 
 def find_calibration(source: str | Path, images: int = DEFAULT_IMAGES) -> Calibration:
@@ -127,9 +133,9 @@ def _spaced(items: Sequence[Any], count: int) -> list[Any]:
     return [items[place] for place in places]
 
 
-def read_small(path: Path) -> NDArray[np.uint8]:
+def read_small(path: Path, how: Reading = AS_STORED) -> NDArray[np.uint8]:
     """Read an image as uint8 RGB (H, W, 3), scaled down if its longer side is above `MAX_SIDE`."""
-    pixels = read_image(path)
+    pixels = read_image(path, how=how)
     if max(pixels.shape) <= MAX_SIDE:
         return pixels
     image = Image.fromarray(pixels)
@@ -154,6 +160,7 @@ def measure_ranges(
     method: str,
     op_types: Sequence[str],
     on_image: Callable[[], None] = lambda: None,
+    how: Reading = AS_STORED,
 ) -> TensorsData:
     """Return the range of every tensor next to an operator of the given types.
 
@@ -165,6 +172,7 @@ def measure_ranges(
         method: one of `METHODS`.
         op_types: names of operators.
         on_image: called after each.
+        how: how the images are read.
 
     Raises:
         ConfigError: no such method.
@@ -179,7 +187,7 @@ def measure_ranges(
         augmented = str(Path(folder) / "augmented.onnx")
         calibrator = create_calibrator(str(model), list(op_types), augmented, kind, extra_options=settings)
         for path in images:
-            calibrator.collect_data(OneImage(read_small(path)))
+            calibrator.collect_data(OneImage(read_small(path, how)))
             on_image()
         try:
             return calibrator.compute_data()

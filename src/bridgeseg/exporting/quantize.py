@@ -93,7 +93,9 @@ def quantize(
         prepare(source, prepared)
         if not products(onnx.load(prepared)):
             raise ModelFileError("there is no convolution in it that could become 8-bit", where=source)
-        ranges = measure_ranges(prepared, calibration.images, method, OP_TYPES, on_step or (lambda: None))
+        ranges = measure_ranges(
+            prepared, calibration.images, method, OP_TYPES, on_step or (lambda: None), calibration.how
+        )
         quantise(prepared, result, ranges)
         lost = None
         left: list[str] = []
@@ -105,7 +107,7 @@ def quantize(
                 return 100 * (reference - _miou(OnnxRuntime(result), calibration, calibration.spec))
 
             left, lost = within_budget(
-                budget, attempt([]), lambda: rank(prepared, result, calibration.images[0]), attempt
+                budget, attempt([]), lambda: rank(prepared, result, calibration.images[0], calibration.how), attempt
             )
         quantised = onnx.load(result)
         facts = {
@@ -135,7 +137,7 @@ def _agreement(before: OnnxRuntime, after: OnnxRuntime, calibration: Calibration
     """Return the share of pixels with the same class id on a few calibration images, also cut to an odd size."""
     equal = total = 0
     for path in calibration.images[:CHECKED]:
-        image = read_small(path)
+        image = read_small(path, calibration.how)
         for images in (image[None], image[None, : -(-image.shape[0] // 2), : -(-image.shape[1] // 3)]):
             first, second = before.classes(images), after.classes(images)
             if first.shape != second.shape or first.dtype != second.dtype:

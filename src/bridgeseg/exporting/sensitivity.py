@@ -24,20 +24,22 @@ from onnxruntime.quantization.qdq_loss_debug import (
 from bridgeseg.errors import ModelFileError
 from bridgeseg.exporting.calibration import OneImage, read_small
 from bridgeseg.exporting.qdq import products
+from bridgeseg.pixels import AS_STORED, Reading
 
 FIRST = 16
 """The first step gives back one layer in so many."""
 
 
-def rank(prepared: Path, quantised: Path, image: Path) -> list[str]:
+def rank(prepared: Path, quantised: Path, image: Path, how: Reading = AS_STORED) -> list[str]:
     """Return the names of the layers, the one that 8 bits harm most first.
 
     Args:
         prepared: the float file that was quantised.
         quantised: the 8-bit file.
         image: activations are compared on this one; all tensors of both networks are in memory for it.
+        how: how the image is read.
     """
-    pixels = read_small(image)
+    pixels = read_small(image, how)
     with tempfile.TemporaryDirectory() as folder:
         found = []
         for index, path in enumerate((prepared, quantised)):
