@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from bridgeseg.models.base import Head, Parts, Site
-    from bridgeseg.text.encoders import TextEncoder
+    from bridgeseg.text.base import TextEncoder
 
 F = TypeVar("F", bound=Callable[..., Any])
 GUIDANCE, DECODER = "bridgeseg.models.guidance", "bridgeseg.models.decoders"
@@ -168,7 +168,7 @@ def register_loss(name: str, *, settings: type[Settings] | None = None) -> Calla
 
 
 def register_encoder(scheme: str) -> Callable[[F], F]:
-    """Register a class of text encoders, called with what follows `SCHEME:`; see `bridgeseg.text.encoders.TextEncoder`.
+    """Register a class of text encoders, called with what follows `SCHEME:`; see `bridgeseg.text.base.TextEncoder`.
 
     Raises:
         ConfigError: the scheme is taken.

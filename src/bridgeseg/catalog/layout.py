@@ -9,9 +9,9 @@ from pathlib import Path
 
 from bridgeseg.catalog.schema import Entry, Layout, Source
 from bridgeseg.data.listing import MAX_LIST_BYTES
-from bridgeseg.data.yamlfile import read_text
 from bridgeseg.errors import DataError
 from bridgeseg.wording import shown
+from bridgeseg.yamlfile import read_text
 
 _FRAME = re.compile(r"(?P<sequence>\w+)_f?(?P<number>\d+)")
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from bridgeseg.commands.wording import as_options, worded
 from bridgeseg.reading.sources import Failure
 from bridgeseg.report.draw import percent
+from bridgeseg.report.progress import ProgressBar
 from bridgeseg.wording import printable, shortened
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ FEW, ALL = 40, 1000
 SHORT, LONG, MANY = 500, 5000, 100
 """Characters of a fact, and with `--full`; prompts of a class."""
 NAMED = 4
-"""Classes named on the line of one picture among many."""
+"""Classes named on the line of one image among many."""
 
 
 class Counts(NamedTuple):
@@ -39,18 +39,6 @@ class Counts(NamedTuple):
 
     done: int
     failed: int
-
-
-class _FramesColumn(ProgressColumn):
-    """The number of frames done so far, once there are any."""
-
-    def __init__(self, frames: Callable[[], int]) -> None:
-        super().__init__()
-        self._frames = frames
-
-    def render(self, task: Task) -> Text:
-        count = self._frames()
-        return Text(f"{count} frames" if count else "")
 
 
 def print_json(value: Any) -> None:
@@ -74,21 +62,17 @@ def report(run: Prediction, folder: Path, *, as_json: bool = False, quiet: bool 
     done = failed = 0
     notes = _Notes()
     many = total is None or total > 1
-    console = Console(stderr=True)
-    moving = not quiet and console.is_terminal
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        _FramesColumn(frames or int),
+    bar = ProgressBar(
+        "images",
+        total,
+        show=not quiet and (many or frames is not None),
+        note=lambda: f"{count} frames" if frames is not None and (count := frames()) else "",
+        keep_stderr=True,
     )
-    with Progress(
-        *columns, console=console, transient=True, disable=not moving, redirect_stdout=False, redirect_stderr=False
-    ) as bar:
-        task = bar.add_task("images", total=total, visible=many or frames is not None)
+    console = bar.console
+    with bar:
         # Above a moving bar only its own console may write to the screen.
-        shared = console if moving and sys.stdout.isatty() else None
+        shared = console if bar.moving and sys.stdout.isatty() else None
         for item in run.items:
             if isinstance(item, Failure):
                 failed += 1
@@ -99,7 +83,7 @@ def report(run: Prediction, folder: Path, *, as_json: bool = False, quiet: bool 
                 _print_record(
                     cast("Record | VideoRecord", item), classes, shared, many=many, as_json=as_json, quiet=quiet
                 )
-            bar.advance(task)
+            bar.advance()
     if done and many and not quiet and not as_json:
         console.print(f"results: {printable(folder)}", markup=False, highlight=False, soft_wrap=True)
     if failed and many:

@@ -13,10 +13,10 @@ from bridgeseg.classes import ClassSet
 from bridgeseg.data import fields, places
 from bridgeseg.data.exports import no_yaml
 from bridgeseg.data.finding import Finding, of_error
-from bridgeseg.data.yamlfile import MAX_BYTES, read_mapping, read_text
 from bridgeseg.errors import DataError, nearest
 from bridgeseg.pixels import AS_STORED
 from bridgeseg.wording import shown
+from bridgeseg.yamlfile import MAX_BYTES, read_mapping, read_text
 
 SPLITS = ("train", "val", "test")
 READING = ("image_range", "bands")

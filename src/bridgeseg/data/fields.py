@@ -9,10 +9,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bridgeseg.classes import ClassSet, Colour, default_palette, is_unicode
-from bridgeseg.data.yamlfile import kind
 from bridgeseg.errors import ConfigError, DataError, nearest
 from bridgeseg.pixels import Reading
 from bridgeseg.wording import shown
+from bridgeseg.yamlfile import kind
 
 MAX_MASK_VALUE = 65535
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")

@@ -14,10 +14,10 @@ from bridgeseg.data.containers import container
 from bridgeseg.data.fields import text_path
 from bridgeseg.data.finding import MOST_FILES, Finding, Severity, number, of_error, some
 from bridgeseg.data.places import Layout, exists, inside_root, locate, mask_folder, wider_root
-from bridgeseg.data.yamlfile import read_text
 from bridgeseg.errors import DataError
 from bridgeseg.images import SUFFIXES as IMAGE_SUFFIXES
 from bridgeseg.wording import printable, shown
+from bridgeseg.yamlfile import read_text
 
 KNOWN_KINDS = frozenset(
     {".heic", ".heif", ".hif", ".jxl", ".dcm", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2", ".psd"}

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bridgeseg.data.fields import text_path
-from bridgeseg.data.yamlfile import read_text
 from bridgeseg.errors import DataError
 from bridgeseg.wording import shown
+from bridgeseg.yamlfile import read_text
 
 _SETTINGS = Path("~/.config/Ultralytics/settings.json")
 _MAX_SETTINGS = 1_000_000

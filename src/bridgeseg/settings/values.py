@@ -10,9 +10,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError, create_model
 from pydantic_core import InitErrorDetails
 
-from bridgeseg.data.yamlfile import read_value
 from bridgeseg.errors import ConfigError, DataError, nearest
 from bridgeseg.wording import shown
+from bridgeseg.yamlfile import read_value
 
 WORDS = {
     "missing": "must be given",

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 
 from bridgeseg.classes import ClassSet
-from bridgeseg.text.encoders import DEFAULT_ENCODER, TextEncoder, open_encoder
+from bridgeseg.text.base import TextEncoder
+from bridgeseg.text.encoders import DEFAULT_ENCODER, open_encoder
 from bridgeseg.text.hub import reachable
 from bridgeseg.text.prompts import class_vectors, phrase_vectors, resolve_templates
 from bridgeseg.text.store import cached, entry, load_embeddings, save_embeddings

@@ -5,37 +5,15 @@ Each name means one encoder; when it cannot be loaded there is an error, never a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
-
-import torch
 
 from bridgeseg.errors import ConfigError
 from bridgeseg.extend import ENCODERS
+from bridgeseg.text.base import TextEncoder
 from bridgeseg.text.encoders._file import FileEncoder
 
 DEFAULT_ENCODER = "open_clip:ViT-B-16/openai"
 KINDS = "open_clip:MODEL/WEIGHTS, hf:NAME-OR-FOLDER, FILE.safetensors, random:D or random:D/SEED"
-
-
-class TextEncoder(Protocol):
-    """What every text encoder offers; it is built from what follows `SCHEME:` in its name, and loads nothing then.
-
-    Attributes:
-        uses_templates: False when sentences make no sense to it, so that it gets the bare phrases.
-    """
-
-    uses_templates: bool
-
-    def here(self) -> bool:
-        """Say whether it can be used without network; nothing is loaded for it."""
-
-    def identity(self) -> dict[str, Any] | None:
-        """Return what its vectors depend on, JSON-ready, without loading the model; None when a cache is no use."""
-
-    def encode(self, texts: Sequence[str]) -> torch.Tensor:
-        """Return (N, D) float32 vectors of unit length for N texts."""
 
 
 def open_encoder(spec: str) -> TextEncoder:
