@@ -2,7 +2,8 @@
 
 `cmd` is run by a shell in a copy of the folder; `want.txt` says in words what is wanted, and `expect.yaml` so that it
 can be tested: `exit` is the exit code of the last command, each text of `says` must stand in what the commands print
-(line breaks and runs of blanks count as one blank), and none of `silent_about` may.
+(line breaks and runs of blanks count as one blank), and none of `silent_about` may. `without` names packages with
+which the case would be another.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,8 @@ def test_case(tmp_path: Path, name: str) -> None:
     folder = tmp_path / name
     shutil.copytree(CASES / name, folder)
     expected = yaml.safe_load((folder / "expect.yaml").read_text(encoding="utf-8"))
+    if any(find_spec(package) for package in expected.get("without", ())):
+        pytest.skip(f"{expected['without']} is installed")
     assert (folder / "want.txt").read_text(encoding="utf-8").strip()
     shim = tmp_path / "bin" / "bridgeseg"
     shim.parent.mkdir()

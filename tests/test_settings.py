@@ -106,7 +106,8 @@ def checked(tmp_path: Path, program: str, *command: str) -> tuple[int, str]:
     """Type-check a program of a user of the package."""
     (tmp_path / "program.py").write_text(program)
     source = str(Path(bridgeseg.__file__).parents[1])
-    environment = os.environ | {"MYPYPATH": source, "PYTHONPATH": source}
+    places = {} if "site-packages" in source else {"MYPYPATH": source, "PYTHONPATH": source}  # mypy refuses the former
+    environment = os.environ | places
     done = subprocess.run([*command, "program.py"], cwd=tmp_path, capture_output=True, text=True, env=environment)
     return done.returncode, done.stdout + done.stderr
 
