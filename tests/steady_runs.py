@@ -2,7 +2,7 @@
 
 Started in every process as `python steady_runs.py FILE`, where FILE is JSON: folder of a run -> its settings. Each run
 folder gets `steps-RANK.json`: of every step the loss, the length of the gradient before it is cut, and of every sample
-its place and the digest of its pixels; or `error-RANK.txt`.
+its place and the digest of its pixels; a refused run gets `NAME-error-RANK.txt` beside its folder.
 """
 
 from __future__ import annotations
@@ -66,8 +66,9 @@ def run(out: Path, settings: dict[str, Any]) -> None:
     fit.make_network, fit.make_trainer, fit.write_images = settled, noting, lambda *_: None
     try:
         assert fit.train(out=out, quiet=True, **settings).first is (rank == 0)
-    except BridgeSegError as error:
-        (out / f"error-{rank}.txt").write_text(str(error))
+    except BridgeSegError as error:  # beside the folder: the process that made it takes it away again
+        out.with_name(f"{out.name}-error-{rank}.txt").write_text(str(error))
+        return
     finally:
         fit.make_network, fit.make_trainer = network, trainer
     (out / f"steps-{rank}.json").write_text(json.dumps(notes.steps))

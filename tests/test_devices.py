@@ -183,7 +183,7 @@ def test_losses_that_sort_pixels_are_the_same_number_in_every_process(runs: Path
 
 def test_batch_norm_cannot_be_synchronised_on_cpus(runs: Path) -> None:
     for rank in range(2):
-        text = (runs / "torchrun" / "refused" / f"error-{rank}.txt").read_text()
+        text = (runs / "torchrun" / f"refused-error-{rank}.txt").read_text()
         assert "batch norm cannot be synchronised" in text
         assert "leave sync_batchnorm out" in text
 
