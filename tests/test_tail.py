@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import parser
 
@@ -38,6 +38,7 @@ def operators(model: onnx.ModelProto) -> set[str]:
 
 
 @pytest.mark.parametrize("side", [2, 4, 8])
+@settings(max_examples=50, deadline=None)
 @given(
     size=st.tuples(st.integers(1, 3), st.integers(1, 9), st.integers(1, 9)),
     classes=st.integers(1, 20),

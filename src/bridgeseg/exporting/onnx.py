@@ -21,6 +21,7 @@ from bridgeseg.classes import ClassSet
 from bridgeseg.errors import InputError, ModelFileError
 from bridgeseg.exporting.modelfile import finished
 from bridgeseg.exporting.pixels import fold_scale
+from bridgeseg.exporting.spelling import respell
 from bridgeseg.exporting.tail import borders_only
 from bridgeseg.exporting.verify import verify
 from bridgeseg.files import replacing
@@ -158,6 +159,7 @@ def _tidy(graph: onnx.ModelProto) -> onnx.ModelProto:
     if graph.graph.output[0].type.tensor_type.elem_type == onnx.TensorProto.INT32:
         _cast_output(graph)
     fold_scale(graph)
+    respell(graph)
     return graph
 
 

@@ -54,9 +54,10 @@ def prepare(source: Path, out: Path) -> None:
 def float_nodes(model: onnx.ModelProto) -> set[str]:
     """Return the names of the nodes that stay float whatever the budget.
 
-    They are the layer that makes the logits, bilinear upsampling, and products of two activations (attention).
+    They are the layer that makes the logits, bilinear upsampling, products of two activations (attention), and products
+    with ones, which are sums.
     """
-    constants = {tensor.name for tensor in model.graph.initializer}
+    constants = {tensor.name for tensor in model.graph.initializer if not _all_ones(tensor)}
     made_by = makers(model.graph)
     names = set()
     for node in model.graph.node:
@@ -71,6 +72,10 @@ def float_nodes(model: onnx.ModelProto) -> set[str]:
         if maker is not None and maker.op_type in PRODUCTS:
             names.add(maker.name)
     return names
+
+
+def _all_ones(tensor: onnx.TensorProto) -> bool:
+    return bool((numpy_helper.to_array(tensor) == 1).all())
 
 
 def products(model: onnx.ModelProto) -> list[onnx.NodeProto]:

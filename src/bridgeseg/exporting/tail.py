@@ -10,7 +10,7 @@ from __future__ import annotations
 import onnx
 from onnx import helper, inliner
 
-from bridgeseg.exporting.graph import attribute, constant, makers
+from bridgeseg.exporting.graph import attribute, constant, drop_dead, makers, shapes
 from bridgeseg.exporting.tail_functions import DOMAIN, ids_of_upsampled, largest, rows_of_map
 
 
@@ -50,7 +50,7 @@ def borders_only(model: onnx.ModelProto) -> onnx.ModelProto:
             nodes.insert(place, call)
         for node in (resize, argmax, cast):
             nodes.remove(node)
-        _drop_unread(model, list(resize.input))
+        drop_dead(model.graph)
         model.functions.extend(functions)
         model.opset_import.append(helper.make_opsetid(DOMAIN, 1))
         return _inlined(model)
@@ -71,10 +71,8 @@ def _rows(made_by: dict[str, onnx.NodeProto], name: str) -> list[str] | None:
 
 def _channels(model: onnx.ModelProto, node: onnx.NodeProto) -> int | None:
     """Return K of a node's input (B, K, h, w), if it is a fixed number."""
-    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
-    values = (*inferred.input, *inferred.value_info)
-    shapes = [value.type.tensor_type.shape.dim for value in values if value.name == node.input[0]]
-    return shapes[0][1].dim_value or None if shapes and len(shapes[0]) == 4 else None
+    shape = shapes(model).get(node.input[0], [])
+    return shape[1] if len(shape) == 4 else None
 
 
 def _call(function: str, inputs: list[str], outputs: list[str]) -> onnx.NodeProto:
@@ -98,17 +96,3 @@ def _factor(model: onnx.ModelProto, resize: onnx.NodeProto) -> int | None:
     if scales is None or len(scales) != 4 or scales[:2] != [1.0, 1.0] or scales[2] != scales[3] or scales[3] % 2:
         return None
     return int(scales[3])
-
-
-def _drop_unread(model: onnx.ModelProto, names: list[str]) -> None:
-    """Drop what made these tensors, as far as nothing else reads it; ONNX Runtime would keep it or warn of it."""
-    graph = model.graph
-    while names:
-        name = names.pop()
-        if any(name in node.input for node in graph.node) or any(name == value.name for value in graph.output):
-            continue
-        for tensor in [one for one in graph.initializer if one.name == name]:
-            graph.initializer.remove(tensor)
-        for node in [one for one in graph.node if list(one.output) == [name]]:
-            graph.node.remove(node)
-            names.extend(node.input)
