@@ -401,7 +401,7 @@ def train(
         MissingDependencyError: the train extra is not installed.
     """
     with extra("train"):
-        from bridgeseg.training.fit import train as run
+        from bridgeseg.training.start import train as run
     given: dict[str, Any] = chosen(
         {
             "train_splits": train_splits,
