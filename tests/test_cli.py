@@ -184,7 +184,7 @@ class TestWrappers:
     @pytest.fixture
     def calls(self, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         class Answer:
-            folder, epoch, first = Path("run"), 3, True
+            folder, epoch, first, bytes = Path("run"), 3, True, 5
 
             def to_dict(self) -> dict[str, Any]:
                 return {"miou": 0.5}
@@ -235,7 +235,6 @@ class TestWrappers:
 
     def test_export(self, capsys: Any, calls: list[dict[str, Any]], tmp_path: Path) -> None:
         out_file = tmp_path / "a.onnx"
-        out_file.write_bytes(b"12345")
         code, out, _ = run(capsys, "export", "--model", "run", "--out", out_file, "--logits", "--json")
         assert (code, json.loads(out)) == (0, {"model": str(out_file), "bytes": 5})
         run(capsys, "export", "--model", "run", "--out", out_file, "--approximate", "--quiet")

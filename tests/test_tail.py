@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import parser
 
-from bridgeseg.exporting.tail import borders_only
+from bridgeseg.exporting.tail import borders_only, everywhere
 
 UINT8, INT32 = onnx.TensorProto.UINT8, onnx.TensorProto.INT32
 
@@ -106,6 +106,24 @@ def test_rows_are_not_turned_twice(classes):
         list(node.attribute[0].ints) == [0, 2, 1] for node in after.graph.node if node.op_type == "Transpose"
     )
     np.testing.assert_array_equal(run(after, logits), run(rows(classes), logits))
+
+
+@pytest.mark.parametrize("classes", [3, 60])
+@pytest.mark.parametrize(
+    ("make", "shape"), [(lambda k: dense(4, k), "bkhw"), (lambda k: dense(2, k), "bkhw"), (rows, "bhwk")]
+)
+def test_everywhere_undoes_it(make, shape, classes):
+    sides = {"b": 2, "k": classes, "h": 6, "w": 5}
+    logits = np.random.default_rng(0).normal(size=[sides[one] for one in shape]).astype(np.float32)
+    model = borders_only(make(classes))
+    everywhere(model)
+    onnx.checker.check_model(model, full_check=True)
+    assert {"Resize", "ArgMax"} <= operators(model)
+    assert not {"NonZero", "ScatterND", "Range", "Gather"} & operators(model)
+    np.testing.assert_array_equal(run(model, logits), run(make(classes), logits))
+    again = model.SerializeToString()
+    everywhere(model)
+    assert model.SerializeToString() == again
 
 
 def test_what_is_read_elsewhere_stays():

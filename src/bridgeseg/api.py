@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from bridgeseg.checking.report import Report
     from bridgeseg.comparing.compare import Comparison
     from bridgeseg.data.spec import DataSpec
-    from bridgeseg.exporting.onnx import Exported
+    from bridgeseg.exporting.modelfile import Exported
     from bridgeseg.exporting.quantize import Quantized
     from bridgeseg.metrics import Scores
     from bridgeseg.predicting.video_writer import VideoRecord
@@ -168,9 +168,9 @@ def predict(
         max_pixels: refuse images of more pixels.
         memory: MB that the network may use; larger images are done in tiles.
         image_range: the value of white in images of more than 8 bits, or those of black and white: `4095`, `100,4095`;
-            by default as in training, else 0..65535 of integers and 0..1 of floats.
-        bands: the bands that are red, green and blue, from 0, or the one that is grey: `0,1,2`; by default as in
-            training, else the first three, on white where they are transparent.
+            by default 0..65535 of integers and 0..1 of floats.
+        bands: the bands that are red, green and blue, from 0, or the one that is grey: `0,1,2`; by default the first
+            three, on white where they are transparent.
         overlay: write overlays with a legend.
         opacity: weight of the colours in overlays, 0 (none) to 1.
         hide: classes that overlays leave as they are, such as `background`.
@@ -401,7 +401,7 @@ def train(
         MissingDependencyError: the train extra is not installed.
     """
     with extra("train"):
-        from bridgeseg.training.start import train as run
+        from bridgeseg.training.fit import train as run
     given: dict[str, Any] = chosen(
         {
             "train_splits": train_splits,
@@ -544,31 +544,43 @@ def export(
     *,
     logits: bool = False,
     approximate: bool = False,
+    plain: bool = False,
+    size: tuple[int, int] | int | None = None,
+    layout: str = "nhwc",
+    input: str = "uint8",
 ) -> Exported:
-    """Write a checkpoint or run folder as one .onnx file that runs without PyTorch.
+    """Write a checkpoint or run folder as one .onnx file that runs without PyTorch, or a file as a plain one.
 
     Args:
-        model: a checkpoint or run folder (its best checkpoint is taken); for 8 bits also an .onnx file, or `street`,
-            the bundled one.
+        model: a checkpoint or run folder (its best checkpoint is taken); for 8 bits or a plain file also an .onnx file,
+            or `street`, the bundled one.
         out: the file to write; an older one is replaced only by a verified one.
         logits: add logits (B, K, H, W) to its outputs, which sliding windows and several scales need.
         approximate: one decision for 2x2 pixels: faster with many classes.
+        plain: no operators whose output's size depends on the image, so that more runtimes can run it; the same ids.
+        size: of a plain file: height and width of the only images that it takes, one at a time; by default any.
+        layout: of a plain file: `nhwc`, images (B, H, W, 3), or `nchw`, (B, 3, H, W).
+        input: of a plain file: `uint8`, or `float`, float32 of the same values 0..255.
 
     Returns:
-        What was written: the file, its size, and the share of pixels on which ONNX and PyTorch agreed.
+        What was written: the file, its size, and the share of pixels with the ids of what it was made from.
 
     Raises:
-        ConfigError: both `logits` and `approximate`.
-        ModelFileError: the checkpoint cannot be used, or the exported graph does not agree with PyTorch.
+        ConfigError: both `logits` and `approximate`, or settings of a plain file without `plain`.
+        ModelFileError: the checkpoint or file cannot be used, or the exported graph does not agree with it.
         InputError: the name does not end with .onnx, or the file cannot be written.
+        MissingDependencyError: PyTorch (extra `train`), for a folder, or the package onnx (extra `int8`) is missing.
     """
-    with extra("train"):
-        from bridgeseg.exporting.onnx import export as run
+    from bridgeseg.exporting.export import export as run
     return run(
         model=model,
         out=out,
         logits=logits,
         approximate=approximate,
+        plain=plain,
+        size=size,
+        layout=layout,
+        input=input,
     )
 
 

@@ -36,11 +36,11 @@ def export(
             raise ConfigError(
                 f"without --int8 there is no use for {', '.join(wrong)}", where="export", fix="add --int8"
             )
-        api.export(**given)
+        done = api.export(**given)
         if as_json:
-            console.print_json({"model": str(out), "bytes": out.stat().st_size})
+            console.print_json({"model": str(out), "bytes": done.bytes})
         elif not quiet:
-            print(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
+            print(f"{out}: {done.bytes / 1e6:.1f} MB")
         return
     from bridgeseg.extras import extra
 

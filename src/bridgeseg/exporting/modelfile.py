@@ -3,14 +3,38 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
 from onnx import helper
 
 from bridgeseg import __version__
+from bridgeseg.errors import InputError
+from bridgeseg.exporting.opset import lower_opset
 from bridgeseg.files import write
 from bridgeseg.runtime.onnx_file import SHA256
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written: the file, its size in bytes, and the share of pixels with the ids of what it was made from."""
+
+    path: Path
+    bytes: int
+    agreement: float
+
+
+def check_name(out: Path) -> None:
+    """Check that a file can have this name.
+
+    Raises:
+        InputError: it does not end with .onnx, or there is a folder of this name.
+    """
+    if out.suffix != ".onnx":
+        raise InputError("is no name for an exported model", where=out, fix="end it with .onnx")
+    if out.is_dir():
+        raise InputError("is a folder", where=out, fix="choose another `out`")
 
 
 def save(model: onnx.ModelProto, path: str | Path) -> None:
@@ -38,10 +62,11 @@ def finished(model: onnx.ModelProto) -> bytes:
 
 
 def lower(model: onnx.ModelProto) -> None:
-    """Drop the operator sets that no node is from, and declare the lowest IR version that the others allow, in place.
+    """Drop the operator sets that no node is from, and declare the lowest others and IR version, in place.
 
     A runtime refuses a file whose IR version, or one of whose operator sets, is newer than itself, used or not.
     """
+    lower_opset(model)
     used = _domains(model.graph)
     for function in model.functions:
         used |= {function.domain} | {entry.domain for entry in function.opset_import}

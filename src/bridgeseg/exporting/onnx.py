@@ -7,7 +7,6 @@ import io
 import json
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,8 @@ from onnx import helper
 from bridgeseg import __version__
 from bridgeseg.checkpoint import load_checkpoint
 from bridgeseg.classes import ClassSet
-from bridgeseg.errors import InputError, ModelFileError
-from bridgeseg.exporting.modelfile import finished
+from bridgeseg.errors import ModelFileError
+from bridgeseg.exporting.modelfile import Exported, check_name, finished
 from bridgeseg.exporting.pixels import fold_scale
 from bridgeseg.exporting.spelling import respell
 from bridgeseg.exporting.tail import borders_only
@@ -27,19 +26,9 @@ from bridgeseg.exporting.verify import verify
 from bridgeseg.files import replacing
 from bridgeseg.models.segmentor import Segmentor
 from bridgeseg.quiet import quiet
-from bridgeseg.runtime.model import named
 from bridgeseg.runtime.torch_runtime import DeployNetwork
 
 OPSET = 18
-
-
-@dataclass(frozen=True)
-class Exported:
-    """What was written: the file, its size in bytes, and the share of pixels on which ONNX and PyTorch agreed."""
-
-    path: Path
-    bytes: int
-    agreement: float
 
 
 def export(model: str | Path, out: str | Path, *, logits: bool = False, approximate: bool = False) -> Exported:
@@ -57,9 +46,7 @@ def export(model: str | Path, out: str | Path, *, logits: bool = False, approxim
         ModelFileError: the checkpoint cannot be used, or the exported graph does not agree with PyTorch.
         InputError: the name does not end with .onnx, or the file cannot be written.
     """
-    _check_name(Path(out))
-    if named(model).is_file():
-        raise ModelFileError("this is an exported file already", where=model, fix="only 8 bits can be added: --int8")
+    check_name(Path(out))
     checkpoint = load_checkpoint(model)
     kinds = {"logits": logits, "approximate": approximate}
     return export_segmentor(checkpoint.segmentor, checkpoint.classes, checkpoint.provenance, out, **kinds)
@@ -83,7 +70,7 @@ def export_segmentor(
         out, logits, approximate: as in `export`, which also says what is raised.
     """
     out = Path(out)
-    _check_name(out)
+    check_name(out)
     network = DeployNetwork(segmentor.cpu(), with_logits=logits, approximate=approximate)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     graph = to_graph(network)
@@ -93,13 +80,6 @@ def export_segmentor(
         part.write_bytes(finished(graph))
         agreement = verify(part, network, out)
     return Exported(out, out.stat().st_size, agreement)
-
-
-def _check_name(out: Path) -> None:
-    if out.suffix != ".onnx":
-        raise InputError("is no name for an exported model", where=out, fix="end it with .onnx")
-    if out.is_dir():
-        raise InputError("is a folder", where=out, fix="choose another `out`")
 
 
 def to_graph(

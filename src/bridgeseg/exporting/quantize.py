@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,13 @@ from onnx import helper
 
 from bridgeseg import __version__
 from bridgeseg.data.spec import DataSpec
-from bridgeseg.errors import ConfigError, InputError, ModelFileError
+from bridgeseg.errors import ConfigError, ModelFileError
 from bridgeseg.evaluating.evaluate import check_same_classes, evaluate_split
 from bridgeseg.exporting.calibration import DEFAULT_IMAGES, Calibration, find_calibration, measure_ranges, read_small
-from bridgeseg.exporting.modelfile import save
+from bridgeseg.exporting.modelfile import check_name, save
 from bridgeseg.exporting.qdq import OP_TYPES, fits_16_bits, int8_products, prepare, products, quantise
 from bridgeseg.exporting.sensitivity import rank, within_budget
-from bridgeseg.runtime.metadata import read_metadata, trained_reading
+from bridgeseg.runtime.metadata import read_metadata
 from bridgeseg.runtime.model import named
 from bridgeseg.runtime.onnx_runtime import OnnxRuntime
 
@@ -76,8 +76,7 @@ def quantize(
         InputError: there are no images, or the file cannot be written.
     """
     source, target = named(model), Path(out)
-    if target.suffix != ".onnx" or target.is_dir():
-        raise InputError("is no name for an exported model", where=target, fix="end it with .onnx")
+    check_name(target)
     before = OnnxRuntime(source)
     classes, provenance = read_metadata(before)
     if "quantisation" in provenance:
@@ -88,9 +87,6 @@ def quantize(
         raise ConfigError("a budget needs labelled images to calibrate on", where="int8-budget", fix=fix)
     if calibration.spec is not None:
         check_same_classes(classes, calibration.spec)
-    how = calibration.how.over(trained_reading(provenance, source))
-    spec = None if calibration.spec is None else replace(calibration.spec, reading=how)
-    calibration = replace(calibration, spec=spec, how=how)
     with tempfile.TemporaryDirectory() as folder:
         prepared, result = Path(folder) / "prepared.onnx", Path(folder) / "int8.onnx"
         prepare(source, prepared)

@@ -7,10 +7,13 @@ four it is the largest in every mean, so all pixels between them have that class
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import onnx
 from onnx import helper, inliner
 
-from bridgeseg.exporting.graph import attribute, constant, drop_dead, makers, shapes
+from bridgeseg.exporting.graph import add_constant, attribute, constant, drop_dead, makers, readers, replace, shapes
 from bridgeseg.exporting.tail_functions import DOMAIN, ids_of_upsampled, largest, rows_of_map
 
 
@@ -55,6 +58,84 @@ def borders_only(model: onnx.ModelProto) -> onnx.ModelProto:
         model.opset_import.append(helper.make_opsetid(DOMAIN, 1))
         return _inlined(model)
     return model
+
+
+def everywhere(model: onnx.ModelProto) -> None:
+    """Put `Resize -> ArgMax -> Cast` back in place of what `borders_only` wrote, in place, if it is there."""
+    graph = model.graph
+    made_by, read_by = makers(graph), readers(graph)
+    for scatter in [node for node in graph.node if node.op_type == "ScatterND"]:
+        end = _following(read_by, scatter, ("Reshape", "Transpose", "Reshape", "Slice"))
+        cast = _leading(made_by, scatter.input[2], ("Transpose", "Cast"))
+        pad = _leading(made_by, scatter.input[0], ("Concat", "Reshape", "Cast", "Slice", "Slice", "Pad"))
+        half = constant(graph, end.input[1]) if end is not None else None
+        means = None if cast is None else _upstream(made_by, cast.input[0], "MatMul")
+        four = None if means is None else _leading(made_by, means.input[1], ("Reshape", "Gather", "Reshape"))
+        if end is None or cast is None or pad is None or half is None or four is None:
+            continue
+        name, logits = end.output[0], four.input[0]
+        turn = made_by.get(logits)
+        made = []
+        if turn is not None and turn.op_type == "Transpose" and list(attribute(turn, "perm")) == [0, 2, 3, 1]:
+            maps = turn.input[0]
+        else:
+            depth = add_constant(graph, f"{name}_depth", [-1])
+            made = [
+                helper.make_node("Concat", [made_by[pad.input[0]].input[1], depth], [f"{name}_size"], axis=0),
+                helper.make_node("Reshape", [logits, f"{name}_size"], [f"{name}_pixels"]),
+                helper.make_node("Transpose", [f"{name}_pixels"], [f"{name}_maps"], perm=[0, 3, 1, 2]),
+            ]
+            maps = f"{name}_maps"
+        scales = add_constant(graph, f"{name}_scales", [1, 1, 2 * half[0], 2 * half[0]], np.float32)
+        made += [
+            helper.make_node(
+                "Resize", [maps, "", scales], [f"{name}_logits"], mode="linear",
+                coordinate_transformation_mode="half_pixel",
+            ),
+            helper.make_node("ArgMax", [f"{name}_logits"], [f"{name}_places"], axis=1, keepdims=0),
+            helper.make_node("Cast", [f"{name}_places"], [name], to=attribute(cast, "to")),
+        ]  # fmt: skip
+        for node in made:
+            node.name = node.output[0]
+        replace(graph, [end], made)
+        drop_dead(graph)
+        return
+
+
+def _following(
+    read_by: dict[str, list[onnx.NodeProto]], node: onnx.NodeProto, kinds: Sequence[str]
+) -> onnx.NodeProto | None:
+    """Return the last of a chain of operators that each read the one before, and are its only readers."""
+    for kind in kinds:
+        after = read_by.get(node.output[0], [])
+        if [one.op_type for one in after] != [kind]:
+            return None
+        node = after[0]
+    return node
+
+
+def _leading(made_by: dict[str, onnx.NodeProto], name: str, kinds: Sequence[str]) -> onnx.NodeProto | None:
+    """Return the first of a chain of operators at whose end a tensor is, each the first input of the next."""
+    node = None
+    for kind in kinds:
+        node = made_by.get(name)
+        if node is None or node.op_type != kind:
+            return None
+        name = node.input[0]
+    return node
+
+
+def _upstream(made_by: dict[str, onnx.NodeProto], name: str, kind: str) -> onnx.NodeProto | None:
+    """Return the nearest operator of a kind from which a tensor comes."""
+    names, seen = [name], set[str]()
+    while names:
+        node = made_by.get(names.pop(0))
+        if node is not None and node.op_type == kind:
+            return node
+        new = [one for one in (() if node is None else node.input) if one not in seen]
+        seen.update(new)
+        names += new
+    return None
 
 
 def _rows(made_by: dict[str, onnx.NodeProto], name: str) -> list[str] | None:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from bridgeseg.classes import ClassSet
-from bridgeseg.errors import ConfigError, DataError, ModelFileError
-from bridgeseg.pixels import Reading
+from bridgeseg.errors import DataError, ModelFileError
 from bridgeseg.runtime.onnx_file import SHA256, graph_digest
 from bridgeseg.runtime.runtimes import FileRuntime
-from bridgeseg.wording import shortened, shown
+from bridgeseg.runtime.taking import Taking
+from bridgeseg.wording import shortened
 
 FORMAT = "1"
 """Value of the metadata key `bridgeseg.format`."""
@@ -73,24 +73,6 @@ def check_provenance(provenance: dict[str, Any], where: Path) -> None:
                 raise ModelFileError(found, where=where, fix=_EXPORT)
 
 
-def trained_reading(provenance: dict[str, Any], where: Path | None) -> Reading:
-    """Return how the images that a network was trained on were read; files of earlier versions do not say.
-
-    Args:
-        provenance: of an .onnx file or a checkpoint, from whoever wrote it.
-        where: the file that an error names.
-
-    Raises:
-        ModelFileError: `reading` is no object of `image_range` and `bands`, or these are not what they should be.
-    """
-    found = provenance.get("reading") or {}
-    try:
-        return Reading.of(**found)
-    except (TypeError, ConfigError) as error:
-        message = f"`reading` in its provenance must be an object of `image_range` and `bands`, found {shown(found)}"
-        raise ModelFileError(message, where=where, fix=_EXPORT) from error
-
-
 _EXPORT = "give a file written by `bridgeseg export`"
 
 
@@ -116,11 +98,10 @@ def _json(runtime: FileRuntime, key: str) -> dict[str, Any]:
 
 
 def _check_input(runtime: FileRuntime) -> None:
-    kind, shape = runtime.inputs.get("image", ("", []))
-    free = len(shape) == 4 and not any(isinstance(side, int) for side in shape[:3])
-    if list(runtime.inputs) != ["image"] or kind != "uint8" or not free or shape[3] != 3:
+    if list(runtime.inputs) != ["image"] or Taking.of(runtime.inputs) is None:
         raise ModelFileError(
-            "its one input must be `image`, uint8 (B, H, W, 3) with free B, H and W; found "
+            "its one input must be `image`, uint8 or float (B, H, W, 3) or (B, 3, H, W), with B, H and W free or B = 1 "
+            "and H and W fixed; found "
             + ", ".join(f"`{name}`, {kind} {shape}" for name, (kind, shape) in runtime.inputs.items()),
             where=runtime.path,
             fix=_EXPORT,

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from bridgeseg.classes import ClassSet
 from bridgeseg.description import facts
@@ -17,7 +16,8 @@ from bridgeseg.images import DEFAULT_MAX_PIXELS, Note, Pixels, Reading, as_pixel
 from bridgeseg.reading.loading import ImageInput, InMemory, expand
 from bridgeseg.reading.pipeline import Pipeline
 from bridgeseg.reading.sources import Failure, Source
-from bridgeseg.runtime.metadata import check_provenance, read_metadata, trained_reading
+from bridgeseg.runtime.fitting import enlarged, fitted, resized
+from bridgeseg.runtime.metadata import check_provenance, read_metadata
 from bridgeseg.runtime.result import Result
 from bridgeseg.runtime.runtimes import FILES, FOLDERS, FileRuntime, Ids, Runtime, open_folder, open_runtime
 from bridgeseg.runtime.streaming import Options, check_size, results
@@ -47,12 +47,6 @@ class Model:
         classes: names and colours of its classes.
         provenance: training facts, as the file's metadata holds them.
         path: the file or folder it was loaded from.
-
-    Attributes:
-        reading: how images are read unless a call says otherwise: as those that it was trained on.
-
-    Raises:
-        ModelFileError: the provenance says something else there.
     """
 
     def __init__(
@@ -60,7 +54,6 @@ class Model:
     ) -> None:
         self.runtime, self.classes, self.provenance = runtime, classes, provenance
         self.path = None if path is None else Path(path)
-        self.reading = trained_reading(provenance, self.path)
         self._origin: tuple[Any, ...] | None = None
 
     @classmethod
@@ -128,16 +121,15 @@ class Model:
                 memory; class ids come back at the image's own size.
             max_pixels: files with more pixels are refused.
             memory: MB that the network may use; an image that needs more is done in overlapping tiles (see `tiling`).
-            image_range: the values of black and white in images of more than 8 bits, as `pixels.Reading` explains; by
-                default those of the images that the network was trained on.
-            bands: which bands are red, green and blue, as `pixels.Reading` explains; by default as in training.
+            image_range: the values of black and white in images of more than 8 bits, as `pixels.Reading` explains.
+            bands: which bands are red, green and blue, as `pixels.Reading` explains.
 
         Raises:
             InputError: the image cannot be read or used.
             ModelFileError: the network's answer does not fit its metadata.
         """
         check_size(max_size)
-        how, notes = Reading.of(image_range, bands).over(self.reading), list[Note]()
+        how, notes = Reading.of(image_range, bands), list[Note]()
         if isinstance(source, str | Path):
             source = Source(Path(source), Path(Path(source).name))
         if isinstance(source, Source):
@@ -187,8 +179,7 @@ class Model:
             ModelFileError: the network's answer does not fit its metadata.
             ConfigError: an option has a value that cannot be.
         """
-        how = Reading.of(image_range, bands).over(self.reading)
-        options = Options(recursive, max_size, max_pixels, memory, every, max_fps, how.image_range, how.bands)
+        options = Options(recursive, max_size, max_pixels, memory, every, max_fps, image_range, bands)
         with Pipeline(stop) as pipeline:
             yield from results(self, expand(sources, recursive=recursive), pipeline, options)
 
@@ -230,16 +221,15 @@ class Model:
             highest(blend(self.runtime, image, *self._windows(image, window, memory), check), ids)
             return self._checked(ids[None], image)
         height, width = image.shape[:2]
+        only: tuple[int, int] | None = getattr(self.runtime, "size", None)
+        if only is not None:
+            canvas, part = fitted(image, only)
+            return enlarged(self._forward(canvas, memory, check)[: part[0], : part[1]], (height, width))
         shrink = 1.0 if max_size is None else min(1.0, max_size / max(height, width))
         if shrink == 1.0:
             return self._forward(image, memory, check)
-        size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
-        smaller = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
-        small = self._forward(smaller, memory, check)
-        rows = ((np.arange(height) + 0.5) * (size[1] / height)).astype(np.intp)
-        columns = ((np.arange(width) + 0.5) * (size[0] / width)).astype(np.intp)
-        enlarged: Ids = small[np.ix_(rows, columns)]
-        return enlarged
+        smaller = resized(image, (max(1, round(height * shrink)), max(1, round(width * shrink))))
+        return enlarged(self._forward(smaller, memory, check), (height, width))
 
     def interrupt(self, thread: int) -> None:
         """End what the network does in a thread (its `threading.get_ident()`), where the runtime can."""
@@ -265,7 +255,8 @@ class Model:
         return [row.window for row in rows], [column.window for column in columns]
 
     def _forward(self, image: Pixels, memory: int, check: Callable[[], None] | None) -> Ids:
-        tiles = plan(image.shape[:2], len(self.classes), memory)
+        fixed = getattr(self.runtime, "size", None) is not None
+        tiles = None if fixed else plan(image.shape[:2], len(self.classes), memory)
         if tiles is None:
             return self._checked(self.runtime.classes(image[None]), image)
         return self._checked(segment(self.runtime, image, len(self.classes), tiles, check)[None], image)

@@ -19,7 +19,8 @@ from bridgeseg.errors import ModelFileError
 from bridgeseg.hardware import usable_cores
 from bridgeseg.runtime.bounds import check_bounds
 from bridgeseg.runtime.onnx_file import metadata
-from bridgeseg.runtime.runtimes import FileRuntime, Signature, default_threads, reason, register_runtime
+from bridgeseg.runtime.runtimes import FileRuntime, default_threads, reason, register_runtime
+from bridgeseg.runtime.taking import Signature
 
 CPU_INFO = Path("/proc/cpuinfo")
 SILENT = 4  # ONNX Runtime's severity "fatal"

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from bridgeseg.errors import ModelFileError
 from bridgeseg.runtime.bounds import check_bounds
-from bridgeseg.runtime.runtimes import FileRuntime, Signature, default_threads, reason, register_runtime
+from bridgeseg.runtime.runtimes import FileRuntime, default_threads, reason, register_runtime
+from bridgeseg.runtime.taking import Signature
 
 TYPES = {"u8": "uint8", "u16": "uint16", "f32": "float"}
 """OpenVINO's names of types -> those that ONNX Runtime uses."""

@@ -13,6 +13,7 @@ import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 
@@ -23,10 +24,9 @@ from bridgeseg.classes import ClassSet
 from bridgeseg.errors import ConfigError, InputError, MissingDependencyError, ModelFileError, nearest
 from bridgeseg.hardware import usable_cores
 from bridgeseg.registry import Registry
+from bridgeseg.runtime.taking import Signature, Taking
 
 Ids = NDArray[np.uint8] | NDArray[np.uint16]
-Signature = tuple[str, list[int | str | None]]
-"""Type and shape of an input or output, such as ("uint8", ["batch", "height", "width", 3])."""
 
 
 class Runtime(Protocol):
@@ -71,11 +71,21 @@ class FileRuntime(ABC):
         _check_file(self.path)
         self._open(threads)
 
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """The (height, width) of the only images that the file takes; None for any."""
+        return self._taking.size
+
+    @cached_property
+    def _taking(self) -> Taking:
+        return Taking.of(self.inputs) or Taking()
+
     def classes(self, images: NDArray[np.uint8], /) -> Ids:
         """Turn images (B, H, W, 3) uint8 RGB into class ids (B, H, W), uint8 (uint16 above 256 classes).
 
         Raises:
-            InputError: the runtime cannot run the network on this image, for want of memory for one.
+            InputError: the images are not of the size that the file takes, or the runtime cannot run the network on
+                them, for want of memory for one.
         """
         ids: Ids = self._checked_run("classes", images)
         return ids
@@ -99,11 +109,13 @@ class FileRuntime(ABC):
 
     @abstractmethod
     def _run(self, output: str, images: NDArray[np.uint8]) -> Any:
-        """Return one output."""
+        """Return one output of images as the file takes them."""
 
     def _checked_run(self, output: str, images: NDArray[np.uint8]) -> Any:
+        batches = list(self._taking.batches(images))
         try:
-            return self._run(output, images)
+            found = [self._run(output, batch) for batch in batches]
+            return found[0] if len(found) == 1 else np.concatenate(found)
         except Exception as error:  # the runtimes' exceptions share no base class
             size = "x".join(str(side) for side in images.shape[:3])
             raise InputError(

@@ -8,25 +8,27 @@ from typing import Annotated, Any
 from bridgeseg.settings.fields import CommandSettings, setting
 
 INT8 = "8 bits"
+PLAIN = "Runtimes that know little"
 
 
 class Export(CommandSettings):
-    """Write a checkpoint or run folder as one .onnx file that runs without PyTorch.
+    """Write a checkpoint or run folder as one .onnx file that runs without PyTorch, or a file as a plain one.
 
     Returns:
-        What was written: the file, its size, and the share of pixels on which ONNX and PyTorch agreed.
+        What was written: the file, its size, and the share of pixels with the ids of what it was made from.
 
     Raises:
-        ConfigError: both `logits` and `approximate`.
-        ModelFileError: the checkpoint cannot be used, or the exported graph does not agree with PyTorch.
+        ConfigError: both `logits` and `approximate`, or settings of a plain file without `plain`.
+        ModelFileError: the checkpoint or file cannot be used, or the exported graph does not agree with it.
         InputError: the name does not end with .onnx, or the file cannot be written.
+        MissingDependencyError: PyTorch (extra `train`), for a folder, or the package onnx (extra `int8`) is missing.
     """
 
     model: Annotated[
         str | Path,
         setting(
-            "a checkpoint or run folder (its best checkpoint is taken); for 8 bits also an .onnx file, or `street`, "
-            "the bundled one",
+            "a checkpoint or run folder (its best checkpoint is taken); for 8 bits or a plain file also an .onnx file, "
+            "or `street`, the bundled one",
             option="--model -m",
             metavar="FOLDER|FILE",
         ),
@@ -49,6 +51,31 @@ class Export(CommandSettings):
     approximate: Annotated[
         bool, setting("one decision for 2x2 pixels: faster with many classes", option="--approximate")
     ] = False
+    plain: Annotated[
+        bool,
+        setting(
+            "no operators whose output's size depends on the image, so that more runtimes can run it; the same ids",
+            PLAIN,
+            "--plain",
+        ),
+    ] = False
+    size: Annotated[
+        Any,
+        setting(
+            "of a plain file: height and width of the only images that it takes, one at a time; by default any",
+            PLAIN,
+            "--size",
+            metavar="HxW",
+            read="size",
+            python="tuple[int, int] | int | None",
+        ),
+    ] = None
+    layout: Annotated[
+        str, setting("of a plain file: `nhwc`, images (B, H, W, 3), or `nchw`, (B, 3, H, W)", PLAIN, "--layout")
+    ] = "nhwc"
+    input: Annotated[
+        str, setting("of a plain file: `uint8`, or `float`, float32 of the same values 0..255", PLAIN, "--input")
+    ] = "uint8"
 
 
 class Quantize(CommandSettings):
