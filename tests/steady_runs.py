@@ -19,6 +19,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from bridgeseg.errors import BridgeSegError
 from bridgeseg.training import fit
+from bridgeseg.training.start import train
 from tiny_networks import noise, settle
 
 
@@ -65,7 +66,7 @@ def run(out: Path, settings: dict[str, Any]) -> None:
 
     fit.make_network, fit.make_trainer, fit.write_images = settled, noting, lambda *_: None
     try:
-        assert fit.train(out=out, quiet=True, **settings).first is (rank == 0)
+        assert train(out=out, quiet=True, **settings).first is (rank == 0)
     except BridgeSegError as error:  # beside the folder: the process that made it takes it away again
         out.with_name(f"{out.name}-error-{rank}.txt").write_text(str(error))
         return

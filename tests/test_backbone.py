@@ -19,7 +19,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from bridgeseg.errors import ConfigError, MissingDependencyError, ModelFileError
-from bridgeseg.models.backbone import PYPI, TimmBackbone, pypi_state, read_state
+from bridgeseg.models.backbone import TimmBackbone, pypi_state, read_state
+from bridgeseg.models.weights import PYPI
 from tiny_networks import BACKBONE, noise
 
 LITE0 = "efficientnet_lite0"

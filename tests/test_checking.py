@@ -349,7 +349,7 @@ def test_what_is_dropped_or_reinterpreted_of_images(tmp_path: Path) -> None:
     first, second = (read_sample(sample, spec)[0] for sample in spec.samples("train")[:2])
     assert (first.min(), first.max()) == (0, 249)
     assert (second == hidden[..., :3]).all()
-    assert (spec.to_dict()["image_range"], spec.to_dict()["bands"]) == ((0.0, 4095.0), (0, 1, 2))
+    assert (spec.to_dict()["image_range"], spec.to_dict()["bands"]) == ([0.0, 4095.0], [0, 1, 2])
 
 
 # What masks hold

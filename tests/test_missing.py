@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+import os
+import subprocess
+import sys
+from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,12 +16,15 @@ import torch
 
 from bridgeseg.classes import ClassSet
 from bridgeseg.errors import InputError
+from bridgeseg.models import weights
 from bridgeseg.settings.train import TrainConfig
 from bridgeseg.text import embed, missing
 from bridgeseg.text.hub import cached, tag_cached
 from bridgeseg.text.store import cached as stored
 from bridgeseg.text.store import entry
-from bridgeseg.training.resolve import refuse_missing, resolve
+from bridgeseg.training.missing import refuse_missing
+from bridgeseg.training.resolve import resolve
+from tiny_data import write_dataset
 from tiny_networks import BACKBONE
 
 CLASSES = ClassSet.build(["road", "car"])
@@ -112,3 +121,43 @@ def test_learned_prompts_need_the_encoder_itself() -> None:
     values = {"prompt": "learned", "backbone_weights": "none", "text_encoder": "open_clip:ViT-B-16/openai"}
     with pytest.raises(InputError, match="the text encoder open_clip:ViT-B-16/openai"):
         refuse_missing(config(**values), CLASSES)
+
+
+@pytest.mark.slow
+def test_it_is_said_before_what_takes_seconds_is_imported(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "data")
+    program = (
+        "import sys; from bridgeseg.cli import main\n"
+        "code = main(['train', '--data', 'data', '--out', 'runs/first'])\n"
+        "sys.exit(code if not {'timm', 'torchvision', 'open_clip', 'lightning'} & sys.modules.keys() else 3)"
+    )
+    places = {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "hub"), "BRIDGESEG_CACHE": str(tmp_path / "cache")}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=os.environ | places, capture_output=True, text=True
+    )
+    assert done.returncode == 2, done.stderr
+    assert "the text encoder open_clip:ViT-B-16/openai and the weights 'timm'" in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.slow
+def test_the_sources_of_timm_tell_where_its_weights_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    from timm.models._registry import _model_pretrained_cfgs as known
+
+    parsed = cache(lambda source: [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Dict)])
+    monkeypatch.setattr(weights, "ast", SimpleNamespace(**vars(ast) | {"parse": parsed, "walk": lambda found: found}))
+    places = cache(weights.timm_places)
+    told = 0
+    for name in [name for name in known if "." in name and known[name].has_weights][::3]:
+        if (found := places(name.partition(".")[0])) is not None:
+            told += 1
+            file = (known[name].url or "").rpartition("/")[2]
+            assert {known[name].hf_hub_id or ""} - {""} <= found.repositories, name
+            assert {file} - {""} <= found.files, name
+    assert told > 500
+    assert places("no_such_network") is None
+
+
+def test_weights_that_do_not_exist_are_another_error() -> None:
+    assert weights.weights_here("no_such_network", "timm")
+    assert tag_cached("ViT-B-16", "openal")

@@ -25,8 +25,8 @@ from bridgeseg.errors import DataError, InputError, ModelFileError
 from bridgeseg.locking import LOCK, lock
 from bridgeseg.training import datamodule, folder
 from bridgeseg.training import fit as room
-from bridgeseg.training.fit import train
 from bridgeseg.training.module import TrainModule
+from bridgeseg.training.start import train
 from tiny_data import TINY, write_dataset
 from tiny_runs import differing, start
 
@@ -151,7 +151,7 @@ class TestOneAtATime:
         out, refusals = tmp_path / "run", list[str]()
 
         def intrude() -> None:
-            for options in ({"resume": True}, {"data": data}):
+            for options in ({"resume": True}, {"data": data, "model.method": "none", "backbone_weights": "none"}):
                 with pytest.raises(InputError) as caught:
                     train(out=out, quiet=True, **options)
                 refusals.append(str(caught.value))

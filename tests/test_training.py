@@ -38,11 +38,11 @@ from bridgeseg.training import folder
 from bridgeseg.training.averaging import Averaging, ema_update
 from bridgeseg.training.callbacks import ExpectGradients
 from bridgeseg.training.datamodule import DataModule, ShardSampler
-from bridgeseg.training.fit import train
 from bridgeseg.training.losses import SegmentationLoss
 from bridgeseg.training.module import TrainModule, parameter_groups, rate_factor
 from bridgeseg.training.provenance import public_name
 from bridgeseg.training.resolve import resolve
+from bridgeseg.training.start import train
 from tiny_data import TINY, write_dataset
 from tiny_networks import embeddings
 

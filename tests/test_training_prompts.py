@@ -15,8 +15,8 @@ from bridgeseg.runtime.torch_runtime import DeployNetwork
 from bridgeseg.settings.train import TrainConfig
 from bridgeseg.settings.values import set_values
 from bridgeseg.text.learned import LearnedPrompts
-from bridgeseg.training.fit import train
 from bridgeseg.training.folder import read_state
+from bridgeseg.training.start import train
 from text_models import tiny_open_clip
 from tiny_data import NAMES, TINY, write_dataset
 

@@ -51,6 +51,7 @@ def _train(settings: dict[str, Any], out: str, die_at: tuple[str, int] | None) -
 
     from bridgeseg.errors import BridgeSegError
     from bridgeseg.training import fit
+    from bridgeseg.training.start import train
 
     torch.set_num_threads(1)
     multiprocessing.set_start_method("fork", force=True)  # of loading processes: as in a run of its own
@@ -59,7 +60,7 @@ def _train(settings: dict[str, Any], out: str, die_at: tuple[str, int] | None) -
         _lay_trap(*die_at)
     begun = (Path(out) / "train.json").is_file()
     try:
-        fit.train(out=out, resume=begun, quiet=True, **({} if begun else settings))
+        train(out=out, resume=begun, quiet=True, **({} if begun else settings))
     except BridgeSegError as error:
         print(f"error: {error}", file=sys.stderr)
         os._exit(2)

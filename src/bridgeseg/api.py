@@ -168,9 +168,9 @@ def predict(
         max_pixels: refuse images of more pixels.
         memory: MB that the network may use; larger images are done in tiles.
         image_range: the value of white in images of more than 8 bits, or those of black and white: `4095`, `100,4095`;
-            by default 0..65535 of integers and 0..1 of floats.
-        bands: the bands that are red, green and blue, from 0, or the one that is grey: `0,1,2`; by default the first
-            three, on white where they are transparent.
+            by default as in training, else 0..65535 of integers and 0..1 of floats.
+        bands: the bands that are red, green and blue, from 0, or the one that is grey: `0,1,2`; by default as in
+            training, else the first three, on white where they are transparent.
         overlay: write overlays with a legend.
         opacity: weight of the colours in overlays, 0 (none) to 1.
         hide: classes that overlays leave as they are, such as `background`.
@@ -401,7 +401,7 @@ def train(
         MissingDependencyError: the train extra is not installed.
     """
     with extra("train"):
-        from bridgeseg.training.fit import train as run
+        from bridgeseg.training.start import train as run
     given: dict[str, Any] = chosen(
         {
             "train_splits": train_splits,

@@ -76,6 +76,15 @@ class Reading:
             bands = tuple(bands)
         return cls(ends, bands)
 
+    def over(self, other: Reading) -> Reading:
+        """Return this reading, with what it leaves open taken from another."""
+        return Reading(self.image_range or other.image_range, self.bands or other.bands)
+
+    def to_dict(self) -> dict[str, list[float] | list[int]]:
+        """Return what is not left open, JSON-ready: `{"image_range": [0, 4095]}`; `of` takes it as arguments."""
+        found = {"image_range": self.image_range, "bands": self.bands}
+        return {key: list(value) for key, value in found.items() if value is not None}
+
 
 AS_STORED = Reading()
 

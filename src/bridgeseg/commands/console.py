@@ -141,6 +141,7 @@ def print_info(facts: dict[str, Any], *, full: bool = False) -> None:
         "parameters": f"{facts['parameters']:,}" if isinstance(facts["parameters"], int) else facts["parameters"],
         "inputs": _nodes(facts.get("inputs")),
         "outputs": _nodes(facts.get("outputs")),
+        **(reading if isinstance(reading := provenance.get("reading"), dict) and not full else {}),
         **{
             key: value
             for key, value in provenance.items()

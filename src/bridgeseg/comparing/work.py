@@ -22,7 +22,7 @@ from bridgeseg.locking import lock
 from bridgeseg.runtime.torch_runtime import TorchRuntime
 from bridgeseg.settings.train import TrainConfig
 from bridgeseg.training import folder
-from bridgeseg.training.fit import train
+from bridgeseg.training.start import train
 
 PATIENCE = 60.0
 """Seconds to wait for the process of a killed comparison to leave the run's folder."""

@@ -6,7 +6,7 @@ import hashlib
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -127,7 +127,7 @@ class DataSpec:
             "splits": {name: [self._short(place) for place in places] for name, places in self.splits.items()},
             "masks_dir": self.masks_dir,
             **({"mask_suffix": self.mask_suffix} if self.mask_suffix else {}),
-            **{key: value for key, value in asdict(self.reading).items() if value is not None},
+            **self.reading.to_dict(),
             **({"val_share": self.val_share} if self.val_share else {}),
             "classes": self.classes.to_dict(),
             **{

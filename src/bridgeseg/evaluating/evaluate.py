@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,7 @@ def evaluate(
     eval_mode = EvalMode.named(mode, window, scales, flip)
     spec = data if isinstance(data, DataSpec) else DataSpec.load(data)
     check_same_classes(loaded.classes, spec)
+    spec = replace(spec, reading=spec.reading.over(loaded.reading))
     samples = spec.samples(split)
     folder = None if out is None else _output_folder(Path(out))
     examples: list[SideBySide] = []

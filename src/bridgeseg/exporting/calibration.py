@@ -46,17 +46,14 @@ class Calibration:
         images: the files, evenly chosen from all there are.
         samples: the same with their masks, and the dataset they are from; none if only a folder of images was given.
         spec: that dataset.
+        how: how the images are read.
     """
 
     name: str
     images: tuple[Path, ...]
     samples: tuple[Sample, ...] = ()
     spec: DataSpec | None = None
-
-    @property
-    def how(self) -> Reading:
-        """Return how the dataset wants its images read."""
-        return AS_STORED if self.spec is None else self.spec.reading
+    how: Reading = AS_STORED
 
 
 def find_calibration(source: str | Path, images: int = DEFAULT_IMAGES) -> Calibration:
@@ -120,7 +117,7 @@ def _labelled(spec: DataSpec, splits: Sequence[str], images: int) -> Calibration
     every = dict.fromkeys(sample for split in splits for sample in spec.samples(split))
     samples = tuple(_spaced(list(every), images))
     name = f"{spec.path.name}, split {' + '.join(splits)}"
-    return Calibration(name, tuple(sample.image for sample in samples), samples, spec)
+    return Calibration(name, tuple(sample.image for sample in samples), samples, spec, spec.reading)
 
 
 def _check_count(images: int) -> None:

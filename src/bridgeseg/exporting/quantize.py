@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from bridgeseg.exporting.calibration import DEFAULT_IMAGES, Calibration, find_ca
 from bridgeseg.exporting.modelfile import check_name, save
 from bridgeseg.exporting.qdq import OP_TYPES, fits_16_bits, int8_products, prepare, products, quantise
 from bridgeseg.exporting.sensitivity import rank, within_budget
-from bridgeseg.runtime.metadata import read_metadata
+from bridgeseg.runtime.metadata import read_metadata, trained_reading
 from bridgeseg.runtime.model import named
 from bridgeseg.runtime.onnx_runtime import OnnxRuntime
 
@@ -87,6 +87,9 @@ def quantize(
         raise ConfigError("a budget needs labelled images to calibrate on", where="int8-budget", fix=fix)
     if calibration.spec is not None:
         check_same_classes(classes, calibration.spec)
+    how = calibration.how.over(trained_reading(provenance, source))
+    spec = None if calibration.spec is None else replace(calibration.spec, reading=how)
+    calibration = replace(calibration, spec=spec, how=how)
     with tempfile.TemporaryDirectory() as folder:
         prepared, result = Path(folder) / "prepared.onnx", Path(folder) / "int8.onnx"
         prepare(source, prepared)

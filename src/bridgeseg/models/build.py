@@ -6,10 +6,11 @@ from torch import Tensor
 
 from bridgeseg.errors import ConfigError
 from bridgeseg.extend import DECODERS, HEADS, METHODS
-from bridgeseg.models.backbone import CLIP, TimmBackbone
+from bridgeseg.models.backbone import TimmBackbone
 from bridgeseg.models.base import Backbone, Head, Parts, Site
 from bridgeseg.models.check import AUTO, check_model, method_settings
 from bridgeseg.models.segmentor import Segmentor
+from bridgeseg.models.weights import CLIP
 from bridgeseg.settings.model import ModelConfig
 
 

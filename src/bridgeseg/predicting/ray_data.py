@@ -100,7 +100,7 @@ class RayPredictor:
             ids = _ids(self.store.read(name), about)
             row["status"] = WRITTEN if ids is None else THERE
             if ids is None:
-                ids = self.model.mask(as_pixels(data, max_pixels=self.max_pixels))
+                ids = self.model.mask(as_pixels(data, self.model.reading, max_pixels=self.max_pixels))
                 self.store.write(name, palette_image(ids, self.model.classes), about)
             row["areas"] = json.dumps(area_shares(ids, self.model.classes))
         except Exception as error:  # one bad image must not end a job of a million

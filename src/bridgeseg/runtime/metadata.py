@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from bridgeseg.classes import ClassSet
-from bridgeseg.errors import DataError, ModelFileError
+from bridgeseg.errors import ConfigError, DataError, ModelFileError
+from bridgeseg.pixels import Reading
 from bridgeseg.runtime.onnx_file import SHA256, graph_digest
 from bridgeseg.runtime.runtimes import FileRuntime
 from bridgeseg.runtime.taking import Taking
-from bridgeseg.wording import shortened
+from bridgeseg.wording import shortened, shown
 
 FORMAT = "1"
 """Value of the metadata key `bridgeseg.format`."""
@@ -71,6 +72,24 @@ def check_provenance(provenance: dict[str, Any], where: Path) -> None:
             if key != "iou" and item is not None and not isinstance(item, allowed):
                 found = f"`{name}.{shortened(key)}` in its provenance must be a number, found {type(item).__name__}"
                 raise ModelFileError(found, where=where, fix=_EXPORT)
+
+
+def trained_reading(provenance: dict[str, Any], where: Path | None) -> Reading:
+    """Return how the images that a network was trained on were read; files of earlier versions do not say.
+
+    Args:
+        provenance: of an .onnx file or a checkpoint, from whoever wrote it.
+        where: the file that an error names.
+
+    Raises:
+        ModelFileError: `reading` is no object of `image_range` and `bands`, or these are not what they should be.
+    """
+    found = provenance.get("reading") or {}
+    try:
+        return Reading.of(**found)
+    except (TypeError, ConfigError) as error:
+        message = f"`reading` in its provenance must be an object of `image_range` and `bands`, found {shown(found)}"
+        raise ModelFileError(message, where=where, fix=_EXPORT) from error
 
 
 _EXPORT = "give a file written by `bridgeseg export`"

@@ -17,7 +17,7 @@ from bridgeseg.reading.loading import ImageInput, InMemory, expand
 from bridgeseg.reading.pipeline import Pipeline
 from bridgeseg.reading.sources import Failure, Source
 from bridgeseg.runtime.fitting import enlarged, fitted, resized
-from bridgeseg.runtime.metadata import check_provenance, read_metadata
+from bridgeseg.runtime.metadata import check_provenance, read_metadata, trained_reading
 from bridgeseg.runtime.result import Result
 from bridgeseg.runtime.runtimes import FILES, FOLDERS, FileRuntime, Ids, Runtime, open_folder, open_runtime
 from bridgeseg.runtime.streaming import Options, check_size, results
@@ -47,6 +47,12 @@ class Model:
         classes: names and colours of its classes.
         provenance: training facts, as the file's metadata holds them.
         path: the file or folder it was loaded from.
+
+    Attributes:
+        reading: how images are read unless a call says otherwise: as those that it was trained on.
+
+    Raises:
+        ModelFileError: the provenance says something else there.
     """
 
     def __init__(
@@ -54,6 +60,7 @@ class Model:
     ) -> None:
         self.runtime, self.classes, self.provenance = runtime, classes, provenance
         self.path = None if path is None else Path(path)
+        self.reading = trained_reading(provenance, self.path)
         self._origin: tuple[Any, ...] | None = None
 
     @classmethod
@@ -121,15 +128,16 @@ class Model:
                 memory; class ids come back at the image's own size.
             max_pixels: files with more pixels are refused.
             memory: MB that the network may use; an image that needs more is done in overlapping tiles (see `tiling`).
-            image_range: the values of black and white in images of more than 8 bits, as `pixels.Reading` explains.
-            bands: which bands are red, green and blue, as `pixels.Reading` explains.
+            image_range: the values of black and white in images of more than 8 bits, as `pixels.Reading` explains; by
+                default those of the images that the network was trained on.
+            bands: which bands are red, green and blue, as `pixels.Reading` explains; by default as in training.
 
         Raises:
             InputError: the image cannot be read or used.
             ModelFileError: the network's answer does not fit its metadata.
         """
         check_size(max_size)
-        how, notes = Reading.of(image_range, bands), list[Note]()
+        how, notes = Reading.of(image_range, bands).over(self.reading), list[Note]()
         if isinstance(source, str | Path):
             source = Source(Path(source), Path(Path(source).name))
         if isinstance(source, Source):
@@ -179,7 +187,8 @@ class Model:
             ModelFileError: the network's answer does not fit its metadata.
             ConfigError: an option has a value that cannot be.
         """
-        options = Options(recursive, max_size, max_pixels, memory, every, max_fps, image_range, bands)
+        how = Reading.of(image_range, bands).over(self.reading)
+        options = Options(recursive, max_size, max_pixels, memory, every, max_fps, how.image_range, how.bands)
         with Pipeline(stop) as pipeline:
             yield from results(self, expand(sources, recursive=recursive), pipeline, options)
 

@@ -55,7 +55,7 @@ class Predict(CommandSettings):
         float | Sequence[float] | None,
         setting(
             "the value of white in images of more than 8 bits, or those of black and white: `4095`, `100,4095`; by "
-            "default 0..65535 of integers and 0..1 of floats",
+            "default as in training, else 0..65535 of integers and 0..1 of floats",
             option="--image-range",
             metavar="RANGE",
             read="numbers",
@@ -64,8 +64,8 @@ class Predict(CommandSettings):
     bands: Annotated[
         Sequence[int] | None,
         setting(
-            "the bands that are red, green and blue, from 0, or the one that is grey: `0,1,2`; by default the first "
-            "three, on white where they are transparent",
+            "the bands that are red, green and blue, from 0, or the one that is grey: `0,1,2`; by default as in "
+            "training, else the first three, on white where they are transparent",
             option="--bands",
             metavar="N,N,N",
             read="integers",

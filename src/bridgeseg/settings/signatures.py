@@ -91,7 +91,7 @@ FUNCTIONS = (
     Function("load", Load, "bridgeseg.runtime.model", "Model", calls="Model.load"),
     Function("predict", Predict, "bridgeseg.predicting.run", "", positional=3),
     Function("check", Check, "bridgeseg.checking.check", "Report"),
-    Function("train", Train, "bridgeseg.training.fit", "TrainResult", "train", 2, True, ("data",)),
+    Function("train", Train, "bridgeseg.training.start", "TrainResult", "train", 2, True, ("data",)),
     Function("evaluate", Evaluate, "bridgeseg.evaluating.evaluate", "Scores", "train", 8),
     Function("export", Export, "bridgeseg.exporting.export", "Exported", positional=2),
     Function("quantize", Quantize, "bridgeseg.exporting.quantize", "Quantized", "int8", 3),

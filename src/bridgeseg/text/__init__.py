@@ -12,7 +12,6 @@ import torch
 from bridgeseg.classes import ClassSet
 from bridgeseg.text.base import TextEncoder
 from bridgeseg.text.encoders import DEFAULT_ENCODER, open_encoder
-from bridgeseg.text.hub import reachable
 from bridgeseg.text.prompts import class_vectors, phrase_vectors, resolve_templates
 from bridgeseg.text.store import cached, entry, load_embeddings, save_embeddings
 
@@ -85,7 +84,7 @@ def missing(
     templates: str | Sequence[str] = "photo",
     cache_dir: str | Path | None = None,
 ) -> bool:
-    """Say whether `embed` would have to fetch a text encoder from a network that cannot be reached; nothing is loaded.
+    """Say whether `embed` would have to fetch a text encoder from the network; nothing is loaded.
 
     Arguments and errors are those of `embed`.
     """
@@ -93,7 +92,7 @@ def missing(
     identity = source.identity()
     if identity is None or entry(_key(identity, *_sentences(classes, source, templates)), cache_dir).is_file():
         return False
-    return not source.here() and not reachable()
+    return not source.here()
 
 
 def _sentences(

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 from bridgeseg.errors import ModelFileError
 from bridgeseg.quiet import quiet
@@ -56,16 +62,31 @@ def cached(repository: str) -> bool:
 
 def tag_cached(model: str, tag: str) -> bool:
     """Say whether the weights that open_clip calls by a tag are here, or whether there is no such tag."""
-    import open_clip
-
     downloads = Path.home() / ".cache" / "clip"
-    config = open_clip.get_pretrained_cfg(model, tag)
+    config = _table_of_weights().get_pretrained_cfg(model, tag)
     if not config:
         return True  # another error than missing weights
     repository, url = str(config.get("hf_hub", "")), str(config.get("url", ""))
     if repository and cached(repository if repository.endswith("/") else repository.rpartition("/")[0]):
         return True
     return bool(url) and (downloads / url.rpartition("/")[2]).is_file()
+
+
+@cache
+def _table_of_weights() -> Any:
+    """Return the module in which open_clip lists its weights.
+
+    The package around it is not imported: that takes seconds, for timm and torchvision come with it.
+    """
+    if "open_clip" in sys.modules:
+        return import_module("open_clip.pretrained")
+    spec = find_spec("open_clip")
+    if spec is None:
+        raise ModuleNotFoundError("No module named 'open_clip'", name="open_clip")
+    package = ModuleType("bridgeseg._open_clip")
+    package.__path__ = list(spec.submodule_search_locations or ())
+    sys.modules[package.__name__] = package
+    return import_module(f"{package.__name__}.pretrained")
 
 
 def reason(cause: object) -> str:

@@ -29,6 +29,7 @@ from bridgeseg.training.losses import SegmentationLoss
 from bridgeseg.training.module import TrainModule, unit_length
 from bridgeseg.training.processes import SyncBatchNorm
 from bridgeseg.training.progress import RunProgress
+from bridgeseg.training.saving import SafeCheckpointIO
 from bridgeseg.training.stops import refused
 
 COARSEST = 32
@@ -134,7 +135,7 @@ def make_trainer(config: TrainConfig, out: Path, keep_best: KeepBest, quiet: boo
             use_distributed_sampler=False,
             callbacks=callbacks,
             logger=TensorBoardLogger(out, name="", version=folder.LOGS),
-            plugins=[folder.SafeCheckpointIO(), *([SyncBatchNorm()] if config.sync_batchnorm else [])],
+            plugins=[SafeCheckpointIO(), *([SyncBatchNorm()] if config.sync_batchnorm else [])],
             default_root_dir=out,
             enable_progress_bar=False,
             enable_model_summary=False,

