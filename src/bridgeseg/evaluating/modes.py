@@ -16,14 +16,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from bridgeseg.errors import ConfigError, nearest
 from bridgeseg.images import Pixels
+from bridgeseg.runtime.fitting import resized
 from bridgeseg.runtime.model import Model
 from bridgeseg.runtime.runtimes import Ids
 from bridgeseg.runtime.tiling import DEFAULT_MEMORY
@@ -136,13 +135,13 @@ def _probabilities(model: Model, image: Pixels, mode: EvalMode, memory: int) -> 
     """Yield the softmax probabilities (K, H, W) of every view of one image, turned back and at native size."""
     height, width = image.shape[:2]
     for scale in mode.scales:
-        scaled = _resize(image, (max(1, round(height * scale)), max(1, round(width * scale))))
+        scaled = resized(image, (max(1, round(height * scale)), max(1, round(width * scale))))
         for mirrored in (False, True) if mode.flip else (False,):
             view = np.ascontiguousarray(scaled[:, ::-1]) if mirrored else scaled
             logits = model.logits(view, memory=memory, window=mode.window)
             logits = np.ascontiguousarray(logits[:, :, ::-1]) if mirrored else logits
             if logits.shape[1:] != (height, width):
-                logits = np.stack([_resize(channel, (height, width)) for channel in logits])
+                logits = np.stack([resized(channel, (height, width)) for channel in logits])
             yield _softmax(logits)
 
 
@@ -151,10 +150,3 @@ def _softmax(logits: Floats) -> Floats:
     exponentials: Floats = np.exp(logits - logits.max(axis=0, keepdims=True))
     exponentials /= exponentials.sum(axis=0, keepdims=True)
     return exponentials
-
-
-def _resize(array: Any, size: tuple[int, int]) -> Any:
-    """Resize (H, W, 3) uint8 or (H, W) float32 to (height, width), bilinear, antialiased when shrinking."""
-    if array.shape[:2] == size:
-        return array
-    return np.asarray(Image.fromarray(array).resize((size[1], size[0]), Image.Resampling.BILINEAR))

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from bridgeseg.errors import ConfigError, ModelFileError
 from bridgeseg.extras import extra
 from bridgeseg.runtime.model import named
+from bridgeseg.runtime.taking import KINDS
 
 if TYPE_CHECKING:
     from bridgeseg.exporting.modelfile import Exported
 
-LAYOUTS, INPUTS = ("nhwc", "nchw"), ("uint8", "float")
+LAYOUTS = ("nhwc", "nchw")
 
 
 def export(
@@ -77,14 +78,14 @@ def plain_options(
     Raises:
         ConfigError: a value is not allowed, or one that is not the default comes without `plain`.
     """
-    for name, value, allowed in (("layout", layout, LAYOUTS), ("input", input, INPUTS)):
+    for name, value, allowed in (("layout", layout, LAYOUTS), ("input", input, KINDS)):
         if value not in allowed:
             raise ConfigError(f"{value!r} is no {name} of a file", where=name, fix=" or ".join(allowed))
     sides = (size, size) if isinstance(size, int) else size
     if sides is not None and (len(sides) != 2 or min(sides) < 1):
         raise ConfigError(f"a size is (height, width) in pixels, found {size}", where="size", fix="size=(512, 512)")
     given = {"size": None if sides is None else tuple(sides), "layout": layout, "input": input}
-    if not plain and given != {"size": None, "layout": LAYOUTS[0], "input": INPUTS[0]}:
+    if not plain and given != {"size": None, "layout": LAYOUTS[0], "input": KINDS[0]}:
         message = "`size`, `layout` and `input` are of a plain file"
         raise ConfigError(message, where="export", fix="add `plain`, or leave them out")
     return given

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from bridgeseg.exporting.graph import add_constant, attribute, drop_dead, makers, readers, shapes
+from bridgeseg.exporting.graph import add_constant, attribute, drop_dead, makers, read_instead, readers, shapes
 
 LARGEST = 1 << 20
 """Numbers of a tensor that is worked out beforehand; larger ones would make the file larger."""
@@ -38,9 +38,9 @@ def fix_sizes(model: onnx.ModelProto, sizes: Mapping[str, Sequence[int]]) -> Non
     del model.graph.value_info[:]
     while fold(model):
         pass
+    known = shapes(model)
     for value in model.graph.output:
-        found = shapes(model).get(value.name, [])
-        for side, inferred in zip(value.type.tensor_type.shape.dim, found, strict=False):
+        for side, inferred in zip(value.type.tensor_type.shape.dim, known.get(value.name, []), strict=False):
             if inferred is not None:
                 side.dim_value = inferred
     drop_copies(model)
@@ -99,15 +99,13 @@ def drop_copies(model: onnx.ModelProto) -> None:
         if node.op_type not in COPIES or not same or (node.op_type == "Concat" and len(node.input) > 1):
             continue
         if after not in outputs:
-            for reader in read_by.get(after, []):
-                reader.input[:] = [before if name == after else name for name in reader.input]
-                read_by.setdefault(before, []).append(reader)
+            read_instead(read_by.get(after, []), after, before)
+            read_by.setdefault(before, []).extend(read_by.get(after, []))
         elif before in made_by and before not in outputs | inputs:
             maker = made_by[before]
             maker.output[:] = [after if name == before else name for name in maker.output]
             made_by[after] = maker
-            for reader in read_by.get(before, []):
-                reader.input[:] = [after if name == before else name for name in reader.input]
+            read_instead(read_by.get(before, []), before, after)
         else:
             continue
         graph.node.remove(node)

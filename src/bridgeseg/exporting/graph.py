@@ -57,6 +57,12 @@ def add_constant(graph: onnx.GraphProto, name: str, value: Any, kind: Any = np.i
     return name
 
 
+def read_instead(nodes: Iterable[onnx.NodeProto], old: str, new: str) -> None:
+    """Let nodes read one tensor wherever they read another."""
+    for node in nodes:
+        node.input[:] = [new if name == old else name for name in node.input]
+
+
 def replace(graph: onnx.GraphProto, old: Sequence[onnx.NodeProto], new: Iterable[onnx.NodeProto]) -> None:
     """Put new nodes where the first of the old ones is, and remove the old ones."""
     place = list(graph.node).index(old[0])

@@ -10,11 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+from onnx import helper
 
-from bridgeseg.exporting.graph import attribute, constant, makers, readers
+from bridgeseg.exporting.graph import add_constant, attribute, constant, makers, readers
 
 NEAREST = {"mode": b"nearest", "coordinate_transformation_mode": b"asymmetric", "nearest_mode": b"floor"}
 
@@ -36,8 +35,8 @@ def _copy_pixels(graph: onnx.GraphProto) -> None:
         if len(after) != 1 or after[0].op_type != "QuantizeLinear" or after[0].input[1:] != before.input[1:]:
             continue
         name, quantised = node.name, after[0].output[0]
-        graph.initializer.append(numpy_helper.from_array(np.array([0, 0, 1, -1], np.int64), f"{name}_as_rows"))
-        graph.initializer.append(numpy_helper.from_array(np.array([1, factor, factor, 1], np.int64), f"{name}_factors"))
+        add_constant(graph, f"{name}_as_rows", [0, 0, 1, -1])
+        add_constant(graph, f"{name}_factors", [1, factor, factor, 1])
         steps: list[tuple[str, list[str], str, dict[str, Any]]] = [
             ("Transpose", [before.input[0]], "pixels", {"perm": [0, 2, 3, 1]}),  # (B, h, w, C)
             ("Concat", ["pixels"] * factor, "wide", {"axis": 3}),

@@ -94,8 +94,6 @@ def _since(graph: onnx.GraphProto, node: onnx.NodeProto, version: int) -> int:
     for name, value in before.without.items():
         if value is not ... and attribute(node, name, value) != value:
             return declared
-    if node.op_type == "Shape":
-        return LOWEST
     if node.op_type.startswith("Reduce") and len(node.input) > 1 and constant(graph, node.input[1]) is None:
         return declared
     return before.since

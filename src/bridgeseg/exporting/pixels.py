@@ -16,7 +16,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from bridgeseg.exporting.graph import attribute, drop_unread, readers
+from bridgeseg.exporting.graph import add_constant, attribute, drop_unread, read_instead, readers
 
 Floats = NDArray[np.float64]
 FLOAT, UINT8 = onnx.TensorProto.FLOAT, onnx.TensorProto.UINT8
@@ -60,7 +60,7 @@ def fold_normalisation(model: onnx.ModelProto) -> bool:
     ]
     names = (f"{conv.input[1]}_pixels", f"{conv.input[1]}_pixels_bias")
     for name, value in zip(names, (folded, moved), strict=True):
-        model.graph.initializer.append(numpy_helper.from_array(value.astype(np.float32), name))
+        add_constant(model.graph, name, value, np.float32)
     del conv.input[:]
     conv.input.extend([FLOATS, *names])
     next(item for item in conv.attribute if item.name == "pads").ints[:] = [0, 0, 0, 0]
@@ -87,13 +87,10 @@ def fold_scale(model: onnx.ModelProto) -> bool:
     constant = constants[last.input[1]].astype(np.float64).reshape(-1)
     factor, _ = _composed(last.op_type, np.ones(3), np.zeros(3), constant)
     weight = constants[chain.conv.input[1]] * factor.reshape(1, -1, 1, 1)
-    model.graph.initializer.append(numpy_helper.from_array(weight.astype(np.float32), name))
+    add_constant(model.graph, name, weight, np.float32)
     chain.conv.input[1] = name
     model.graph.node.remove(last)
-    for node in model.graph.node:
-        for index, read in enumerate(node.input):
-            if read == last.output[0]:
-                node.input[index] = last.input[0]
+    read_instead(model.graph.node, last.output[0], last.input[0])
     drop_unread(model.graph)
     return True
 

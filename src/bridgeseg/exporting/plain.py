@@ -14,15 +14,17 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import helper
-from PIL import Image
 
 from bridgeseg.errors import ModelFileError
+from bridgeseg.exporting.agreement import same_ids
 from bridgeseg.exporting.fixed import drop_copies, fix_sizes, fold
-from bridgeseg.exporting.graph import add_constant, attribute, drop_dead, makers, replace
+from bridgeseg.exporting.graph import add_constant, attribute, constant, drop_dead, makers, read_instead, replace
 from bridgeseg.exporting.modelfile import Exported, check_name, finished
 from bridgeseg.exporting.spelling import respell
 from bridgeseg.exporting.tail import everywhere
 from bridgeseg.files import replacing
+from bridgeseg.pixels import Pixels
+from bridgeseg.runtime.fitting import resized
 from bridgeseg.runtime.metadata import read_metadata
 from bridgeseg.runtime.model import named
 from bridgeseg.runtime.onnx_runtime import OnnxRuntime
@@ -120,8 +122,11 @@ def _give_logits(graph: onnx.GraphProto) -> None:
         raise ModelFileError("its ids are not decided for every pixel, so it has no logits at full size", fix=_FULL)
     name, nodes = path[-1].input[0], []
     for number, cut in enumerate(reversed([node for node in path if node.op_type == "Slice"])):
-        axes = [value + 1 for value in _ints(graph, cut.input[3])]
-        inputs = [name, *cut.input[1:3], add_constant(graph, f"logits_axes_{number}", axes), *cut.input[4:]]
+        axes = constant(graph, cut.input[3])
+        if axes is None:
+            raise ModelFileError("the axes on which its ids are cut are no constant", fix=_FULL)
+        moved = add_constant(graph, f"logits_axes_{number}", [axis + 1 for axis in axes])
+        inputs = [name, *cut.input[1:3], moved, *cut.input[4:]]
         name = f"logits_cut_{number}"
         nodes.append(helper.make_node("Slice", inputs, [name], name=name))
     if nodes:
@@ -135,13 +140,6 @@ def _give_logits(graph: onnx.GraphProto) -> None:
 
 
 _FULL = "leave `approximate` or `logits` out"
-
-
-def _ints(graph: onnx.GraphProto, name: str) -> list[int]:
-    tensor = next((one for one in graph.initializer if one.name == name), None)
-    if tensor is None:
-        tensor = attribute(makers(graph)[name], "value")
-    return [int(value) for value in onnx.numpy_helper.to_array(tensor).ravel()]
 
 
 def _take(graph: onnx.GraphProto, layout: str, input: str) -> None:
@@ -160,7 +158,7 @@ def _take(graph: onnx.GraphProto, layout: str, input: str) -> None:
         before = added[-1].output[0] if added else "image"
         added.append(helper.make_node("Transpose", [before], ["image_nhwc"], perm=[0, 2, 3, 1], name="image_nhwc"))
     if added:
-        _read_instead(graph, "image", added[-1].output[0])
+        read_instead(graph.node, "image", added[-1].output[0])
         added[0].input[0] = "image"
         for node in reversed(added):
             graph.node.insert(0, node)
@@ -179,34 +177,22 @@ def _cancel(graph: onnx.GraphProto) -> None:
     for turn in [node for node in graph.node if node.op_type == "Transpose"]:
         before = made_by.get(turn.input[0])
         if before is not None and before.output[0] == "image_nhwc" and list(attribute(turn, "perm")) == [0, 3, 1, 2]:
-            _read_instead(graph, turn.output[0], before.input[0])
+            read_instead(graph.node, turn.output[0], before.input[0])
     for cast in [node for node in graph.node if node.op_type == "Cast" and attribute(node, "to") == FLOAT]:
         before = made_by.get(cast.input[0])
         if before is not None and before.op_type == "Transpose" and before.input[0] == "image_uint8":
             before.input[0] = "image"
-            _read_instead(graph, cast.output[0], before.output[0])
+            read_instead(graph.node, cast.output[0], before.output[0])
         elif cast.input[0] == "image_uint8":
-            _read_instead(graph, cast.output[0], "image")
+            read_instead(graph.node, cast.output[0], "image")
     drop_dead(graph)
-
-
-def _read_instead(graph: onnx.GraphProto, old: str, new: str) -> None:
-    for node in graph.node:
-        node.input[:] = [new if name == old else name for name in node.input]
 
 
 def _agreement(before: OnnxRuntime, after: OnnxRuntime, sizes: Sequence[tuple[int, int]]) -> float:
     """Return the share of pixels with the same class id, on images of large spots of colour."""
-    equal = total = 0
-    for height, width in sizes:
-        coarse = np.random.default_rng(height).integers(
-            0, 256, (max(1, height // 16), max(1, width // 16), 3), np.uint8
-        )
-        image = np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BILINEAR))[None]
-        first, second = before.classes(image), after.classes(image)
-        if first.shape != second.shape or first.dtype != second.dtype:
-            found = f"ids {second.dtype} {second.shape} in place of {first.dtype} {first.shape}"
-            raise ModelFileError(f"the plain file gives {found}", where=before.path, fix="report this")
-        equal += int(np.count_nonzero(first == second))
-        total += first.size
-    return equal / total
+    return same_ids(before, after, (_spots(*size)[None] for size in sizes), "plain file")
+
+
+def _spots(height: int, width: int) -> Pixels:
+    coarse = np.random.default_rng(height).integers(0, 256, (max(1, height // 16), max(1, width // 16), 3), np.uint8)
+    return resized(coarse, (height, width))

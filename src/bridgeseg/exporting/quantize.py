@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 import onnxruntime
 from onnx import helper
@@ -18,6 +17,7 @@ from bridgeseg import __version__
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import ConfigError, ModelFileError
 from bridgeseg.evaluating.evaluate import check_same_classes, evaluate_split
+from bridgeseg.exporting.agreement import same_ids
 from bridgeseg.exporting.calibration import DEFAULT_IMAGES, Calibration, find_calibration, measure_ranges, read_small
 from bridgeseg.exporting.modelfile import check_name, save
 from bridgeseg.exporting.qdq import OP_TYPES, fits_16_bits, int8_products, prepare, products, quantise
@@ -137,17 +137,9 @@ def _miou(runtime: OnnxRuntime, calibration: Calibration, spec: DataSpec | None)
 
 def _agreement(before: OnnxRuntime, after: OnnxRuntime, calibration: Calibration) -> float:
     """Return the share of pixels with the same class id on a few calibration images, also cut to an odd size."""
-    equal = total = 0
-    for path in calibration.images[:CHECKED]:
-        image = read_small(path, calibration.how)
-        for images in (image[None], image[None, : -(-image.shape[0] // 2), : -(-image.shape[1] // 3)]):
-            first, second = before.classes(images), after.classes(images)
-            if first.shape != second.shape or first.dtype != second.dtype:
-                found = f"ids {second.dtype} {second.shape} in place of {first.dtype} {first.shape}"
-                raise ModelFileError(f"the 8-bit network gives {found}", where=before.path, fix="report this")
-            equal += int(np.count_nonzero(first == second))
-            total += first.size
-    return equal / total
+    images = (read_small(path, calibration.how) for path in calibration.images[:CHECKED])
+    cuts = ((image, image[: -(-image.shape[0] // 2), : -(-image.shape[1] // 3)]) for image in images)
+    return same_ids(before, after, (one[None] for pair in cuts for one in pair), "8-bit network")
 
 
 def _describe(model: onnx.ModelProto, source: Path, provenance: dict[str, Any], facts: dict[str, Any]) -> None:

@@ -30,9 +30,11 @@ def fitted(image: Pixels, size: tuple[int, int]) -> tuple[Pixels, tuple[int, int
     return np.pad(scaled, ((0, size[0] - part[0]), (0, size[1] - part[1]), (0, 0)), mode="edge"), part
 
 
-def resized(image: Pixels, size: tuple[int, int]) -> Pixels:
-    """Return an image (H, W, 3) of (height, width) `size`, bilinear."""
-    return np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR))
+def resized(array: Numbers, size: tuple[int, int]) -> Numbers:
+    """Return (H, W, 3) uint8 or (H, W) float32 at another (height, width), bilinear, antialiased when shrinking."""
+    if array.shape[:2] == size:
+        return array
+    return cast(Numbers, np.asarray(Image.fromarray(array).resize(size[::-1], Image.Resampling.BILINEAR)))
 
 
 def enlarged(maps: Numbers, size: tuple[int, int]) -> Numbers:

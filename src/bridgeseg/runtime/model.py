@@ -233,7 +233,8 @@ class Model:
         only: tuple[int, int] | None = getattr(self.runtime, "size", None)
         if only is not None:
             canvas, part = fitted(image, only)
-            return enlarged(self._forward(canvas, memory, check)[: part[0], : part[1]], (height, width))
+            ids = self._checked(self.runtime.classes(canvas[None]), canvas)
+            return enlarged(ids[: part[0], : part[1]], (height, width))
         shrink = 1.0 if max_size is None else min(1.0, max_size / max(height, width))
         if shrink == 1.0:
             return self._forward(image, memory, check)
@@ -264,8 +265,7 @@ class Model:
         return [row.window for row in rows], [column.window for column in columns]
 
     def _forward(self, image: Pixels, memory: int, check: Callable[[], None] | None) -> Ids:
-        fixed = getattr(self.runtime, "size", None) is not None
-        tiles = None if fixed else plan(image.shape[:2], len(self.classes), memory)
+        tiles = plan(image.shape[:2], len(self.classes), memory)
         if tiles is None:
             return self._checked(self.runtime.classes(image[None]), image)
         return self._checked(segment(self.runtime, image, len(self.classes), tiles, check)[None], image)
