@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -72,6 +74,22 @@ def test_a_child_that_fails(rgb_onnx: Path, tmp_path: Path) -> None:
         one._process.kill()
         with pytest.raises(ModelFileError, match="ended with exit code -9"):
             one.ask("latency")
+
+
+def test_a_network_that_fails_says_what_can_be_changed(
+    rgb_onnx: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError("out of memory")
+
+    monkeypatch.setattr("bridgeseg.runtime.onnx_runtime.OnnxRuntime._run", fail)
+    child.main([str(rgb_onnx), "onnxruntime", "1", "4", "5", "2"])
+    answer = capsys.readouterr().out
+    one = object.__new__(Child)
+    one._process, one._model = SimpleNamespace(stdout=io.StringIO(answer)), rgb_onnx
+    with pytest.raises(ModelFileError, match="out of memory") as caught:
+        one._read()
+    assert caught.value.fix == "if memory ran out, use smaller `sizes` or a smaller `batch`"
 
 
 def test_the_child_answers(rgb_onnx: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,7 +20,7 @@ from PIL import Image
 
 import bridgeseg
 from bridgeseg.classes import ClassSet
-from bridgeseg.errors import ConfigError, DataError, InputError, ModelFileError
+from bridgeseg.errors import ConfigError, DataError, InputError, ModelFileError, NetworkError, advising
 from bridgeseg.predicting.batch import Batch
 from bridgeseg.predicting.writer import Writer
 from bridgeseg.reading.sources import Failure
@@ -66,6 +66,26 @@ class TestRuntime:
     def test_failure_inside_the_network_is_an_input_error(self, rgb_onnx: Path) -> None:
         with pytest.raises(InputError, match="ONNX Runtime failed on a batch of 1x2x2"):
             OnnxRuntime(rgb_onnx).classes(np.zeros((1, 2, 2, 4), np.uint8))
+
+    def test_the_fix_is_what_can_be_changed_there(self, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(*_: Any) -> Any:
+            raise MemoryError("out of memory")
+
+        monkeypatch.setattr(type(model.runtime), "_run", fail)
+        image, image_fix = np.zeros((64, 64, 3), np.uint8), "smaller images, or fewer at a time"
+        for call, fix in (
+            (lambda: model.runtime.classes(image[None]), image_fix),
+            (lambda: model.mask(image, memory=200), "`memory=100`"),
+            (lambda: model.mask(image, memory=1), "`memory=1`"),
+            (lambda: model.logits(image), "`memory=384`"),
+            (lambda: model.mask(image, window=(32, 48)), "`window=16`"),
+        ):
+            with pytest.raises(NetworkError, match="failed on a batch") as caught:
+                call()
+            assert fix in str(caught.value.fix)
+        with pytest.raises(NetworkError) as caught, advising("do it elsewhere"):
+            model.mask(image)
+        assert caught.value.fix == "if memory ran out, do it elsewhere"
 
     @pytest.mark.slow
     def test_loading_leaves_the_descriptors_of_the_process_alone(self, rgb_onnx: Path) -> None:

@@ -6,7 +6,8 @@ Every error a user can cause is an `InputError`: the command line prints its tex
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -45,8 +46,25 @@ class ModelFileError(InputError):
     """An .onnx file, a checkpoint or a weights file cannot be used."""
 
 
+class NetworkError(InputError):
+    """A runtime could not run a network on an image, for want of memory for one."""
+
+
 class MissingDependencyError(InputError):
     """An optional dependency is needed for this and is not installed."""
+
+
+@contextmanager
+def advising(fix: str) -> Iterator[None]:
+    """Give a failure of the network the fix that the code within can offer: what a user can change there.
+
+    Raises:
+        NetworkError: the code within raised one.
+    """
+    try:
+        yield
+    except NetworkError as error:
+        raise NetworkError(error.message, where=error.where, fix=f"if memory ran out, {fix}") from error
 
 
 def nearest(value: str, allowed: Iterable[str]) -> str:

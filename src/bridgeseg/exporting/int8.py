@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from bridgeseg.errors import ConfigError
+from bridgeseg.errors import ConfigError, advising
 from bridgeseg.exporting.calibration import DEFAULT_IMAGES, Calibration, training_images
 from bridgeseg.exporting.export import plain_options
 from bridgeseg.exporting.int8_report import compare
@@ -79,7 +79,8 @@ def export_int8(
             export(model, source, logits=logits, approximate=approximate)
         target = Path(folder) / "int8.onnx" if plain else Path(out)
         done = quantize(source, target, chosen, **options)
-        facts = compare(source, target, data=data, split=split, threads=threads, quiet=quiet) if report else {}
+        with advising("score on a split of smaller images, or leave `data` out"):
+            facts = compare(source, target, data=data, split=split, threads=threads, quiet=quiet) if report else {}
         if plain:
             export_plain(target, out, logits=logits, **how)
     return {**facts, "quantisation": done.facts}

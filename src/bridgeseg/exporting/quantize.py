@@ -15,7 +15,7 @@ from onnx import helper
 
 from bridgeseg import __version__
 from bridgeseg.data.spec import DataSpec
-from bridgeseg.errors import ConfigError, ModelFileError
+from bridgeseg.errors import ConfigError, ModelFileError, advising
 from bridgeseg.evaluating.evaluate import check_same_classes, evaluate_split
 from bridgeseg.exporting.agreement import same_ids
 from bridgeseg.exporting.calibration import DEFAULT_IMAGES, Calibration, find_calibration, measure_ranges, read_small
@@ -47,6 +47,7 @@ class Quantized:
     facts: dict[str, Any]
 
 
+@advising("calibrate on smaller images")
 def quantize(
     model: str | Path,
     out: str | Path,

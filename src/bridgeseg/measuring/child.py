@@ -22,7 +22,7 @@ def main(words: list[str]) -> None:
     """Load a file, run it, answer until standard input ends."""
     import numpy as np
 
-    from bridgeseg.errors import BridgeSegError
+    from bridgeseg.errors import BridgeSegError, NetworkError
     from bridgeseg.measuring.image import sample_image
     from bridgeseg.runtime.model import Model
 
@@ -33,7 +33,7 @@ def main(words: list[str]) -> None:
         network = Model.load(path, threads=threads or None, runtime=runtime).runtime
         network.classes(images[:1])
     except BridgeSegError as error:
-        _answer({"error": error.message, "fix": error.fix})
+        _answer({"error": error.message, "fix": error.fix, "network": isinstance(error, NetworkError)})
         return
     _answer({"ready": True})
     for line in sys.stdin:

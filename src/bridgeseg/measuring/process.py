@@ -16,6 +16,8 @@ from typing import Any
 
 from bridgeseg.errors import BridgeSegError, ModelFileError
 
+SMALLER = "use smaller `sizes` or a smaller `batch`"
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -87,11 +89,11 @@ class Child:
             self._errors.seek(0)
             last = self._errors.read().decode(errors="replace").strip().splitlines()[-1:]
             message = f"the process that measures it ended with exit code {code}: {''.join(last)}"
-            fix = "if memory ran out, use a smaller --sizes or --batch"
-            raise ModelFileError(message, where=self._model, fix=fix)
+            raise ModelFileError(message, where=self._model, fix=f"if memory ran out, {SMALLER}")
         answer: dict[str, Any] = json.loads(line)
         if "error" in answer:
-            raise ModelFileError(answer["error"], where=self._model, fix=answer["fix"])
+            fix = f"if memory ran out, {SMALLER}" if answer["network"] else answer["fix"]
+            raise ModelFileError(answer["error"], where=self._model, fix=fix)
         return answer
 
     def __enter__(self) -> Child:

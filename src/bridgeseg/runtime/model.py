@@ -11,7 +11,7 @@ import numpy as np
 
 from bridgeseg.classes import ClassSet
 from bridgeseg.description import facts
-from bridgeseg.errors import ConfigError, ModelFileError
+from bridgeseg.errors import ConfigError, ModelFileError, advising
 from bridgeseg.images import DEFAULT_MAX_PIXELS, Note, Pixels, Reading, as_pixels
 from bridgeseg.reading.loading import ImageInput, InMemory, expand
 from bridgeseg.reading.pipeline import Pipeline
@@ -227,7 +227,8 @@ class Model:
         """
         if window is not None:
             ids: Ids = np.zeros(image.shape[:2], np.uint8 if len(self.classes) <= 256 else np.uint16)
-            highest(blend(self.runtime, image, *self._windows(image, window, memory), check), ids)
+            with advising(_less(memory, window)):
+                highest(blend(self.runtime, image, *self._windows(image, window, memory), check), ids)
             return self._checked(ids[None], image)
         height, width = image.shape[:2]
         only: tuple[int, int] | None = getattr(self.runtime, "size", None)
@@ -249,11 +250,12 @@ class Model:
     def logits(self, image: Pixels, memory: int = DEFAULT_MEMORY, window: tuple[int, int] | None = None) -> Floats:
         """Turn pixels (H, W, 3) uint8 RGB into logits (K, H, W); arguments and errors as of `mask`."""
         found = np.empty((len(self.classes), *image.shape[:2]), np.float32)
-        for rows, columns, logits in blend(self.runtime, image, *self._windows(image, window, memory)):
-            if len(logits) != len(found):
-                message = f"the network gave logits of {len(logits)} classes, but its metadata names {len(found)}"
-                raise ModelFileError(message, where=self.path, fix="export the model again")
-            found[:, rows, columns] = logits
+        with advising(_less(memory, window)):
+            for rows, columns, logits in blend(self.runtime, image, *self._windows(image, window, memory)):
+                if len(logits) != len(found):
+                    message = f"the network gave logits of {len(logits)} classes, but its metadata names {len(found)}"
+                    raise ModelFileError(message, where=self.path, fix="export the model again")
+                found[:, rows, columns] = logits
         return found
 
     def _windows(self, image: Pixels, window: tuple[int, int] | None, memory: int) -> tuple[list[Window], list[Window]]:
@@ -266,9 +268,12 @@ class Model:
 
     def _forward(self, image: Pixels, memory: int, check: Callable[[], None] | None) -> Ids:
         tiles = plan(image.shape[:2], len(self.classes), memory)
-        if tiles is None:
-            return self._checked(self.runtime.classes(image[None]), image)
-        return self._checked(segment(self.runtime, image, len(self.classes), tiles, check)[None], image)
+        with advising(_less(memory)):
+            if tiles is None:
+                ids = self.runtime.classes(image[None])
+            else:
+                ids = segment(self.runtime, image, len(self.classes), tiles, check)[None]
+        return self._checked(ids, image)
 
     def _checked(self, ids: Ids, image: Pixels) -> Ids:
         """Return the one mask of a batch (1, H, W) whose ids are all classes."""
@@ -281,6 +286,13 @@ class Model:
             raise ModelFileError(message, where=self.path, fix="export the model again")
         mask: Ids = ids[0]
         return mask
+
+
+def _less(memory: int, window: tuple[int, int] | None = None) -> str:
+    """Say how the network can do with less memory."""
+    if window is not None:
+        return f"use smaller windows: `window={max(1, min(window) // 2)}`"
+    return f"let the network use less of it at a time: `memory={max(1, memory // 2)}`"
 
 
 def _of_folder(kind: type[Model], folder: Path, threads: int | None, runtime: str | None, compile: bool) -> Model:

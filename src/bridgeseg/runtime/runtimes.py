@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridgeseg.classes import ClassSet
-from bridgeseg.errors import ConfigError, InputError, MissingDependencyError, ModelFileError, nearest
+from bridgeseg.errors import ConfigError, MissingDependencyError, ModelFileError, NetworkError, nearest
 from bridgeseg.hardware import usable_cores
 from bridgeseg.registry import Registry
 from bridgeseg.runtime.taking import Signature, Taking
@@ -95,7 +95,7 @@ class FileRuntime(ABC):
 
         Raises:
             ModelFileError: the file was exported without logits.
-            InputError: the runtime cannot run the network on this image.
+            NetworkError: the runtime cannot run the network on this image.
         """
         if "logits" not in self.outputs:
             fix = "export it again with them: bridgeseg export --model RUN --out FILE.onnx --logits"
@@ -118,10 +118,10 @@ class FileRuntime(ABC):
             return found[0] if len(found) == 1 else np.concatenate(found)
         except Exception as error:  # the runtimes' exceptions share no base class
             size = "x".join(str(side) for side in images.shape[:3])
-            raise InputError(
+            raise NetworkError(
                 f"{self.name} failed on a batch of {size} (images x height x width): {reason(error)}",
                 where=self.path,
-                fix="if memory ran out, let the network use less of it at a time: `memory=256`",
+                fix="if memory ran out, give it smaller images, or fewer at a time",
             ) from error
 
 
