@@ -380,8 +380,8 @@ def test_views_of_several_scales_keep_to_the_memory_too() -> None:
     np.testing.assert_array_equal(found, predict_classes(Channels(), image, EvalMode(scales=(1.0, 2.0)), memory=10_000))
 
 
-@pytest.mark.parametrize(("mode", "fix"), [(None, "--memory 384"), (EvalMode(flip=True), "--mode whole")])
-def test_too_little_memory_names_an_option_of_the_command(spec: DataSpec, mode: EvalMode | None, fix: str) -> None:
+@pytest.mark.parametrize(("mode", "fix"), [(None, "scale the images"), (EvalMode(flip=True), "`mode=whole`")])
+def test_too_little_memory_says_what_can_be_done(spec: DataSpec, mode: EvalMode | None, fix: str) -> None:
     class Hungry:
         def logits(self, images: np.ndarray) -> np.ndarray:
             raise MemoryError

@@ -72,12 +72,13 @@ class TestRuntime:
             raise MemoryError("out of memory")
 
         monkeypatch.setattr(type(model.runtime), "_run", fail)
-        image, image_fix = np.zeros((64, 64, 3), np.uint8), "smaller images, or fewer at a time"
+        image, large = np.zeros((64, 64, 3), np.uint8), np.zeros((1024, 1024, 3), np.uint8)
         for call, fix in (
-            (lambda: model.runtime.classes(image[None]), image_fix),
-            (lambda: model.mask(image, memory=200), "`memory=100`"),
-            (lambda: model.mask(image, memory=1), "`memory=1`"),
-            (lambda: model.logits(image), "`memory=384`"),
+            (lambda: model.runtime.classes(image[None]), "smaller images, or fewer at a time"),
+            (lambda: model.mask(large, memory=200), "`memory=100`"),  # in tiles, and in smaller ones
+            (lambda: model.mask(large), "`memory=123`"),  # in one piece of 247 MB, and in tiles
+            (lambda: model.logits(large), "`memory=123`"),
+            (lambda: model.mask(image), "smaller images"),
             (lambda: model.mask(image, window=(32, 48)), "`window=16`"),
         ):
             with pytest.raises(NetworkError, match="failed on a batch") as caught:

@@ -18,7 +18,7 @@ from bridgeseg.images import read_image
 from bridgeseg.report import draw
 from bridgeseg.runtime import tiling
 from bridgeseg.runtime.model import Model
-from bridgeseg.runtime.tiling import ALIGN, FADE, MARGIN, OVERLAP, SMALLEST, Tiles, plan, segment, spans
+from bridgeseg.runtime.tiling import ALIGN, FADE, MARGIN, OVERLAP, SMALLEST, Tiles, half, plan, segment, spans
 from conftest import RGB_CLASSES
 
 SIZES = [(1, 1), (1, 2000), (2000, 1), (300, 301), (700, 290), (513, 640), (257, 1031)]
@@ -226,10 +226,17 @@ class TestPlan:
         assert many is not None
         assert (few.fade, many.fade) == (FADE, tiling.NARROW)
 
+    def test_half_of_what_an_image_takes(self) -> None:
+        assert half((2000, 2000), 11, 768) == 384  # more than it has: half of the limit
+        assert half((1000, 1000), 11, 768) == 166  # 332 MB, half of which makes tiles
+        assert plan((1000, 1000), 11, 166) is not None
+        assert half((64, 64), 11, 768) is None
+        assert half((2000, 2000), 11, 80) is None  # too little for the smallest tile
+
     def test_too_little_memory_says_how_much_is_enough(self) -> None:
         with pytest.raises(ConfigError, match="too few") as caught:
             plan((2000, 2000), 11, 20)
-        least = int(str(caught.value.fix).split()[-2])
+        least = int(str(caught.value.fix).split("=")[1].strip("`"))
         assert plan((2000, 2000), 11, least) is not None
         with pytest.raises(ConfigError):
             plan((2000, 2000), 11, least - 1)

@@ -25,7 +25,7 @@ from bridgeseg.metrics import ConfusionMatrix, Scores
 from bridgeseg.reading.pipeline import Pipeline
 from bridgeseg.report.figures import require_matplotlib
 from bridgeseg.runtime.model import Model
-from bridgeseg.runtime.tiling import DEFAULT_MEMORY
+from bridgeseg.runtime.tiling import DEFAULT_MEMORY, half
 
 Ids = NDArray[np.integer[Any]]
 OnImage = Callable[[Sample, Pixels, Ids, Ids], None]
@@ -166,7 +166,7 @@ def count_split(
                 prediction = predict_classes(model, image, mode, memory)
                 counts.update(prediction, truth, where=sample.mask)
             except MemoryError as error:
-                raise _too_large(sample, image, mode, memory) from error
+                raise _too_large(model, sample, image, mode, memory) from error
             if on_image is not None:
                 on_image(sample, image, truth, prediction)
             pipeline.give(truth.size)
@@ -233,10 +233,11 @@ def _pairs(samples: Sequence[Sample], spec: DataSpec, pipeline: Pipeline) -> Ite
         del image
 
 
-def _too_large(sample: Sample, image: Pixels, mode: EvalMode | None, memory: int) -> InputError:
-    """Say which image needs more memory than there is, and what this command can do about it."""
+def _too_large(model: Model, sample: Sample, image: Pixels, mode: EvalMode | None, memory: int) -> InputError:
+    """Say which image needs more memory than there is, and what can be done about it."""
     size = f"{image.shape[1]}x{image.shape[0]}"
-    fix = f"let the network use less at a time: --memory {max(64, memory // 2)}"
+    less = half(image.shape[:2], len(model.classes), memory)
+    fix = "scale the images of this split down" if less is None else f"let the network use less: `memory={less}`"
     if mode is not None and (mode.scales != (1.0,) or mode.flip):
-        fix = "leave out what averages several views: --mode whole or --mode slide, without --scales and --flip"
+        fix = "leave out what averages several views: `mode=whole` or `mode=slide`, without `scales` and `flip`"
     return InputError(f"an image of {size} needs more memory than there is", where=sample.image, fix=fix)

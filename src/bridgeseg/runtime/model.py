@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from bridgeseg.runtime.metadata import check_provenance, read_metadata, trained_
 from bridgeseg.runtime.result import Result
 from bridgeseg.runtime.runtimes import FILES, FOLDERS, FileRuntime, Ids, Runtime, open_folder, open_runtime
 from bridgeseg.runtime.streaming import Options, check_size, results
-from bridgeseg.runtime.tiling import DEFAULT_MEMORY, Tiles, plan, segment, spans
+from bridgeseg.runtime.tiling import DEFAULT_MEMORY, Tiles, half, plan, segment, spans
 from bridgeseg.runtime.windows import Floats, Window, blend, highest, sliding
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
@@ -227,7 +227,7 @@ class Model:
         """
         if window is not None:
             ids: Ids = np.zeros(image.shape[:2], np.uint8 if len(self.classes) <= 256 else np.uint16)
-            with advising(_less(memory, window)):
+            with advising(_smaller(window)):
                 highest(blend(self.runtime, image, *self._windows(image, window, memory), check), ids)
             return self._checked(ids[None], image)
         height, width = image.shape[:2]
@@ -250,7 +250,8 @@ class Model:
     def logits(self, image: Pixels, memory: int = DEFAULT_MEMORY, window: tuple[int, int] | None = None) -> Floats:
         """Turn pixels (H, W, 3) uint8 RGB into logits (K, H, W); arguments and errors as of `mask`."""
         found = np.empty((len(self.classes), *image.shape[:2]), np.float32)
-        with advising(_less(memory, window)):
+        less = _smaller(window) if window else _less(image, found, memory)
+        with advising(less):
             for rows, columns, logits in blend(self.runtime, image, *self._windows(image, window, memory)):
                 if len(logits) != len(found):
                     message = f"the network gave logits of {len(logits)} classes, but its metadata names {len(found)}"
@@ -268,7 +269,7 @@ class Model:
 
     def _forward(self, image: Pixels, memory: int, check: Callable[[], None] | None) -> Ids:
         tiles = plan(image.shape[:2], len(self.classes), memory)
-        with advising(_less(memory)):
+        with advising(_less(image, self.classes, memory)):
             if tiles is None:
                 ids = self.runtime.classes(image[None])
             else:
@@ -288,11 +289,14 @@ class Model:
         return mask
 
 
-def _less(memory: int, window: tuple[int, int] | None = None) -> str:
-    """Say how the network can do with less memory."""
-    if window is not None:
-        return f"use smaller windows: `window={max(1, min(window) // 2)}`"
-    return f"let the network use less of it at a time: `memory={max(1, memory // 2)}`"
+def _smaller(window: tuple[int, int]) -> str:
+    return f"use smaller windows: `window={max(1, min(window) // 2)}`"
+
+
+def _less(image: Pixels, classes: Sized, memory: int) -> str:
+    """Say how the network can do with half of the memory that an image takes now."""
+    less = half(image.shape[:2], len(classes), memory)
+    return "give it smaller images" if less is None else f"let the network use less at a time: `memory={less}`"
 
 
 def _of_folder(kind: type[Model], folder: Path, threads: int | None, runtime: str | None, compile: bool) -> Model:

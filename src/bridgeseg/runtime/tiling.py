@@ -105,6 +105,21 @@ def spans(length: int, tile: int, fade: int = FADE) -> list[Span]:
     return [Span(*item) for item in zip(starts, stops, fades, fades[1:], strict=False)]
 
 
+def half(size: tuple[int, ...], classes: int, memory: int) -> int | None:
+    """Return half of the MB that an image takes, of `memory` at most; None if that is less than the smallest tile."""
+    height, width = size
+    less = int(min(memory, height * width * _bytes(classes) / 1e6) / 2)
+    return less if less >= _least(classes) else None
+
+
+def _bytes(classes: int) -> int:
+    return BYTES_PER_PIXEL + BYTES_PER_CLASS * classes
+
+
+def _least(classes: int) -> int:
+    return math.ceil(2 * _bytes(classes) * SMALLEST**2 / 1e6)
+
+
 def plan(size: tuple[int, ...], classes: int, memory: int) -> Tiles | None:
     """Choose tiles so that the network stays within `memory` MB; None if none are needed.
 
@@ -116,15 +131,13 @@ def plan(size: tuple[int, ...], classes: int, memory: int) -> Tiles | None:
         ConfigError: not even the smallest tile fits.
     """
     height, width = size
-    each = BYTES_PER_PIXEL + BYTES_PER_CLASS * classes
+    each = _bytes(classes)
     if height * width * each <= memory * 1e6:
         return None
     pixels = memory * 1e6 / 2 / each
     if pixels < SMALLEST**2:
-        least = math.ceil(2 * each * SMALLEST**2 / 1e6)
-        raise ConfigError(
-            f"{memory} MB are too few for {classes} classes", where="memory", fix=f"allow at least {least} MB"
-        )
+        fix = f"allow more: `memory={_least(classes)}`"
+        raise ConfigError(f"{memory} MB are too few for {classes} classes", where="memory", fix=fix)
     fade = FADE if 4 * classes * width * FADE <= memory * 1e6 / 4 else NARROW
     side = max(SMALLEST, _down(math.sqrt(pixels)))
     if min(height, width) < side:  # a long strip: tiles as high (or wide) as it, and longer
