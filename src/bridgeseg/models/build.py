@@ -10,12 +10,17 @@ from bridgeseg.models.backbone import TimmBackbone
 from bridgeseg.models.base import Backbone, Head, Parts, Site
 from bridgeseg.models.check import AUTO, check_model, method_settings
 from bridgeseg.models.segmentor import Segmentor
+from bridgeseg.models.text_space import TextSpace
 from bridgeseg.models.weights import CLIP
 from bridgeseg.settings.model import ModelConfig
 
 
 def build(
-    config: ModelConfig, classes: int, class_embeddings: Tensor | None = None, backbone_weights: str | None = None
+    config: ModelConfig,
+    classes: int,
+    class_embeddings: Tensor | None = None,
+    backbone_weights: str | None = None,
+    bank: Tensor | None = None,
 ) -> Segmentor:
     """Build a network.
 
@@ -24,6 +29,8 @@ def build(
         classes: number of classes K, at least 1.
         class_embeddings: (K, D) unit vectors; needed by every method that language guides.
         backbone_weights: as in `TimmBackbone` and `CLIPBackbone`.
+        bank: (N, D) unit vectors of a large vocabulary, whose mean or principal directions the network takes where
+            `text_space` or `projection` says so; None for weights that are loaded, and these constants with them.
 
     Raises:
         ConfigError: an unknown name, or settings that do not fit together.
@@ -39,12 +46,16 @@ def build(
     if not method.reads_pool:
         backbone.drop_pool()
     text_dim = 0 if class_embeddings is None else class_embeddings.shape[1]
-    parts = method.build(method_settings(config), Site(backbone, classes, text_dim))
+    space = TextSpace(text_dim, config.text_space, config.projection, bank)
+    parts = method.build(method_settings(config), Site(backbone, classes, space))
     added = (0, 0, 0, 0) if parts.guidance is None else parts.guidance.added
     channels = [width + more for width, more in zip(backbone.channels, added, strict=True)]
     options = {} if config.width is None else {"width": config.width}
     decoder = DECODERS.get(config.decoder)(channels, dropout=config.dropout, **options)
     head = _head(config, parts, decoder.width, classes)  # type: ignore[arg-type]
+    if config.temperature == "fixed":
+        for scale in [*head.temperatures(), *(parts.guidance.temperatures() if parts.guidance is not None else [])]:
+            scale.requires_grad_(False)
     return Segmentor(backbone, parts.guidance, decoder, head, class_embeddings if method.needs_text else None)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
@@ -13,6 +13,10 @@ from bridgeseg.settings.values import refuse_unknown
 
 MOST, MOST_BLOCKS = 2048, 64
 """Channels and blocks that a setting may ask for: a checkpoint of a stranger must not take all memory."""
+
+
+UNSAID = {"text_space": "classes", "projection": "learned", "temperature": "learned"}
+"""What these settings are in configurations that were written before there were any."""
 
 
 class ModelConfig(BaseModel):
@@ -41,6 +45,21 @@ class ModelConfig(BaseModel):
     ] = None
     dropout: Annotated[float, setting("on the decoder's output, in training", NETWORK, ge=0, lt=1)] = 0.1
     head: Annotated[str, setting("`pixel-text`, `linear`, or `auto`, the method's own", NETWORK, "--head")] = "auto"
+    text_space: Annotated[
+        Literal["classes", "bank"],
+        setting(
+            "whose mean is taken off the class embeddings: `classes`, those at hand, so that a name more moves all "
+            "others; or `bank`, a large fixed vocabulary of the text encoder",
+            NETWORK,
+        ),
+    ] = "classes"
+    projection: Annotated[
+        Literal["learned", "pca"],
+        setting("of the class embeddings: `learned`, or `pca`, frozen principal directions of the bank", NETWORK),
+    ] = "learned"
+    temperature: Annotated[Literal["learned", "fixed"], setting("of logits and score map; fixed at 0.07", NETWORK)] = (
+        "learned"
+    )
 
     @property
     def groups(self) -> dict[str, Any]:

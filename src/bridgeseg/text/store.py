@@ -15,18 +15,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch.nn.functional import normalize
 
 from bridgeseg.errors import DataError, InputError, ModelFileError
 from bridgeseg.files import write
-from bridgeseg.tensors import read_shapes
-
-TENSOR = "embeddings"
-FORMAT_FIX = (
-    "a file of embeddings holds the tensor `embeddings` (K, D) and the metadata `names`, a JSON list of K strings"
-)
+from bridgeseg.vocabulary.embeddings import TENSOR, read
 
 
 class Embeddings(NamedTuple):
@@ -72,32 +66,8 @@ def load_embeddings(path: str | Path) -> Embeddings:
     Raises:
         ModelFileError: the file is missing, damaged, lacks the tensor or the names, or holds NaN or zero vectors.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ModelFileError("no such file of embeddings", where=path, fix=FORMAT_FIX)
-    try:
-        read_shapes(path)
-        with safe_open(path, framework="pt") as file:
-            meta = dict(file.metadata() or {})
-            vectors = file.get_tensor(TENSOR)
-        names = json.loads(meta.pop("names"))
-        checksum = meta.pop("sha256", None)  # files of other tools and of before have none
-    except (SafetensorError, ModelFileError, KeyError, ValueError, OSError) as error:
-        reason = error.message if isinstance(error, ModelFileError) else error
-        raise ModelFileError(f"not a file of embeddings: {reason}", where=path, fix=FORMAT_FIX) from error
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ModelFileError("the metadata `names` is not a list of strings", where=path, fix=FORMAT_FIX)
-    if vectors.ndim != 2 or len(vectors) != len(names) or not vectors.is_floating_point():
-        found = f"shape {tuple(vectors.shape)}, {vectors.dtype}"
-        raise ModelFileError(f"{len(names)} names, but embeddings of {found}", where=path, fix=FORMAT_FIX)
-    if checksum not in (None, _checksum(vectors)):
-        raise ModelFileError("the vectors are not those that were written", where=path, fix="write or copy it again")
-    vectors = normalize(vectors.float(), dim=1)
-    broken = ~torch.isfinite(vectors).all(dim=1) | (vectors.norm(dim=1) < 0.5)
-    if broken.any():
-        bad = [name for name, flag in zip(names, broken.tolist(), strict=True) if flag]
-        raise ModelFileError(f"NaN, infinite or zero vectors for {bad[:5]}", where=path, fix="write the file again")
-    return Embeddings(vectors, tuple(names), meta)
+    found = read(path)
+    return Embeddings(normalize(torch.from_numpy(found.vectors), dim=1), found.names, found.meta)
 
 
 def _checksum(vectors: torch.Tensor) -> str:

@@ -26,6 +26,7 @@ from torch.nn import functional as F
 from bridgeseg.errors import ConfigError
 from bridgeseg.extend import Settings, register_method
 from bridgeseg.models.base import STRIDES, Guidance, Guided, Parts, Site, Visual
+from bridgeseg.models.text_space import TextIn, TextSpace
 from bridgeseg.settings.fields import NETWORK, setting
 from bridgeseg.settings.model import MOST, MOST_BLOCKS
 
@@ -50,7 +51,7 @@ def bridge(settings: BridgeConfig, site: Site) -> Parts:
     """Build the bridge on the coarse features of the backbone."""
     read = site.backbone.channels[STRIDES.index(settings.stride) :]
     size = settings.model_dump(exclude={"stride"})
-    return Parts(TwoWayBridge(read, site.text_dim, **size))
+    return Parts(TwoWayBridge(read, site.text, **size))
 
 
 class PixelsToTokens(nn.Module):
@@ -157,31 +158,12 @@ class BridgeBlock(nn.Module):
         return self.tokens_to_pixels(self.cnn(pixels), tokens), tokens
 
 
-class TextIn(nn.Module):
-    """Class embeddings (K, D) -> class tokens (K, d): what sets the classes apart, projected and normalised.
-
-    Text encoders place all names in a narrow cone (CLIP's road scene names have cosines of 0.75 to 0.92). What the
-    classes have in common says nothing of which is which, so their mean is taken off first.
-    """
-
-    def __init__(self, text_dim: int, dim: int) -> None:
-        super().__init__()
-        self.project = nn.Linear(text_dim, dim)
-        self.norm = nn.LayerNorm(dim)
-
-    def forward(self, class_embeddings: Tensor) -> Tensor:
-        """(K, D) of unit length -> (K, d)."""
-        apart = F.normalize(class_embeddings - class_embeddings.mean(dim=0), dim=-1)
-        tokens: Tensor = self.norm(self.project(apart))
-        return tokens
-
-
 class TwoWayBridge(Guidance):
     """Fuse coarse features of a backbone with class embeddings; the fused pixels join the finest of these features.
 
     Args:
         channels: widths of the features it reads, finest first; the coarser ones are brought to the finest and added.
-        text_dim: width D of the class embeddings.
+        text: the space of the class embeddings, or their width D.
         dim: width d inside (ours: 64); divisible by `heads`.
         depth: number of blocks N (ours: 1).
         heads: attention heads (ours: 4).
@@ -194,7 +176,7 @@ class TwoWayBridge(Guidance):
     def __init__(
         self,
         channels: list[int],
-        text_dim: int,
+        text: TextSpace | int,
         dim: int = 64,
         depth: int = 1,
         heads: int = 4,
@@ -211,7 +193,8 @@ class TwoWayBridge(Guidance):
         self.pixel_in = nn.ModuleList(
             nn.Sequential(nn.Conv2d(width, dim, 1, bias=False), nn.BatchNorm2d(dim)) for width in channels
         )
-        self.token_in: nn.Module = TextIn(text_dim, dim)
+        space = TextSpace(text) if isinstance(text, int) else text
+        self.token_in: nn.Module = TextIn(space, dim)
         self.blocks = nn.ModuleList(BridgeBlock(dim, heads, expand) for _ in range(depth))
         self.last_look: PixelsToTokens | None = PixelsToTokens(dim, heads)
         self.log_scale: nn.Parameter | None = nn.Parameter(torch.tensor(1 / 0.07).log())
@@ -251,6 +234,10 @@ class TwoWayBridge(Guidance):
         if not keep_tokens:
             self.last_look = None
         return tokens
+
+    def temperatures(self) -> list[nn.Parameter]:
+        """Return the temperature of the score map."""
+        return [] if self.log_scale is None else [self.log_scale]
 
     def _score(self, pixels: Tensor, tokens: Tensor) -> Tensor | None:
         if self.log_scale is None:

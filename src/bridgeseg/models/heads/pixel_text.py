@@ -18,7 +18,8 @@ class PixelTextHead(Head):
     Args:
         width: width C of the pixel features.
         token_dim: width d of the class tokens.
-        scale: 1 / temperature at the start (1/0.07 in the sources); trained, and never beyond 100, as in CLIP.
+        scale: 1 / temperature at the start (1/0.07 in the sources); trained, unless `model.temperature` is fixed, and
+            never beyond 100, as in CLIP.
     """
 
     def __init__(self, width: int, token_dim: int, scale: float = 1 / 0.07) -> None:
@@ -30,6 +31,10 @@ class PixelTextHead(Head):
         """pixels (B, C, h, w), tokens (B, K, d) -> logits (B, K, h, w) in [-scale, scale]."""
         names = F.normalize(self.project(tokens), dim=-1) * self.log_scale.exp().clamp(max=100.0)
         return similarity(pixels, names)
+
+    def temperatures(self) -> list[nn.Parameter]:
+        """Return the temperature of the logits."""
+        return [self.log_scale]
 
 
 @register_head("pixel-text", needs_tokens=True)

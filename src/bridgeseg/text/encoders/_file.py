@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import torch
 
 from bridgeseg.errors import ConfigError
 from bridgeseg.text.store import Embeddings, load_embeddings
+from bridgeseg.vocabulary.embeddings import find_rows, not_among
 
 
 class FileEncoder:
@@ -45,30 +45,12 @@ class FileEncoder:
             ConfigError: phrases that are not in the file.
         """
         content = self._content = self._content or load_embeddings(self.path)
-        exact: dict[str, int] = {}
-        plain: dict[str, int] = {}
-        for index, name in enumerate(content.names):
-            exact.setdefault(name, index)
-            plain.setdefault(_plain(name), index)
-        found = [exact.get(text, plain.get(_plain(text))) for text in texts]
+        found = find_rows(texts, content.names)
         missing = [text for text, row in zip(texts, found, strict=True) if row is None]
         if missing:
-            listed = "; ".join(f"{text!r} (nearest: {_suggest(text, content.names)})" for text in missing)
             raise ConfigError(
-                f"not among the {len(content.names)} embeddings of this file: {listed}",
+                f"not among the {len(content.names)} embeddings of this file: {not_among(missing, content.names)}",
                 where=self.path,
                 fix="under `prompts` in data.yaml give these classes phrases that the file has, or use another encoder",
             )
         return content.vectors[[row for row in found if row is not None]]
-
-
-def _plain(name: str) -> str:
-    return " ".join(name.replace("_", " ").split()).casefold()
-
-
-def _suggest(text: str, names: Sequence[str]) -> str:
-    plain = {_plain(name): name for name in names}
-    close = difflib.get_close_matches(_plain(text), plain, n=3, cutoff=0.5)
-    within = [name for name in plain if set(name.split()) & set(_plain(text).split())]
-    listed = [plain[name] for name in dict.fromkeys([*close, *within])][:5] or list(names)[:5]
-    return ", ".join(repr(name) for name in listed)

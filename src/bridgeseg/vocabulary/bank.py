@@ -1,0 +1,31 @@
+"""The banks that come with the package: embeddings of common names, one file for a text encoder.
+
+`benchmarks/bank.py` makes them. OpenAI's CLIP, whose text towers computed the vectors, is under the MIT licence; each
+file says so in its metadata, with its encoder and the sentences that the names were put into.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from bridgeseg.vocabulary.embeddings import Embeddings, canonical, read, unit
+
+FOLDER = Path(__file__).parent / "banks"
+FILES = {
+    "open_clip:ViT-B-16/openai": "ViT-B-16-openai.safetensors",
+    "open_clip:ViT-B-32/openai": "ViT-B-32-openai.safetensors",
+}
+"""Text encoder -> its bank."""
+LARGEST = "open_clip:ViT-B-32/openai"
+"""The bank whose names are the common ones: of an encoder that costs nothing, these are encoded."""
+
+
+@cache
+def bank(encoder: str | None) -> Embeddings | None:
+    """Return the bank of a text encoder, its vectors (N, D) of unit length; None if there is none."""
+    name = FILES.get(canonical(encoder) or "")
+    if name is None:
+        return None
+    found = read(FOLDER / name)
+    return found._replace(vectors=unit(found.vectors))
