@@ -17,9 +17,9 @@ import lightning.pytorch as pl
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from bridgeseg.api import train
 from bridgeseg.errors import BridgeSegError
 from bridgeseg.training import fit
-from bridgeseg.training.start import train
 from tiny_networks import noise, settle
 
 

@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import bridgeseg.api as bridgeseg
+from bridgeseg.api import check
 from bridgeseg.checking import pool
-from bridgeseg.checking.check import QUICK_MASKS, check, quick_check
+from bridgeseg.checking.check import QUICK_MASKS, quick_check
 from bridgeseg.checking.fingerprint import Fingerprint, fingerprint, pairs_across
 from bridgeseg.checking.report import Report
 from bridgeseg.cli import main

@@ -22,11 +22,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+from bridgeseg.api import compare
 from bridgeseg.checkpoint import load_checkpoint
 from bridgeseg.cli import main
 from bridgeseg.commands.arguments import variants
 from bridgeseg.comparing import measure, runner, work
-from bridgeseg.comparing.compare import compare
 from bridgeseg.comparing.grid import Plan, make_plan
 from bridgeseg.comparing.page import make_page
 from bridgeseg.comparing.plots import save_plots
@@ -39,6 +39,7 @@ from bridgeseg.errors import ConfigError, InputError, ModelFileError
 from bridgeseg.locking import LOCK, lock
 from bridgeseg.report.progress import time_left
 from bridgeseg.runtime.torch_runtime import DeployNetwork
+from bridgeseg.settings.compare import Compare
 from bridgeseg.training import fit
 from conftest import write_onnx
 from tiny_data import TINY, write_dataset
@@ -46,8 +47,8 @@ from tiny_data import TINY, write_dataset
 BACKBONE = "test_efficientnet"
 
 
-def plan(**options: Any) -> Plan:
-    return make_plan("d.yaml", **{"methods": ["none"], "seeds": [0], **options})
+def plan(settings: dict[str, Any] | None = None, **options: Any) -> Plan:
+    return make_plan(Compare(**{"data": "d.yaml", "methods": ["none"], "seeds": [0], **options}), settings or {})
 
 
 class TestGrid:
@@ -75,13 +76,13 @@ class TestGrid:
     def test_a_run_can_serve_as_base(self, tmp_path: Path) -> None:
         run = plan(fractions=[0.1], settings={"epochs": 3}).runs[0]
         (tmp_path / "train.json").write_text(run.config.model_dump_json())
-        again = make_plan(None, methods=["none"], seeds=[0], config=tmp_path / "train.json").runs[0]
+        again = plan(data=None, config=tmp_path / "train.json").runs[0]
         assert again.config == run.config.model_copy(update={"fraction": 1.0, "repeat": 1})
 
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ({"methods": ["nnone"]}, r"--methods: no method 'nnone'; did you mean 'none'\?"),
+            ({"methods": ["nnone"]}, r"methods: no method 'nnone'; did you mean 'none'\?"),
             ({"methods": ["none", "none"]}, "'none' is named twice"),
             ({"variants": {"none": {"lr": 0.1}}}, "'none' is named twice"),
             ({"variants": {"../up": {"lr": 0.1}}}, "cannot be the name of a variant"),
@@ -90,15 +91,15 @@ class TestGrid:
             ({"variants": {"a": {"model.widht": 1}}}, "variant a: unknown key 'model.widht'; did you mean 'width'"),
             ({"settings": {"repeat": 2}}, "'repeat' is decided by `fractions`"),
             ({"methods": []}, "nothing is named"),
-            ({"seeds": ["x"]}, "--seeds: whole numbers from 0 up are needed, found 'x'"),
-            ({"seeds": [0.5]}, "--seeds: whole numbers from 0 up are needed, found 0.5"),
-            ({"seeds": [1, "1"]}, "--seeds: 1 is named twice"),
-            ({"seeds": []}, "--seeds: nothing is named"),
+            ({"seeds": ["x"]}, "seeds: whole numbers from 0 up are needed, found 'x'"),
+            ({"seeds": [0.5]}, "seeds: whole numbers from 0 up are needed, found 0.5"),
+            ({"seeds": [1, "1"]}, "seeds: 1 is named twice"),
+            ({"seeds": []}, "seeds: nothing is named"),
             ({"fractions": [0]}, "a fraction is above 0 and at most 1, found 0"),
             ({"fractions": [1.5]}, "at most 1, found 1.5"),
-            ({"fractions": ["half"]}, "--fractions: numbers above 0 are needed, found 'half'"),
-            ({"fractions": [float("nan")]}, "--fractions: numbers above 0 are needed, found nan"),
-            ({"backbones": ["a", "a"]}, "--backbones: 'a' is named twice"),
+            ({"fractions": ["half"]}, "fractions: numbers above 0 are needed, found 'half'"),
+            ({"fractions": [float("nan")]}, "fractions: numbers above 0 are needed, found nan"),
+            ({"backbones": ["a", "a"]}, "backbones: 'a' is named twice"),
             ({"backbones": ["a/b", "a:b"]}, "folders of the runs: 'none/a_b/f1/s0' is named twice"),
         ],
     )
@@ -108,7 +109,7 @@ class TestGrid:
 
     def test_data_is_needed(self) -> None:
         with pytest.raises(ConfigError, match="no dataset given"):
-            make_plan(None)
+            plan(data=None)
 
     def test_variants_as_text(self) -> None:
         texts = ["random: model.method=bridge text_encoder=random:512/0", "c: augment.scale='[0.5, 2]'"]
@@ -407,7 +408,7 @@ class TestRuns:
 
     @pytest.mark.parametrize(
         ("options", "message"),
-        [({"split": "tset"}, "tset"), ({"jobs": 0}, "at least one job"), ({"val_split": "dev"}, "dev")],
+        [({"split": "tset"}, "tset"), ({"jobs": 0}, "at least 1"), ({"val_split": "dev"}, "dev")],
     )
     def test_found_before_anything_is_trained(
         self, data: Path, tmp_path: Path, options: dict[str, Any], message: str
@@ -485,7 +486,7 @@ class TestCosts:
                 raise ModelFileError("cannot be exported")
             write_onnx(path)
 
-        monkeypatch.setattr(measure, "export", export)
+        monkeypatch.setattr(measure, "export_folder", export)
         places = {name: Path(name) for name in ("a", "odd", "b")}
         times = measure.latencies(places, side=32, rounds=3, threads=1)
         assert {name: len(values) for name, values in times.items()} == {"a": 3, "b": 3}
@@ -514,9 +515,7 @@ class TestProcesses:
 
     @pytest.mark.slow
     def test_a_stop_reaches_the_runs_and_they_can_go_on(self, data: Path, tmp_path: Path) -> None:
-        run = make_plan(
-            data, config=data.parent / "base.json", methods=["none"], seeds=[0], settings={"epochs": 100_000}
-        ).runs[0]
+        run = plan({"epochs": 100_000}, data=data, config=data.parent / "base.json").runs[0]
         place = tmp_path / "runs" / run.name
 
         def stop() -> None:

@@ -218,7 +218,7 @@ def test_mistakes_end_with_2(words: list[str], message: str, home: Path, tmp_pat
 
 
 def test_no_data(tmp_path: Path, shell: Shell) -> None:
-    assert "no dataset given\n  fix: pass data=" in shell("train", "--out", tmp_path / "run", code=2)[1]
+    assert "no dataset given\n  fix: pass --data FOLDER" in shell("train", "--out", tmp_path / "run", code=2)[1]
 
 
 def test_export_mistakes(tmp_path: Path, shell: Shell) -> None:

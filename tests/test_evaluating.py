@@ -14,11 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from bridgeseg.api import evaluate
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import ConfigError, DataError, InputError, ModelFileError
 from bridgeseg.evaluating import evaluate as evaluate_module
 from bridgeseg.evaluating import modes
-from bridgeseg.evaluating.evaluate import count_split, evaluate, evaluate_split
+from bridgeseg.evaluating.evaluate import count_split, evaluate_split
 from bridgeseg.evaluating.modes import MULTISCALE, EvalMode
 from bridgeseg.evaluating.predictors import Predictor, as_model
 from bridgeseg.reading.pipeline import DEPTH

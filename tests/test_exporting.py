@@ -17,10 +17,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 import bridgeseg
+from bridgeseg.api import export
 from bridgeseg.classes import ClassSet
 from bridgeseg.errors import ConfigError, InputError, ModelFileError
 from bridgeseg.exporting import onnx as room
-from bridgeseg.exporting.onnx import export, export_segmentor
+from bridgeseg.exporting.onnx import export_segmentor
 from bridgeseg.exporting.verify import verify
 from bridgeseg.models.segmentor import PAD, STRIDE, Prediction, to_size, upsample
 from bridgeseg.runtime.model import Model

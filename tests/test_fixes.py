@@ -12,7 +12,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from bridgeseg.checking.check import check
+from bridgeseg.api import check
 from bridgeseg.data.finding import Finding
 
 IDS = np.arange(12 * 16, dtype=np.uint8).reshape(12, 16) % 3

@@ -21,6 +21,7 @@ from bridgeseg.measuring.machine import quartiles, show, take_turns
 from bridgeseg.measuring.measure import steps
 from bridgeseg.measuring.process import Child, Setting
 from bridgeseg.measuring.table import COLUMNS, table_row
+from bridgeseg.settings.benchmark import Benchmark
 
 SETTING = Setting("onnxruntime", 1, 16, 24, 2)
 
@@ -49,7 +50,7 @@ def test_what_is_measured(report: tuple[dict[str, Any], list[str]], rgb_onnx: Pa
         assert row["peak_mb"] is None or 20 < row["peak_mb"] < 2000
     assert [row["ratio"] for row in result["rows"]][::2] == [1.0, 1.0]
     assert result["machine"]["versions"]["onnxruntime"]
-    assert len(said) == steps(2, 2, 3, 1)
+    assert len(said) == steps(Benchmark(sizes=[(16, 24), (8, 8)], threads=[1, None], rounds=3, starts=1))
     assert len(table_row(result["rows"][0])) == len(COLUMNS)
 
 
@@ -104,8 +105,8 @@ def test_the_child_answers(rgb_onnx: Path, monkeypatch: pytest.MonkeyPatch, caps
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"rounds": 0}, "rounds: at least one"),
-        ({"batch": 0}, "batch: at least one"),
+        ({"rounds": 0}, "rounds: must be at least 1"),
+        ({"batch": 0}, "batch: must be at least 1"),
         ({"threads": [0]}, "at least one thread"),
         ({"sizes": []}, "nothing is given"),
         ({"runtimes": ["onnxrt"]}, "did you mean 'onnxruntime'"),

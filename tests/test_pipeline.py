@@ -28,6 +28,7 @@ from bridgeseg.reading.sources import Failure, PathStream, Source, find
 from bridgeseg.runtime.model import Model
 from bridgeseg.runtime.result import Result
 from bridgeseg.runtime.saving import Record
+from bridgeseg.settings.predict import Predict
 
 pytestmark = pytest.mark.slow
 
@@ -270,7 +271,7 @@ class TestStandardInput:
         folder = pictures(tmp_path, 1, stripes)
         (folder / "list").write_text(str(folder / "000.png"))
         with (folder / "list").open("rb") as stream:
-            batch = Batch([PathStream(stream)], folder)
+            batch = Batch(Predict(sources=PathStream(stream), out=folder))
             (item,) = batch.run(model)
         assert batch.total is None
         assert isinstance(item, Failure)
@@ -336,7 +337,7 @@ class TestBatch:
     def test_stop_leaves_whole_files(self, model: Model, stripes: np.ndarray, tmp_path: Path) -> None:
         folder, stop = pictures(tmp_path / "in", 30, stripes), threading.Event()
         records = []
-        for item in Batch([folder], tmp_path / "out").run(model, stop=stop):
+        for item in Batch(Predict(sources=folder, out=tmp_path / "out")).run(model, stop):
             assert isinstance(item, Record)
             records.append(item)
             stop.set()
@@ -349,7 +350,7 @@ class TestBatch:
         self, model: Model, stripes: np.ndarray, tmp_path: Path
     ) -> None:
         (tmp_path / "file").write_text("")
-        batch = Batch([pictures(tmp_path / "in", 5, stripes)], tmp_path / "file" / "out")
+        batch = Batch(Predict(sources=pictures(tmp_path / "in", 5, stripes), out=tmp_path / "file" / "out"))
         with pytest.raises(InputError, match="cannot be written"):
             list(batch.run(model))
 

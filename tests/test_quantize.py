@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 import bridgeseg
+from bridgeseg.api import quantize
 from bridgeseg.cli import main
 from bridgeseg.errors import ConfigError, DataError, InputError, ModelFileError
 from bridgeseg.exporting import int8_report
@@ -25,10 +26,11 @@ from bridgeseg.exporting.int8 import export_int8
 from bridgeseg.exporting.int8_report import compare
 from bridgeseg.exporting.pixels import fold_normalisation
 from bridgeseg.exporting.qdq import int8_products, prepare, products, quantise
-from bridgeseg.exporting.quantize import Quantized, quantize
+from bridgeseg.exporting.quantize import Quantized
 from bridgeseg.exporting.sensitivity import rank, within_budget
 from bridgeseg.runtime.model import Model
 from bridgeseg.runtime.onnx_runtime import OnnxRuntime
+from bridgeseg.settings.export import Compared
 from tiny_onnx import NAMES, photo, write_network
 
 SCORES = {"split": "val", "miou": 0.5}
@@ -149,7 +151,7 @@ def test_a_relu_before_a_float_layer_is_kept(float_file: Path, data: Path, tmp_p
     """The quantiser drops ReLUs whose 8-bit range cuts as they do, and would drop one that nothing 8-bit follows."""
     prepared = tmp_path / "prepared.onnx"
     prepare(float_file, prepared)
-    pictures = find_calibration(data.parent / "images").images
+    pictures = find_calibration(data.parent / "images", 64).images
     ranges = room.measure_ranges(prepared, pictures, "minmax", room.OP_TYPES)
     layers = [node.name for node in products(onnx.load(prepared))]
     assert len(layers) == 2
@@ -181,7 +183,7 @@ class TestBudget:
         tensor.CopyFrom(onnx.numpy_helper.from_array(rough, "middle"))
         onnx.save(model, tmp_path / "rough.onnx")
         prepare(tmp_path / "rough.onnx", tmp_path / "prepared.onnx")
-        pictures = find_calibration(data.parent / "images").images
+        pictures = find_calibration(data.parent / "images", 64).images
         ranges = room.measure_ranges(tmp_path / "prepared.onnx", pictures, "minmax", room.OP_TYPES)
         quantise(tmp_path / "prepared.onnx", tmp_path / "a.onnx", ranges)
         names = rank(tmp_path / "prepared.onnx", tmp_path / "a.onnx", pictures[0])
@@ -208,7 +210,7 @@ class TestMistakes:
         cases: list[tuple[type[InputError], str, Any]] = [
             (InputError, "end it with .onnx", lambda: quantize(float_file, tmp_path / "a.pt", folder)),
             (InputError, "no such file or folder", lambda: quantize(float_file, out, tmp_path / "none")),
-            (ConfigError, "at least one image", lambda: quantize(float_file, out, folder, images=0)),
+            (ConfigError, "at least 1, found 0", lambda: quantize(float_file, out, folder, images=0)),
             (ConfigError, "did you mean 'minmax'", lambda: quantize(float_file, out, folder, method="minmx")),
             (ConfigError, "needs labelled images", lambda: quantize(float_file, out, folder, budget=1.0)),
             (DataError, "no split 'tset'", lambda: quantize(float_file, out, f"{data}:tset")),
@@ -223,7 +225,7 @@ class TestMistakes:
         with pytest.raises(ModelFileError, match="8-bit already"):
             quantize("street-int8", tmp_path / "a.onnx", data.parent / "images")
         with pytest.raises(ModelFileError, match="8-bit already"):
-            export_int8("street-int8", tmp_path / "a.onnx", data.parent / "images")
+            export_int8({"model": "street-int8", "out": tmp_path / "a.onnx", "calibrate": data.parent / "images"})
 
     def test_a_file_that_is_8_bit_already(self, int8: Quantized, data: Path, tmp_path: Path) -> None:
         with pytest.raises(ModelFileError, match="8-bit already"):
@@ -266,7 +268,7 @@ def test_pictures_are_few_spread_and_small(data: Path, tmp_path: Path) -> None:
     assert [path.name for path in found.images] == ["0.png", "2.png", "5.png"]
     Image.fromarray(np.zeros((20, 2 * MAX_SIDE, 3), np.uint8)).save(tmp_path / "wide.png")
     assert read_small(tmp_path / "wide.png").shape == (10, MAX_SIDE, 3)
-    labelled = find_calibration(data)
+    labelled = find_calibration(data, 64)
     assert [sample.image for sample in labelled.samples] == list(labelled.images)
     assert len(labelled.images) == COUNT
 
@@ -278,7 +280,7 @@ def test_images_are_read_as_the_dataset_says(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((8, 8), np.uint8)).save(tmp_path / "masks/a.png")
     text = "train: images\nval: images\nmasks_dir: masks\nnames: [a, b]\nimage_range: 4095\n"
     (tmp_path / "data.yaml").write_text(text)
-    calibration = find_calibration(tmp_path / "data.yaml")
+    calibration = find_calibration(tmp_path / "data.yaml", 64)
     assert read_small(calibration.images[0]).max() == 16
     assert read_small(calibration.images[0], calibration.how).min() == 255
 
@@ -314,7 +316,7 @@ class TestTrainingImages:
         self, run_folder: Path, float_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
     ) -> None:
         copied = lambda model, out, **_: Path(out).write_bytes(float_file.read_bytes())  # noqa: E731
-        monkeypatch.setattr("bridgeseg.exporting.onnx.export", copied)
+        monkeypatch.setattr("bridgeseg.exporting.onnx.export_folder", copied)
         out = tmp_path / "a.onnx"
         words = ["export", "--int8", "--model", str(run_folder), "--out", str(out), "--calibration-images", "3"]
         assert main([*words, "--threads", "1"]) == 0
@@ -326,7 +328,7 @@ class TestTrainingImages:
     def test_data_that_is_gone(self, run_folder: Path) -> None:
         (run_folder / "train.json").write_text(json.dumps({"data": "/none/data.yaml", "train_splits": ["train"]}))
         with pytest.raises(DataError, match=r"/none/data\.yaml: .*no longer there\n  fix: .*--calibrate FOLDER"):
-            training_images(run_folder)
+            training_images(run_folder, 64)
 
     @pytest.mark.parametrize(
         "content", [None, "", "[]", "{}", '{"data": 3, "train_splits": ["train"]}', '{"data": "a", "train_splits": []}']
@@ -335,13 +337,11 @@ class TestTrainingImages:
         if content is not None:
             (tmp_path / "train.json").write_text(content)
         with pytest.raises(ConfigError, match=r"does not say what it was trained on\n  fix: .*--calibrate FOLDER"):
-            training_images(tmp_path)
-        with pytest.raises(ConfigError, match="at least one image"):
-            training_images(tmp_path, 0)
+            training_images(tmp_path, 2)
 
 
 def test_comparison(float_file: Path, int8: Quantized, data: Path) -> None:
-    report = compare(float_file, int8.path, data=data, size=(32, 32), threads=1, rounds=2)
+    report = compare(float_file, int8.path, Compared(data=data, threads=1), size=(32, 32), rounds=2)
     assert report["bytes"] == {"before": float_file.stat().st_size, "after": int8.bytes}
     assert report["miou"]["before"] == 1.0
     assert report["miou"]["lost"] == pytest.approx(100 * (1 - report["miou"]["after"]))

@@ -19,12 +19,12 @@ import torch
 from PIL import Image
 
 from bridgeseg import files
+from bridgeseg.api import train
 from bridgeseg.checkpoint import load_checkpoint
 from bridgeseg.errors import BridgeSegError, ConfigError, DataError, InputError, ModelFileError
 from bridgeseg.training import fit as room
 from bridgeseg.training import folder, resuming
 from bridgeseg.training.module import rate_factor
-from bridgeseg.training.start import train
 from tiny_data import TINY, write_dataset
 from tiny_runs import differing
 

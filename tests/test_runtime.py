@@ -28,6 +28,7 @@ from bridgeseg.runtime.model import BUNDLED, Model
 from bridgeseg.runtime.onnx_runtime import OnnxRuntime
 from bridgeseg.runtime.result import Result
 from bridgeseg.runtime.saving import Record
+from bridgeseg.settings.predict import Predict
 
 MakeOnnx = Callable[..., Path]
 PIXELS = arrays.arrays(np.uint8, st.tuples(st.integers(1, 12), st.integers(1, 12), st.just(3)))
@@ -304,7 +305,7 @@ class TestWriter:
 
     def test_out_may_not_be_the_folder_of_pictures(self, tmp_path: Path) -> None:
         with pytest.raises(InputError, match="cannot go into a folder of images"):
-            Batch([tmp_path], tmp_path / "." / "")
+            Batch(Predict(sources=tmp_path, out=tmp_path / "." / ""))
 
     def test_out_inside_the_searched_folder_is_not_searched(
         self, model: Model, stripes: np.ndarray, tmp_path: Path

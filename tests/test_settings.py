@@ -19,7 +19,7 @@ from bridgeseg.errors import ConfigError
 from bridgeseg.settings import signatures
 from bridgeseg.settings.evaluate import Evaluate
 from bridgeseg.settings.fields import settings_of
-from bridgeseg.settings.given import Default, chosen, default
+from bridgeseg.settings.given import Default, chosen, default, python_name
 from bridgeseg.settings.predict import Predict
 from bridgeseg.settings.train import Train, TrainConfig
 
@@ -80,7 +80,7 @@ class TestWhatIsWritten:
         for key, setting in defaults.items():
             if key == "data":
                 continue
-            parameter = parameters[signatures.python_name(key)]
+            parameter = parameters[python_name(key)]
             assert parameter.annotation not in (inspect.Parameter.empty, "Any")
             assert isinstance(parameter.default, Default)
             assert parameter.default.value == setting.default
@@ -93,7 +93,8 @@ class TestWhatIsWritten:
         assert signature.return_annotation not in ("Any", inspect.Signature.empty)
         for name, parameter in signature.parameters.items():
             assert parameter.annotation not in ("Any", inspect.Parameter.empty)
-            assert f"        {name}: " in found.__doc__
+            explained = bridgeseg.train.__doc__ if isinstance(parameter.default, Default) else found.__doc__
+            assert f"        {name}: " in explained
 
     def test_every_setting_says_what_it_does(self) -> None:
         models = [function.model for function in signatures.FUNCTIONS] + [TrainConfig]
@@ -197,7 +198,13 @@ class TestCommandLine:
 
 class TestGiven:
     def test_defaults_are_not_given(self) -> None:
-        assert chosen({"a": default(1), "b": 1, "c": None}, {"d.e": 2}) == {"b": 1, "c": None, "d.e": 2}
+        parameters = {"lr": default(1), "dice": 1, "width": None, "data": "d", "dotted": {"model.bridge.dim": 2}}
+        assert chosen(parameters, TrainConfig, Train) == {"loss.dice": 1, "model.width": None, "model.bridge.dim": 2}
+
+    def test_a_value_that_is_not_allowed(self) -> None:
+        for given, said in ((0, "at least 1, found 0"), ("many", "a whole number, found 'many'")):
+            with pytest.raises(ConfigError, match=f"workers: must be .*{said}\n  fix: .*leave `workers` out"):
+                bridgeseg.check("data.yaml", workers=given)  # type: ignore[arg-type]
 
     def test_one_setting_by_two_names(self) -> None:
         with pytest.raises(ConfigError, match=r"'loss.dice' is given twice"):

@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 
 from bridgeseg import files
+from bridgeseg.api import train
 from bridgeseg.checking.report import Report
 from bridgeseg.checkpoint import load_checkpoint
 from bridgeseg.data.finding import Finding
@@ -26,7 +27,6 @@ from bridgeseg.locking import LOCK, lock
 from bridgeseg.training import datamodule, folder
 from bridgeseg.training import fit as room
 from bridgeseg.training.module import TrainModule
-from bridgeseg.training.start import train
 from tiny_data import TINY, write_dataset
 from tiny_runs import differing, start
 

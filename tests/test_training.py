@@ -21,6 +21,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from bridgeseg.api import train
 from bridgeseg.checkpoint import load_checkpoint
 from bridgeseg.data.dataset import SegmentationDataset
 from bridgeseg.data.spec import DataSpec
@@ -42,7 +43,6 @@ from bridgeseg.training.losses import SegmentationLoss
 from bridgeseg.training.module import TrainModule, parameter_groups, rate_factor
 from bridgeseg.training.provenance import public_name
 from bridgeseg.training.resolve import resolve
-from bridgeseg.training.start import train
 from tiny_data import TINY, write_dataset
 from tiny_networks import embeddings
 

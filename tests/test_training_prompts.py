@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from bridgeseg.api import train
 from bridgeseg.checkpoint import load_checkpoint
 from bridgeseg.errors import ConfigError
 from bridgeseg.runtime.torch_runtime import DeployNetwork
@@ -16,7 +17,6 @@ from bridgeseg.settings.train import TrainConfig
 from bridgeseg.settings.values import set_values
 from bridgeseg.text.learned import LearnedPrompts
 from bridgeseg.training.folder import read_state
-from bridgeseg.training.start import train
 from text_models import tiny_open_clip
 from tiny_data import NAMES, TINY, write_dataset
 

@@ -25,9 +25,10 @@ from bridgeseg.predicting.video_writer import VideoRecord
 from bridgeseg.reading import video as videos
 from bridgeseg.reading.loading import expand
 from bridgeseg.reading.sources import Failure
-from bridgeseg.reading.video import Frame, Video, check_rates, is_camera, read_frames
+from bridgeseg.reading.video import Frame, Video, is_camera, read_frames
 from bridgeseg.runtime.model import Model
 from bridgeseg.runtime.result import Result
+from bridgeseg.settings.predict import Predict
 
 av = pytest.importorskip("av")
 
@@ -126,8 +127,8 @@ class TestRead:
 
     @pytest.mark.parametrize("fps", [0, -1, float("nan"), float("inf")])
     def test_rates_that_cannot_be(self, fps: float) -> None:
-        with pytest.raises(ConfigError, match="frames a second above 0"):
-            check_rates(1, fps)
+        with pytest.raises(ConfigError, match=r"above 0|finite"):
+            Predict(sources=(), max_fps=fps)
 
     def test_max_fps_after_a_gap(self, tmp_path: Path) -> None:
         found = read(make(tmp_path / "a.mp4", [0, 30, 60, 600, 630, 660, 690]), max_fps=10)
@@ -331,7 +332,7 @@ class TestWrite:
 
     def test_stop_closes_the_video(self, model: Model, tmp_path: Path) -> None:
         stop = threading.Event()
-        batch = Batch([make(tmp_path / "a.mp4", range(0, 20_000, 20))], tmp_path / "out")
+        batch = Batch(Predict(sources=make(tmp_path / "a.mp4", range(0, 20_000, 20)), out=tmp_path / "out"))
         inner = model.runtime.classes
 
         def classes(images: np.ndarray) -> np.ndarray:
@@ -371,7 +372,7 @@ class TestWrite:
             return inner(images)
 
         model.runtime.classes = classes  # type: ignore[method-assign]
-        batch = Batch([make(tmp_path / "a.mp4", range(0, 20_000, 20))], tmp_path / "out")
+        batch = Batch(Predict(sources=make(tmp_path / "a.mp4", range(0, 20_000, 20)), out=tmp_path / "out"))
 
         def interrupted() -> None:
             with Stop() as stop:
@@ -391,7 +392,7 @@ class TestWrite:
             assert container.streams.video[0].codec_context.name == "mpeg4"
         for name in ("libx624", "aac"):
             with pytest.raises(ConfigError, match="no encoder") as caught:
-                Batch([path], tmp_path / "out", codec=name)
+                Batch(Predict(sources=path, out=tmp_path / "out", codec=name))
             assert "libx264" in str(caught.value.fix)
         with pytest.raises(InputError, match=r"cannot be written.*'huffyuv'"):
             bridgeseg.predict(path, model, tmp_path / "bad", codec="huffyuv")

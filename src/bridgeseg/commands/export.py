@@ -46,7 +46,7 @@ def export(
 
     with extra("int8"):
         from bridgeseg.exporting.int8 import export_int8
-    report = export_int8(**given, quiet=quiet or as_json, report=as_json or not quiet)
+    report = export_int8(given, quiet=quiet or as_json, report=as_json or not quiet)
     if as_json:
         console.print_json({"model": str(out), "bytes": out.stat().st_size, **report})
     elif not quiet:

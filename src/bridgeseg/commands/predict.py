@@ -52,7 +52,7 @@ def predict(
     named = [PathStream(sys.stdin.buffer, null) if source == "-" else source for source in sources]
     out = Path(given.pop("out", OUT))
     with Stop() as stop:
-        run = start(named, out=out, stop=stop, **given)
+        run = start(Predict(sources=named, out=out, **given), stop)
         counts = console.report(run, out, as_json=as_json, quiet=quiet)
     if stop.signal is not None:
         console.print_stopped(counts.done, quiet=quiet)

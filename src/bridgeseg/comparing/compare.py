@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -33,11 +33,12 @@ from bridgeseg.comparing.state import (
 )
 from bridgeseg.comparing.tables import NOTE, main_table
 from bridgeseg.data.spec import DataSpec
-from bridgeseg.errors import ConfigError, InputError
+from bridgeseg.errors import InputError
 from bridgeseg.extend import BASELINE, REFERENCES
 from bridgeseg.files import write
 from bridgeseg.locking import lock
 from bridgeseg.report.figures import require_matplotlib
+from bridgeseg.settings.compare import Compare
 from bridgeseg.settings.values import flatten
 
 LATENCY, RESULTS, TABLE, PAGE = "latency.json", "results.json", "results.md", "report.html"
@@ -60,71 +61,31 @@ class Comparison:
     results: dict[str, Any] | None
 
 
-def compare(
-    data: str | Path | None = None,
-    out: str | Path = "runs/compare",
-    *,
-    methods: Iterable[str] | None = None,
-    variants: Mapping[str, Settings] | None = None,
-    backbones: Iterable[str] | None = None,
-    seeds: Iterable[int] = (0, 1, 2),
-    fractions: Iterable[float] = (1.0,),
-    config: str | Path | None = None,
-    split: str = "test",
-    against: Sequence[str] = REFERENCES,
-    jobs: int = 1,
-    threads: int | None = None,
-    latency: bool = True,
-    dry_run: bool = False,
-    report_only: bool = False,
-    quiet: bool = False,
-    **settings: Any,
-) -> Comparison:
-    """Train variants x backbones x seeds x fractions into one folder, and report on all that is finished there.
+def compare(asked: Compare, settings: Settings) -> Comparison:
+    """Train variants x backbones x seeds x fractions into one folder, and report; see `bridgeseg.compare`.
 
-    Runs that are finished are left alone, and runs that were stopped go on, so the same call continues a comparison.
+    The number of jobs changes nothing of what comes out; the weights of a run on CPUs depend on its threads in the last
+    digits.
 
     Args:
-        data: path of the data.yaml.
-        out: folder of the comparison; runs of other calls in it are reported too.
-        methods, variants, backbones, seeds, fractions, config, split: see `grid.make_plan`.
-        against: variants that paired differences are taken to, where they are there.
-        jobs: runs at a time; they change nothing of what comes out.
-        threads: of each run; by default as many as for the runs in the folder, else one per core and at most
-            `MOST_THREADS`. The weights of a run on CPUs depend on them in the last digits.
-        latency: measure the latency of the exported networks once nothing else runs; else the one measured last is
-            reported.
-        dry_run: say what would be done, and do nothing.
-        report_only: report on what is finished, and train nothing; the grid is not needed.
-        quiet: no progress.
-        settings: of all runs, keys as in `bridgeseg.train`.
-
-    Raises:
-        InputError: something named is unknown or named twice, the folder holds runs of other settings or is in use,
-            there is nothing to report, or it was stopped. Runs that fail do not raise: see `Comparison.failed`.
+        asked: the grid, and what is done with it.
+        settings: of all runs, with dotted keys.
     """
-    out = Path(out)
-    if jobs < 1:
-        raise ConfigError(f"at least one job is needed, found {jobs}", where="jobs", fix="`jobs=1`")
+    out, split = Path(asked.out), asked.split
     require_matplotlib()
-    if report_only:
-        return Comparison(out, {}, (), _report_beside(out, split, against, latency))
-    backbones = None if backbones is None else list(backbones)
-    plan = make_plan(
-        data, methods=methods, variants=variants, backbones=backbones, seeds=seeds, fractions=fractions,
-        settings=settings, config=config, split=split,
-    )  # fmt: skip
-    threads = threads_of(out, threads)
+    if asked.report_only:
+        return Comparison(out, {}, (), _report_beside(out, split, asked.against, asked.latency))
+    plan = make_plan(asked, settings)
+    threads = threads_of(out, asked.threads)
     check_unchanged(out, plan.runs, _check_data(plan).digest)
     states = {run.name: status(out, run, split) for run in plan.runs}
-    if dry_run:
+    if asked.dry_run:
         return Comparison(out, states, (), None)
     with lock(out):
-        command = _command(plan, data, out, backbones, config, settings)
-        _remember(out, plan, command, threads)
+        _remember(out, plan, _command(plan, asked, settings), threads)
         todo = [run for run in plan.runs if states[run.name] != FINISHED]
-        failed = run_all(out, todo, split, jobs=min(jobs, max(1, len(todo))), threads=threads, quiet=quiet)
-        results = report(out, split, against, latency, failed) if finished(out, split)[0] else None
+        failed = run_all(out, todo, split, jobs=min(asked.jobs, max(1, len(todo))), threads=threads, quiet=asked.quiet)
+        results = report(out, split, asked.against, asked.latency, failed) if finished(out, split)[0] else None
         return Comparison(out, states, tuple(failed), results)
 
 
@@ -224,25 +185,20 @@ def _remember(out: Path, plan: Plan, command: str, threads: int) -> None:
     write_json(out / MEMORY, {"commands": commands, "variants": variants, "threads": threads})
 
 
-def _command(
-    plan: Plan,
-    data: str | Path | None,
-    out: Path,
-    backbones: Sequence[str] | None,
-    config: str | Path | None,
-    settings: Settings,
-) -> str:
+def _command(plan: Plan, asked: Compare, settings: Settings) -> str:
     """Write the command line that asks for this plan."""
     words = ["bridgeseg", "compare"]
-    words += [] if data is None else ["--data", str(data)]
-    words += ["--out", str(out)]
-    words += [] if config is None else ["--config", str(config)]
+    words += [] if asked.data is None else ["--data", str(asked.data)]
+    words += ["--out", str(asked.out)]
+    words += [] if asked.config is None else ["--config", str(asked.config)]
     methods = [name for name, changes in plan.variants.items() if changes == {"model.method": name}]
     words += ["--methods", ",".join(methods)] if methods else []
     for name, changes in plan.variants.items():
         if name not in methods:
             words += ["--variant", f"{name}: {' '.join(shlex.quote(f'{k}={_value(v)}') for k, v in changes.items())}"]
-    words += [] if backbones is None else ["--backbones", ",".join(backbones)]
+    words += (
+        [] if asked.backbones is None else ["--backbones", ",".join(dict.fromkeys(run.backbone for run in plan.runs))]
+    )
     words += ["--seeds", ",".join(dict.fromkeys(str(run.seed) for run in plan.runs))]
     words += ["--fractions", ",".join(dict.fromkeys(f"{run.fraction:g}" for run in plan.runs))]
     words += ["--split", plan.split]

@@ -7,12 +7,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 from bridgeseg.errors import ConfigError
 from bridgeseg.extend import BASELINE, METHODS
-from bridgeseg.settings.compare import OWNED
+from bridgeseg.settings.compare import OWNED, Compare
 from bridgeseg.settings.train import TrainConfig
 from bridgeseg.settings.values import flatten, load_values, set_values
 from bridgeseg.training.resolve import resolve
@@ -49,53 +48,35 @@ class Plan:
     split: str
 
 
-def make_plan(
-    data: str | Path | None,
-    *,
-    methods: Iterable[str] | None = None,
-    variants: Mapping[str, Settings] | None = None,
-    backbones: Iterable[str] | None = None,
-    seeds: Iterable[int] = (0, 1, 2),
-    fractions: Iterable[float] = (1.0,),
-    settings: Settings | None = None,
-    config: str | Path | None = None,
-    split: str = "test",
-) -> Plan:
+def make_plan(asked: Compare, settings: Settings) -> Plan:
     """Expand a grid.
 
     Args:
-        data: path of the data.yaml; None takes the one of `config`.
-        methods: names of `METHODS`; each is a variant of its own name. By default all, or none if there are `variants`.
-        variants: name -> settings with dotted keys.
-        backbones: timm names; by default the one that `config` or the default settings name.
-        seeds: whole numbers.
-        fractions: shares of the training images, above 0 and at most 1.
-        settings: of all runs, with dotted keys; those of a variant go on top.
-        config: file of settings below all others.
-        split: what is reported.
+        asked: what is compared. The data.yaml may be named by `config` too; each method is a variant of its own name.
+        settings: of all runs, with dotted keys, above those of `config`; those of a variant go on top.
 
     Raises:
         ConfigError: an unknown name or key, a value that is not allowed, or something named twice.
     """
-    named = _variants(methods, variants)
-    base = load_values(config) if config is not None else {}
-    _refuse_owned(settings or {}, "--set")
-    base = set_values(base, settings or {})
-    if data is not None:
-        base = set_values(base, {"data": str(data)})
+    named = _variants(asked.methods, asked.variants)
+    base = load_values(asked.config) if asked.config is not None else {}
+    _refuse_owned(settings)
+    base = set_values(base, settings)
+    if asked.data is not None:
+        base = set_values(base, {"data": str(asked.data)})
     if "data" not in base:
-        raise ConfigError("no dataset given", fix="--data FOLDER/data.yaml")
-    chosen = list(backbones) if backbones is not None else [TrainConfig.parse(base).model.backbone]
-    _refuse_repeats("--backbones", chosen)
-    whole, shares = _numbers("--seeds", seeds, int), _numbers("--fractions", fractions, float)
+        raise ConfigError("no dataset given", fix="`data=FOLDER/data.yaml`")
+    chosen = [TrainConfig.parse(base).model.backbone] if asked.backbones is None else list(asked.backbones)
+    _refuse_repeats("backbones", chosen)
+    whole, shares = _numbers("seeds", asked.seeds, int), _numbers("fractions", asked.fractions, float)
     if wrong := [share for share in shares if not 0 < share <= 1]:
-        raise ConfigError(f"a fraction is above 0 and at most 1, found {wrong[0]:g}", where="--fractions")
+        raise ConfigError(f"a fraction is above 0 and at most 1, found {wrong[0]:g}", where="fractions")
     runs = [
         Run(name, backbone, share, seed, _settings(base, named[name], name, backbone, share, seed))
         for seed, share, backbone, name in product(whole, shares, chosen, named)
     ]
     _refuse_repeats("the folders of the runs", [run.name.lower() for run in runs])
-    return Plan(tuple(runs), named, split)
+    return Plan(tuple(runs), named, asked.split)
 
 
 def safe(name: str) -> str:
@@ -118,7 +99,7 @@ def _variants(methods: Iterable[str] | None, variants: Mapping[str, Settings] | 
     chosen = list(methods) if methods is not None else [] if given else _all_methods()
     for method in chosen:
         if method not in METHODS:
-            raise ConfigError(METHODS.unknown(method), where="--methods")
+            raise ConfigError(METHODS.unknown(method), where="methods")
     _refuse_repeats(
         "the variants (methods are variants too)", [*chosen, *given], "give every variant a name of its own"
     )
@@ -126,14 +107,14 @@ def _variants(methods: Iterable[str] | None, variants: Mapping[str, Settings] | 
         if not NAME.fullmatch(name):
             raise ConfigError(
                 f"{name!r} cannot be the name of a variant, because its runs get a folder of that name",
-                where="--variant",
+                where="variants",
                 fix="use letters, digits and . _ + - and begin with a letter or a digit",
             )
         _refuse_owned(changes, f"variant {name}")
     named = {method: {"model.method": method} for method in chosen}
     named |= {name: flatten(changes) for name, changes in given.items()}
     if not named:
-        raise ConfigError("there is nothing to compare", fix="--methods none,bridge")
+        raise ConfigError("there is nothing to compare", fix="`methods=none,bridge`")
     return named
 
 
@@ -142,7 +123,7 @@ def _all_methods() -> list[str]:
     return sorted((name for name, _ in METHODS.items()), key=lambda name: name != BASELINE)
 
 
-def _refuse_owned(settings: Settings, where: str) -> None:
+def _refuse_owned(settings: Settings, where: str | None = None) -> None:
     for key in flatten(settings):
         if key in OWNED:
             raise ConfigError(f"{key!r} is decided by {OWNED[key]}", where=where, fix=f"leave {key!r} out")
@@ -157,7 +138,7 @@ def _numbers(option: str, values: Iterable[Any], kind: type[int] | type[float]) 
             number = math.nan
         if not number >= 0 or not math.isfinite(number) or (kind is int and not number.is_integer()):
             words = "whole numbers from 0 up" if kind is int else "numbers above 0"
-            raise ConfigError(f"{words} are needed, found {value!r}", where=option, fix=f"{option} 1")
+            raise ConfigError(f"{words} are needed, found {value!r}", where=option, fix=f"`{option}=1`")
         found.append(kind(number))
     _refuse_repeats(option, found)
     return found

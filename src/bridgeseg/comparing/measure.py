@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from bridgeseg.checkpoint import load_checkpoint
 from bridgeseg.errors import ModelFileError
-from bridgeseg.exporting.onnx import export
+from bridgeseg.exporting.onnx import export_folder
 from bridgeseg.hardware import describe
 from bridgeseg.measuring.image import sample_image
 from bridgeseg.measuring.machine import take_turns
@@ -75,7 +75,7 @@ def latencies(
         for number, (name, place) in enumerate(checkpoints.items()):
             path = Path(folder) / f"{number}.onnx"
             try:
-                export(place, path)
+                export_folder(place, path)
             except ModelFileError as error:
                 print(f"warning: no latency of {name}: {error}", file=sys.stderr)
                 continue

@@ -20,7 +20,7 @@ from bridgeseg.errors import BridgeSegError, InputError
 from bridgeseg.evaluating.evaluate import evaluate_split
 from bridgeseg.locking import lock
 from bridgeseg.runtime.torch_runtime import TorchRuntime
-from bridgeseg.settings.train import TrainConfig
+from bridgeseg.settings.train import Train, TrainConfig
 from bridgeseg.training import folder
 from bridgeseg.training.start import train
 
@@ -60,9 +60,9 @@ def work(settings: Path, place: Path, split: str) -> None:
 
 def _train(config: TrainConfig, place: Path) -> None:
     if can_go_on(place):
-        train(out=place, resume=True, quiet=True)
+        train(Train(out=place, resume=True, quiet=True), {})
     else:
-        train(config=config, out=place, quiet=True)
+        train(Train(config=config, out=place, quiet=True), {})
 
 
 def score(place: Path, config: TrainConfig, split: str) -> dict[str, object]:

@@ -26,6 +26,7 @@ from bridgeseg.reading.pipeline import Pipeline
 from bridgeseg.report.figures import require_matplotlib
 from bridgeseg.runtime.model import Model
 from bridgeseg.runtime.tiling import DEFAULT_MEMORY, half
+from bridgeseg.settings.evaluate import Evaluate
 
 Ids = NDArray[np.integer[Any]]
 OnImage = Callable[[Sample, Pixels, Ids, Ids], None]
@@ -35,55 +36,23 @@ EXAMPLES = 4
 """Rows of the side-by-side figure."""
 
 
-def evaluate(
-    model: str | Path | Model | None = None,
-    data: str | Path | DataSpec | None = None,
-    split: str = "val",
-    mode: str = "whole",
-    window: int | Sequence[int] | None = None,
-    scales: Sequence[float] | None = None,
-    flip: bool = False,
-    out: str | Path | None = None,
-    threads: int | None = None,
-    runtime: str | None = None,
-    compile: bool = False,
-    memory: int = DEFAULT_MEMORY,
-    quiet: bool = False,
-) -> Scores:
-    """Score a model on a split at native resolution.
+def evaluate(asked: Evaluate) -> Scores:
+    """Score a model on a split at native resolution; see `bridgeseg.evaluate`.
 
-    Args:
-        model: a checkpoint or run folder, an .onnx file, a loaded `Model`; None is the bundled model.
-        data: the data.yaml, its folder, or a loaded `DataSpec`; its names must be the model's, in the same order.
-        split: `train`, `val` or `test`.
-        mode: `whole`, `slide` or `multiscale` (see `modes.EvalMode.named` for this and the next three).
-        window: (height, width) of sliding windows; by default the size that the model was trained at, if it states one.
-        scales: factors by which images are resized; by default those of the mode.
-        flip: predict mirrored images as well.
-        out: folder for `scores.json`, `confusion.png`, `iou.png` and `pictures.png`; nothing is written by default.
-        threads: processor threads of the model; by default as many as there are cores.
-        runtime, compile: as in `bridgeseg.load`.
-        memory: MB that the network may use; an image that needs more is done in overlapping tiles, as in `predict`.
-        quiet: show no progress bar.
-
-    Raises:
-        InputError: the model, the data or an argument cannot be used, model and data differ in their classes, a file
-            cannot be read, or no pixel of the split is labelled. The text says which and what to do.
-
-    >>> bridgeseg.evaluate(model="street.onnx", data="camvid/data.yaml", split="test").miou  # doctest: +SKIP
-    0.703
+    The folder `out` gets `scores.json`, `confusion.png`, `iou.png` and `pictures.png`.
     """
+    model, data = asked.model, asked.data
     if data is None:
-        raise ConfigError("no dataset to evaluate on", where="data", fix="give a data.yaml: --data FOLDER/data.yaml")
-    loaded = model if isinstance(model, Model) else Model.load(model, threads, runtime, compile)
-    if mode == "slide" and window is None:
-        window = _training_size(loaded)
-    eval_mode = EvalMode.named(mode, window, scales, flip)
+        raise ConfigError("no dataset to evaluate on", where="data", fix="give a data.yaml: `data=FOLDER/data.yaml`")
+    if not isinstance(model, Model):
+        model = Model.load(model, asked.threads, asked.runtime, asked.compile)
+    window = _training_size(model) if asked.mode == "slide" and asked.window is None else asked.window
+    eval_mode = EvalMode.named(asked.mode, window, asked.scales, asked.flip)
     spec = data if isinstance(data, DataSpec) else DataSpec.load(data)
-    check_same_classes(loaded.classes, spec)
-    spec = replace(spec, reading=spec.reading.over(loaded.reading))
-    samples = spec.samples(split)
-    folder = None if out is None else _output_folder(Path(out))
+    check_same_classes(model.classes, spec)
+    spec = replace(spec, reading=spec.reading.over(model.reading))
+    samples = spec.samples(asked.split)
+    folder = None if asked.out is None else _output_folder(Path(asked.out))
     examples: list[SideBySide] = []
     chosen = {samples[index] for index in np.linspace(0, len(samples) - 1, EXAMPLES).round().astype(int)}
 
@@ -91,7 +60,9 @@ def evaluate(
         if folder is not None and sample in chosen:
             examples.append(SideBySide.of(sample.image.name, image, truth, prediction, spec.classes))
 
-    scores = evaluate_split(loaded, samples, spec, mode=eval_mode, memory=memory, progress=not quiet, on_image=keep)
+    scores = evaluate_split(
+        model, samples, spec, mode=eval_mode, memory=asked.memory, progress=not asked.quiet, on_image=keep
+    )
     if folder is not None:
         write(folder / "scores.json", json.dumps(scores.to_dict(), indent=2, ensure_ascii=False) + "\n")
         save_confusion(folder / "confusion.png", scores.confusion, spec.classes.names)

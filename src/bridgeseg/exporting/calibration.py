@@ -24,7 +24,6 @@ from bridgeseg.images import read_image
 from bridgeseg.pixels import AS_STORED, Reading
 from bridgeseg.reading.sources import Failure, find
 
-DEFAULT_IMAGES = 64
 SETTINGS = "train.json"
 """What a run folder calls the settings that it was trained with."""
 MAX_SIDE = 1536
@@ -56,7 +55,7 @@ class Calibration:
     how: Reading = AS_STORED
 
 
-def find_calibration(source: str | Path, images: int = DEFAULT_IMAGES) -> Calibration:
+def find_calibration(source: str | Path, images: int) -> Calibration:
     """Choose images from a folder, or from a split of a dataset.
 
     Args:
@@ -65,10 +64,8 @@ def find_calibration(source: str | Path, images: int = DEFAULT_IMAGES) -> Calibr
         images: at most so many are taken, evenly spaced in the order of their names.
 
     Raises:
-        ConfigError: less than one image is asked for.
         InputError: there are none, or the dataset cannot be used.
     """
-    _check_count(images)
     text, _, split = str(source).rpartition(":")
     if not text.lower().endswith((".yaml", ".yml")):
         text, split = str(source), "train"
@@ -84,7 +81,7 @@ def find_calibration(source: str | Path, images: int = DEFAULT_IMAGES) -> Calibr
     return Calibration(Path(source).name, tuple(_spaced(found, images)))
 
 
-def training_images(run: str | Path, images: int = DEFAULT_IMAGES) -> Calibration:
+def training_images(run: str | Path, images: int) -> Calibration:
     """Choose images from the splits that a run was trained on.
 
     Args:
@@ -92,10 +89,9 @@ def training_images(run: str | Path, images: int = DEFAULT_IMAGES) -> Calibratio
         images: as in `find_calibration`.
 
     Raises:
-        ConfigError: the folder does not say what it was trained on, or less than one image is asked for.
+        ConfigError: the folder does not say what it was trained on.
         DataError: the dataset is no longer where it was, or cannot be used.
     """
-    _check_count(images)
     folder, fix = Path(run), "give images as the network will see them: --calibrate FOLDER"
     place = next((one for one in (folder, folder.resolve().parent) if (one / SETTINGS).is_file()), folder) / SETTINGS
     try:
@@ -118,11 +114,6 @@ def _labelled(spec: DataSpec, splits: Sequence[str], images: int) -> Calibration
     samples = tuple(_spaced(list(every), images))
     name = f"{spec.path.name}, split {' + '.join(splits)}"
     return Calibration(name, tuple(sample.image for sample in samples), samples, spec, spec.reading)
-
-
-def _check_count(images: int) -> None:
-    if images < 1:
-        raise ConfigError(f"at least one image is needed, found {images}", where="calibration-images", fix="use 64")
 
 
 def _spaced(items: Sequence[Any], count: int) -> list[Any]:

@@ -8,13 +8,14 @@ from typing import Any
 
 from rich.console import Console
 
-from bridgeseg.errors import ConfigError
 from bridgeseg.evaluating.evaluate import evaluate
 from bridgeseg.hardware import describe
 from bridgeseg.measuring.image import sample_image
 from bridgeseg.measuring.machine import quartiles, take_turns
 from bridgeseg.report.tables import Table
 from bridgeseg.runtime.runtimes import file_runtimes, open_runtime
+from bridgeseg.settings.evaluate import Evaluate
+from bridgeseg.settings.export import Compared
 
 ROUNDS, SIZE = 10, (512, 512)
 """What is timed if nothing else is asked for: rounds, height and width."""
@@ -23,11 +24,9 @@ ROUNDS, SIZE = 10, (512, 512)
 def compare(
     before: str | Path,
     after: str | Path,
+    asked: Compared,
     *,
-    data: str | Path | None = None,
-    split: str = "val",
     size: tuple[int, int] | None = None,
-    threads: int | None = None,
     rounds: int | None = None,
     quiet: bool = True,
 ) -> dict[str, Any]:
@@ -36,10 +35,8 @@ def compare(
     Args:
         before: the float .onnx file.
         after: the 8-bit one.
-        data: a data.yaml; with it both are scored, in ONNX Runtime.
-        split: of it: train, val or test.
+        asked: the data that both are scored on, in ONNX Runtime, if there are any, and the threads.
         size: (height, width) of the image that is timed; 512x512 by default.
-        threads: CPU threads; None for one per core.
         rounds: timed rounds, 10 by default; all files and runtimes take turns in one process.
         quiet: no progress bar.
 
@@ -51,16 +48,13 @@ def compare(
     Raises:
         InputError: a file or the data cannot be used.
     """
-    size, rounds = size or SIZE, ROUNDS if rounds is None else rounds
-    if rounds < 1:
-        raise ConfigError(f"at least one round is needed, found {rounds}", where="rounds", fix="use 10")
     files = {"before": Path(before), "after": Path(after)}
     machine = describe("onnxruntime", "openvino")
     names = [name for name in file_runtimes() if find_spec(name) is not None]
-    opened = {(name, side): open_runtime(path, threads, name) for name in names for side, path in files.items()}
-    image = sample_image(*size)[None]
+    opened = {(name, side): open_runtime(path, asked.threads, name) for name in names for side, path in files.items()}
+    image = sample_image(*(size or SIZE))[None]
     calls = {" ".join(key): (lambda runtime=runtime: runtime.classes(image)) for key, runtime in opened.items()}
-    times = take_turns(calls, rounds)
+    times = take_turns(calls, rounds or ROUNDS)
     latency = []
     for name in names:
         first, second = times[f"{name} before"], times[f"{name} after"]
@@ -74,14 +68,17 @@ def compare(
             }
         )
     scores = None
-    if data is not None:
-        miou = {side: evaluate(path, data, split, threads=threads, quiet=quiet).miou for side, path in files.items()}
-        scores = {**miou, "lost": 100 * (miou["before"] - miou["after"]), "split": split}
+    if asked.data is not None:
+        miou = {}
+        for side, path in files.items():
+            wanted = Evaluate(model=path, data=asked.data, split=asked.split, threads=asked.threads, quiet=quiet)
+            miou[side] = evaluate(wanted).miou
+        scores = {**miou, "lost": 100 * (miou["before"] - miou["after"]), "split": asked.split}
     return {
         "bytes": {side: path.stat().st_size for side, path in files.items()},
         "miou": scores,
         "latency": latency,
-        "size": list(size),
+        "size": list(size or SIZE),
         "machine": machine,
     }
 

@@ -31,21 +31,8 @@ from bridgeseg.runtime.torch_runtime import DeployNetwork
 OPSET = 18
 
 
-def export(model: str | Path, out: str | Path, *, logits: bool = False, approximate: bool = False) -> Exported:
-    """Export a checkpoint or run folder.
-
-    Args:
-        model: a checkpoint folder, or a run folder (its best checkpoint is taken).
-        out: the .onnx file to write; an older one is replaced only by a verified one.
-        logits: also give the file the output `logits` (B, K, H, W), which sliding-window and multi-scale modes need.
-        approximate: decide once for every 2x2 pixels, which is faster where there are many classes; the file's
-            provenance says `approximate`.
-
-    Raises:
-        ConfigError: both `logits` and `approximate`.
-        ModelFileError: the checkpoint cannot be used, or the exported graph does not agree with PyTorch.
-        InputError: the name does not end with .onnx, or the file cannot be written.
-    """
+def export_folder(model: str | Path, out: str | Path, *, logits: bool = False, approximate: bool = False) -> Exported:
+    """Export a checkpoint or run folder as an ordinary file; see `bridgeseg.export`."""
     check_name(Path(out))
     checkpoint = load_checkpoint(model)
     kinds = {"logits": logits, "approximate": approximate}
@@ -67,7 +54,7 @@ def export_segmentor(
         segmentor: moved to the CPU, put into evaluation mode and folded, in place.
         classes: its classes.
         provenance: JSON-ready facts for the metadata.
-        out, logits, approximate: as in `export`, which also says what is raised.
+        out, logits, approximate: as in `bridgeseg.export`, which also says what is raised.
     """
     out = Path(out)
     check_name(out)

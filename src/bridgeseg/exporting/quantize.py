@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,13 +17,14 @@ from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import ConfigError, ModelFileError, advising
 from bridgeseg.evaluating.evaluate import check_same_classes, evaluate_split
 from bridgeseg.exporting.agreement import same_ids
-from bridgeseg.exporting.calibration import DEFAULT_IMAGES, Calibration, find_calibration, measure_ranges, read_small
+from bridgeseg.exporting.calibration import Calibration, find_calibration, measure_ranges, read_small
 from bridgeseg.exporting.modelfile import check_name, save
 from bridgeseg.exporting.qdq import OP_TYPES, fits_16_bits, int8_products, prepare, products, quantise
 from bridgeseg.exporting.sensitivity import rank, within_budget
 from bridgeseg.runtime.metadata import read_metadata, trained_reading
 from bridgeseg.runtime.model import named
 from bridgeseg.runtime.onnx_runtime import OnnxRuntime
+from bridgeseg.settings.export import Quantize
 
 CHECKED = 4
 """Calibration images on which the 8-bit file is compared with the float one before it gets its name."""
@@ -48,44 +48,19 @@ class Quantized:
 
 
 @advising("calibrate on smaller images")
-def quantize(
-    model: str | Path,
-    out: str | Path,
-    calibrate: str | Path | Calibration,
-    *,
-    images: int = DEFAULT_IMAGES,
-    method: str = "minmax",
-    budget: float | None = None,
-    on_step: Callable[[], None] | None = None,
-) -> Quantized:
-    """Quantise an exported file: static, uint8 activations, int8 weights per channel, QDQ.
-
-    Args:
-        model: a float .onnx file written by `bridgeseg export`, or the name of a bundled one (`street`).
-        out: the .onnx file to write; an older one is replaced only by one that runs.
-        calibrate: a folder of images, or `data.yaml:SPLIT` (see `calibration.find_calibration`), or what
-            `calibration.training_images` chose.
-        images: calibrate on at most so many.
-        method: minmax, percentile or entropy.
-        budget: mIoU points that may be lost on the calibration images, which must then be from a data.yaml: layers
-            stay float until the loss is within it.
-        on_step: called after each calibration image.
-
-    Raises:
-        ModelFileError: the file cannot be used, is 8-bit already, or the budget cannot be kept.
-        ConfigError: an argument is not allowed.
-        InputError: there are no images, or the file cannot be written.
-    """
-    source, target = named(model), Path(out)
+def quantize(asked: Quantize) -> Quantized:
+    """Quantise an exported file; see `bridgeseg.quantize`. `calibrate` may be a `Calibration` too."""
+    source, target, budget = named(asked.model), Path(asked.out), asked.budget
     check_name(target)
     before = OnnxRuntime(source)
     classes, provenance = read_metadata(before)
     if "quantisation" in provenance:
         raise ModelFileError("this file is 8-bit already", where=source, fix="give the float file it was made from")
-    calibration = calibrate if isinstance(calibrate, Calibration) else find_calibration(calibrate, images)
+    chosen = asked.calibrate
+    calibration = chosen if isinstance(chosen, Calibration) else find_calibration(chosen, asked.images)
     if budget is not None and calibration.spec is None:
-        fix = "--calibrate FOLDER/data.yaml:train"
-        raise ConfigError("a budget needs labelled images to calibrate on", where="int8-budget", fix=fix)
+        fix = "`calibrate=FOLDER/data.yaml:train`"
+        raise ConfigError("a budget needs labelled images to calibrate on", where="budget", fix=fix)
     if calibration.spec is not None:
         check_same_classes(classes, calibration.spec)
     how = calibration.how.over(trained_reading(provenance, source))
@@ -96,9 +71,8 @@ def quantize(
         prepare(source, prepared)
         if not products(onnx.load(prepared)):
             raise ModelFileError("there is no convolution in it that could become 8-bit", where=source)
-        ranges = measure_ranges(
-            prepared, calibration.images, method, OP_TYPES, on_step or (lambda: None), calibration.how
-        )
+        step = asked.on_step or (lambda: None)
+        ranges = measure_ranges(prepared, calibration.images, asked.method, OP_TYPES, step, calibration.how)
         quantise(prepared, result, ranges)
         lost = None
         left: list[str] = []
@@ -116,7 +90,7 @@ def quantize(
         facts = {
             "weights": "int8, per channel",
             "activations": "uint8",
-            "calibration": {"method": method, "pictures": len(calibration.images), "from": calibration.name},
+            "calibration": {"method": asked.method, "pictures": len(calibration.images), "from": calibration.name},
             "int8_layers": len(int8_products(quantised)),
             "any_processor": fits_16_bits(quantised),
             "float_layers": left,
@@ -132,7 +106,7 @@ def quantize(
 
 def _miou(runtime: OnnxRuntime, calibration: Calibration, spec: DataSpec | None) -> float:
     if spec is None:
-        raise ConfigError("scores need labelled images", where="calibrate", fix="--calibrate FOLDER/data.yaml:train")
+        raise ConfigError("scores need labelled images", where="calibrate", fix="`calibrate=FOLDER/data.yaml:train`")
     return evaluate_split(runtime, calibration.samples, spec, progress=False).miou
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
@@ -16,60 +16,35 @@ from bridgeseg.hardware import describe
 from bridgeseg.measuring.machine import PAUSE_S
 from bridgeseg.measuring.process import Child, Setting
 from bridgeseg.runtime.model import Model
-from bridgeseg.runtime.runtimes import FILES, file_runtimes, open_runtime
+from bridgeseg.runtime.runtimes import file_runtimes, open_runtime
+from bridgeseg.settings.benchmark import Benchmark
 
 PERCENTILES = (50, 90, 99)
 
 
-def benchmark(
-    model: str | Path | None = None,
-    *,
-    sizes: Sequence[tuple[int, int]] = ((512, 512),),
-    threads: Sequence[int | None] = (None,),
-    runtimes: Sequence[str] = (FILES,),
-    rounds: int = 50,
-    batch: int = 4,
-    starts: int = 3,
-    on_step: Callable[[str], None] | None = None,
-) -> dict[str, Any]:
-    """Measure an exported file on this machine.
-
-    Every combination has a process of its own. Those of one size take turns, one image each, so a slow moment of the
-    machine slows them all; ratios are the median over the rounds of the ratio within a round, to the first of a size.
-
-    Args:
-        model: an .onnx file; None for the bundled street-scene model.
-        sizes: (height, width) of the image.
-        threads: numbers of CPU threads; None for one per core.
-        runtimes: names, as in `bridgeseg.load`.
-        rounds: timed images of each combination.
-        batch: images at a time when throughput is measured.
-        starts: fresh processes whose cold start is measured, for each combination.
-        on_step: called with the name of each thing that begins.
+def benchmark(asked: Benchmark) -> dict[str, Any]:
+    """Measure an exported file on this machine; see `bridgeseg.benchmark`.
 
     Returns:
         JSON-ready: `model`, `bytes`, `settings`, `machine`, and `rows`, each with `runtime`, `threads` (None: one per
         core), `size` [h, w], `ms` (p50, p90, p99, min), `ratio`, `images_per_second` in batches, `peak_mb` (1e6 bytes;
         of a process that does one image at a time) and `cold_start_s` (median; import to first result).
-
-    Raises:
-        ConfigError: a number below one, an unknown runtime, or nothing to measure.
-        ModelFileError: the file cannot be used.
-        MissingDependencyError: a runtime's package is not installed.
     """
-    _check(sizes, threads, runtimes, rounds, batch, starts)
-    path = Model.load(model).path or Path()  # the bundled one has a path too
-    for name in runtimes:
+    _check(asked)
+    path = Model.load(asked.model).path or Path()  # the bundled one has a path too
+    for name in asked.runtimes:
         open_runtime(path, 1, name)  # what is missing is said before anything is measured
     machine = describe("onnxruntime", "openvino", "numpy")
     rows: list[dict[str, Any]] = []
-    for height, width in sizes:
-        settings = [Setting(name, count or 0, height, width, batch) for name in runtimes for count in threads]
-        rows += _measure(path, settings, rounds, starts, on_step or (lambda _: None))
+    for height, width in asked.sizes:
+        combinations = [
+            Setting(name, count or 0, height, width, asked.batch) for name in asked.runtimes for count in asked.threads
+        ]
+        rows += _measure(path, combinations, asked.rounds, asked.starts, asked.on_step or (lambda _: None))
     return {
         "model": path.name,
         "bytes": path.stat().st_size,
-        "settings": {"rounds": rounds, "batch": batch, "starts": starts},
+        "settings": {"rounds": asked.rounds, "batch": asked.batch, "starts": asked.starts},
         "machine": machine,
         "rows": rows,
     }
@@ -120,35 +95,20 @@ def _measure(
         }
 
 
-def _check(
-    sizes: Sequence[tuple[int, int]],
-    threads: Sequence[int | None],
-    runtimes: Sequence[str],
-    rounds: int,
-    batch: int,
-    starts: int,
-) -> None:
-    for name, value in {"rounds": rounds, "batch": batch, "starts": starts}.items():
-        if value < 1:
-            raise ConfigError(f"at least one is needed, found {value}", where=name, fix=f"--{name} 1")
-    for name, items in {"sizes": sizes, "threads": threads, "runtimes": runtimes}.items():
-        if not items:
-            raise ConfigError("nothing is given", where=name, fix=f"leave --{name} out for its default")
-    for count in threads:
+def _check(asked: Benchmark) -> None:
+    for name in ("sizes", "threads", "runtimes"):
+        if not getattr(asked, name):
+            raise ConfigError("nothing is given", where=name, fix=f"leave `{name}` out for its default")
+    for count in asked.threads:
         if count is not None and count < 1:
-            raise ConfigError(f"at least one thread is needed, found {count}", where="threads", fix="--threads 1,2")
-    for runtime in runtimes:
+            raise ConfigError(f"at least one thread is needed, found {count}", where="threads", fix="`threads=1,2`")
+    for runtime in asked.runtimes:
         if runtime not in file_runtimes():
             message = f"no runtime {runtime!r}; {nearest(runtime, file_runtimes())}"
-            raise ConfigError(message, where="runtimes", fix=f"--runtimes {','.join(file_runtimes())}")
+            raise ConfigError(message, where="runtimes", fix=f"`runtimes={','.join(file_runtimes())}`")
 
 
-def steps(sizes: int, combinations: int, rounds: int, starts: int) -> int:
-    """Return how often `benchmark` calls `on_step`, for a progress bar.
-
-    Args:
-        sizes: number of sizes.
-        combinations: number of runtimes times numbers of threads.
-        rounds, starts: as in `benchmark`.
-    """
-    return sizes * (combinations * (starts + 1) + rounds)
+def steps(asked: Benchmark) -> int:
+    """Return how often `benchmark` calls `on_step`, for a progress bar."""
+    combinations = len(asked.runtimes) * len(asked.threads)
+    return len(asked.sizes) * (combinations * (asked.starts + 1) + asked.rounds)

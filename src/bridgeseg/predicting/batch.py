@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from bridgeseg.errors import InputError
 from bridgeseg.predicting.video_writer import DEFAULT_CODEC, VideoRecord, VideoSink, check_codec
 from bridgeseg.predicting.writer import Writer
 from bridgeseg.reading.left_out import LeftOut
-from bridgeseg.reading.loading import Found, ImageInput, expand
+from bridgeseg.reading.loading import Found, ImageInput, as_list, expand
 from bridgeseg.reading.pipeline import Pipeline
 from bridgeseg.reading.sources import Failure, PathStream, Source, is_below, is_folder, survey
 from bridgeseg.reading.video import Video, is_camera, is_video
-from bridgeseg.report.draw import OPACITY, Drawing
+from bridgeseg.report.draw import Drawing
 from bridgeseg.runtime.model import Model
 from bridgeseg.runtime.result import Result
 from bridgeseg.runtime.saving import Record
-from bridgeseg.runtime.streaming import Options, results
+from bridgeseg.runtime.streaming import results
+from bridgeseg.settings.predict import Predict
 
 RECORDS = 8
 """Records that may wait for whoever prints them."""
@@ -34,14 +34,8 @@ class Batch:
     and one that lies where results go is refused.
 
     Args:
-        sources: files, folders, globs, videos, cameras, one `PathStream`, images in memory.
-        out: folder for the results; left out of the search if it lies in a folder that is searched.
-        recursive: search the subfolders of folders.
-        overlay: write overlays too.
-        masks: write masks of the frames of videos too; they are always written without overlays.
-        codec: FFmpeg's name of an encoder, for overlays of videos.
-        opacity: weight of the colours in overlays, 0 (the image alone) to 1 (the colours alone).
-        hide: names of classes that overlays leave as they are, such as a background.
+        asked: settings of `bridgeseg.predict`; `out` is left out of the search if it lies in a folder that is searched,
+            and masks of frames are always written where overlays are not.
 
     Attributes:
         total: how many images and videos (and names that lead to none) there are; None if that is not known.
@@ -53,32 +47,21 @@ class Batch:
         InputError: no sources; `out` is a file, or a folder that images are taken from; there is no such codec.
     """
 
-    def __init__(
-        self,
-        sources: Iterable[ImageInput],
-        out: str | Path,
-        *,
-        recursive: bool = False,
-        overlay: bool = True,
-        masks: bool = False,
-        codec: str = DEFAULT_CODEC,
-        opacity: float = OPACITY,
-        hide: Sequence[str] = (),
-    ) -> None:
-        drawing = Drawing(opacity, tuple(hide))
-        self._sources, self._recursive, self._out = list(sources), recursive, Path(out)
-        self._masks, self._codec = masks or not overlay, codec
+    def __init__(self, asked: Predict) -> None:
+        self._asked, self._sources, out = asked, list(as_list(asked.sources)), Path(asked.out or "")
+        self._out = out
         if not self._sources:
             raise InputError("no images were given", fix="name files, folders or globs: bridgeseg predict photos/")
-        if codec != DEFAULT_CODEC:
-            check_codec(codec)
+        if asked.codec != DEFAULT_CODEC:
+            check_codec(asked.codec)
+        drawing = Drawing(asked.opacity, tuple(asked.hide))
         real = os.path.realpath(out)
         for source in self._sources:
             if isinstance(source, str | Path) and is_folder(source) and os.path.realpath(source) == real:
                 raise InputError(
                     "results cannot go into a folder of images: the next run would take them for images",
                     where=out,
-                    fix=f"choose another folder: --out {Path(out) / 'out'}",
+                    fix=f"choose another folder: `out={out / 'out'}`",
                 )
         self._counted = not any(isinstance(source, PathStream) for source in self._sources)
         self.left_out = LeftOut()
@@ -86,28 +69,26 @@ class Batch:
         self.total = count if self._counted else None
         self.videos = any(map(_leads_to_frames, self._sources))
         self.frames = 0
-        self._writer = Writer(out, overlay=overlay, inputs=inputs, drawing=drawing)
+        self._writer = Writer(out, overlay=asked.overlay, inputs=inputs, drawing=drawing)
 
-    def run(
-        self, model: Model, *, stop: threading.Event | None = None, **options: Any
-    ) -> Iterator[Record | VideoRecord | Failure]:
-        """Do one image after the other; options as in `Model.stream`. A thread of its own writes the results.
+    def run(self, model: Model, stop: threading.Event | None = None) -> Iterator[Record | VideoRecord | Failure]:
+        """Do one image after the other. A thread of its own writes the results.
 
         Once `stop` is set, what has been begun is finished, videos are closed as long as they are, and the run ends.
 
         Raises:
             InputError: a result cannot be written.
-            ConfigError: a class to hide that the model does not have, or an option out of range.
+            ConfigError: a class to hide that the model does not have.
         """
         self._writer.drawing.check(model.classes)
-        checked = Options(recursive=self._recursive, **options)
         with Pipeline(stop) as pipeline:
             found = self._find() if self._counted else self._outside(self._find(self.left_out))
-            written = self._write(results(model, found, pipeline, checked))
+            written = self._write(results(model, found, pipeline, self._asked))
             yield from pipeline.ahead(written, depth=RECORDS)
 
     def _write(self, items: Iterator[Result | Failure]) -> Iterator[Record | VideoRecord | Failure]:
         sink: VideoSink | None = None
+        masks = self._asked.masks or not self._asked.overlay
         try:
             for item in items:
                 if isinstance(item, Failure):
@@ -120,7 +101,7 @@ class Batch:
                     yield self._writer.write(item)
                 else:
                     if sink is None:
-                        sink = self._writer.video(item.frame.video, item.classes, masks=self._masks, codec=self._codec)
+                        sink = self._writer.video(item.frame.video, item.classes, masks=masks, codec=self._asked.codec)
                     sink.write(item, item.frame)
                     self.frames += 1
                 del item  # a large image must not outlive its turn
@@ -132,7 +113,7 @@ class Batch:
                 sink.abort()
 
     def _find(self, left_out: LeftOut | None = None) -> Iterator[Found]:
-        return expand(self._sources, recursive=self._recursive, skip=self._out, left_out=left_out)
+        return expand(self._sources, recursive=self._asked.recursive, skip=self._out, left_out=left_out)
 
     def _outside(self, found: Iterable[Found]) -> Iterator[Found]:
         for item in found:
@@ -141,7 +122,7 @@ class Batch:
                 error = InputError(
                     "lies in the folder of results, which may replace it",
                     where=item.path,
-                    fix="choose another folder: --out DIR",
+                    fix="choose another folder: `out=DIR`",
                 )
                 yield Failure(item.path, error)
             else:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from bridgeseg.predicting.batch import Batch
 from bridgeseg.predicting.video_writer import VideoRecord
-from bridgeseg.reading.loading import ImageInput, as_list
 from bridgeseg.reading.sources import Failure
 from bridgeseg.runtime.model import Model
 from bridgeseg.runtime.result import Result
 from bridgeseg.runtime.saving import Record
-
-WRITING = ("overlay", "masks", "codec", "opacity", "hide")
-"""Options that count only where results are written."""
+from bridgeseg.runtime.streaming import stream
+from bridgeseg.settings.predict import Predict
 
 
 @dataclass(frozen=True)
@@ -35,40 +32,26 @@ class Prediction:
     batch: Batch | None
 
 
-def start(
-    sources: ImageInput | Iterable[ImageInput],
-    model: str | Path | Model | None = None,
-    out: str | Path | None = None,
-    *,
-    threads: int | None = None,
-    runtime: str | None = None,
-    compile: bool = False,
-    recursive: bool = False,
-    stop: threading.Event | None = None,
-    **options: Any,
-) -> Prediction:
+def start(asked: Predict, stop: threading.Event | None = None) -> Prediction:
     """Look at the sources, then load the model; nothing is segmented before `items` are asked for.
 
     Args:
-        sources, model, out, threads, runtime, compile, recursive: as in `bridgeseg.predict`.
+        asked: settings of `bridgeseg.predict`.
         stop: once set, no more is read; what the network has begun still comes.
-        options: those of `WRITING` as in `Batch`, the others as in `Model.stream`.
 
     Raises:
         InputError: the sources or the model cannot be used, or the results cannot be written.
     """
-    images = as_list(sources)
-    writing = {name: options.pop(name) for name in WRITING if name in options}
-    batch = None if out is None else Batch(images, out, recursive=recursive, **writing)
-    opened = model if isinstance(model, Model) else Model.load(model, threads, runtime, compile)
-    if batch is None:
-        return Prediction(opened, opened.stream(images, recursive=recursive, stop=stop, **options), None)
-    return Prediction(opened, batch.run(opened, stop=stop, **options), batch)
+    batch = None if asked.out is None else Batch(asked)
+    model = asked.model
+    if not isinstance(model, Model):
+        model = Model.load(model, asked.threads, asked.runtime, asked.compile)
+    return Prediction(model, stream(model, asked, stop) if batch is None else batch.run(model, stop), batch)
 
 
-def predict(sources: Any, model: Any = None, out: str | Path | None = None, **options: Any) -> list[Any]:
+def predict(asked: Predict) -> list[Any]:
     """Segment all of it, and return what came of it; see `bridgeseg.predict`."""
-    done = list(start(sources, model, out, **options).items)
+    done = list(start(asked).items)
     if done and all(isinstance(item, Failure) for item in done):
         raise next(item.error for item in done if isinstance(item, Failure))
     return done

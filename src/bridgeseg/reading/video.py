@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import shlex
 import sys
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bridgeseg.errors import ConfigError, DataError, InputError, MissingDependencyError
+from bridgeseg.errors import DataError, InputError, MissingDependencyError
 from bridgeseg.images import Note, Pixels
 
 if TYPE_CHECKING:
@@ -245,15 +244,3 @@ def _upright(frame: VideoFrame) -> Pixels:
     pixels = frame.to_ndarray(format="rgb24")
     quarters = round(frame.rotation / 90) % 4
     return np.ascontiguousarray(np.rot90(pixels, quarters) if quarters else pixels)
-
-
-def check_rates(every: int, max_fps: float | None) -> None:
-    """Check what the options say.
-
-    Raises:
-        ConfigError: `every` below 1, or `max_fps` not above 0.
-    """
-    if every < 1:
-        raise ConfigError(f"every first, second, third ... frame; found {every}", where="every", fix="every=2")
-    if max_fps is not None and not 0 < max_fps < math.inf:
-        raise ConfigError(f"frames a second above 0, found {max_fps}", where="max_fps", fix="max_fps=10")

@@ -13,16 +13,16 @@ from bridgeseg.classes import ClassSet
 from bridgeseg.description import facts
 from bridgeseg.errors import ConfigError, ModelFileError, advising
 from bridgeseg.images import DEFAULT_MAX_PIXELS, Note, Pixels, Reading, as_pixels
-from bridgeseg.reading.loading import ImageInput, InMemory, expand
-from bridgeseg.reading.pipeline import Pipeline
+from bridgeseg.reading.loading import ImageInput, InMemory
 from bridgeseg.reading.sources import Failure, Source
 from bridgeseg.runtime.fitting import enlarged, fitted, resized
 from bridgeseg.runtime.metadata import check_provenance, read_metadata, trained_reading
 from bridgeseg.runtime.result import Result
 from bridgeseg.runtime.runtimes import FILES, FOLDERS, FileRuntime, Ids, Runtime, open_folder, open_runtime
-from bridgeseg.runtime.streaming import Options, check_size, results
+from bridgeseg.runtime.streaming import stream
 from bridgeseg.runtime.tiling import DEFAULT_MEMORY, Tiles, half, plan, segment, spans
 from bridgeseg.runtime.windows import Floats, Window, blend, highest, sliding
+from bridgeseg.settings.predict import Predict
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 BUNDLED = WEIGHTS / "street-int8.onnx"
@@ -136,7 +136,7 @@ class Model:
             InputError: the image cannot be read or used.
             ModelFileError: the network's answer does not fit its metadata.
         """
-        check_size(max_size)
+        Predict(sources=source, max_size=max_size, max_pixels=max_pixels, memory=memory)
         how, notes = Reading.of(image_range, bands).over(self.reading), list[Note]()
         if isinstance(source, str | Path):
             source = Source(Path(source), Path(Path(source).name))
@@ -187,10 +187,11 @@ class Model:
             ModelFileError: the network's answer does not fit its metadata.
             ConfigError: an option has a value that cannot be.
         """
-        how = Reading.of(image_range, bands).over(self.reading)
-        options = Options(recursive, max_size, max_pixels, memory, every, max_fps, how.image_range, how.bands)
-        with Pipeline(stop) as pipeline:
-            yield from results(self, expand(sources, recursive=recursive), pipeline, options)
+        asked = Predict(
+            sources=sources, recursive=recursive, max_size=max_size, max_pixels=max_pixels, memory=memory,
+            every=every, max_fps=max_fps, image_range=image_range, bands=bands,
+        )  # fmt: skip
+        yield from stream(self, asked, stop)
 
     def describe(self) -> dict[str, Any]:
         """Return what is known of the model as a JSON-ready dict: path, size, classes, provenance, inputs, outputs."""

@@ -15,6 +15,7 @@ class Compare(CommandSettings):
     """Train methods x backbones x seeds x label fractions into one folder, and report on all that is finished there.
 
     Runs that are finished are left alone, and runs that were stopped go on, so the same call continues a comparison.
+    Settings of all runs are those of `bridgeseg.train`.
 
     Returns:
         The folder, the state of every run that was asked for, the runs that failed, and the results.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from bridgeseg.settings.fields import CommandSettings, setting
 
@@ -71,10 +71,12 @@ class Export(CommandSettings):
         ),
     ] = None
     layout: Annotated[
-        str, setting("of a plain file: `nhwc`, images (B, H, W, 3), or `nchw`, (B, 3, H, W)", PLAIN, "--layout")
+        Literal["nhwc", "nchw"],
+        setting("of a plain file: `nhwc`, images (B, H, W, 3), or `nchw`, (B, 3, H, W)", PLAIN, "--layout"),
     ] = "nhwc"
     input: Annotated[
-        str, setting("of a plain file: `uint8`, or `float`, float32 of the same values 0..255", PLAIN, "--input")
+        Literal["uint8", "float"],
+        setting("of a plain file: `uint8`, or `float`, float32 of the same values 0..255", PLAIN, "--input"),
     ] = "uint8"
 
 
@@ -96,13 +98,14 @@ class Quantize(CommandSettings):
     ]
     out: Annotated[str | Path, setting("the .onnx file to write; an older one is replaced only by one that runs")]
     calibrate: Annotated[
-        str | Path,
+        Any,
         setting(
             "real images, as in use: a folder of them, or `data.yaml:SPLIT`",
             INT8,
             "--calibrate",
             metavar="DIR|YAML[:SPLIT]",
             default="what a run was trained on",
+            python="str | Path",
             required=False,
         ),
     ]

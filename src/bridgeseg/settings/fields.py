@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
@@ -25,9 +25,28 @@ TRAINING, NETWORK, OPTIMISATION, LOSS, AUGMENTATION, MACHINE = (
 
 
 class CommandSettings(BaseModel):
-    """Base of the settings of a command: unknown names are refused, objects of any type may be passed."""
+    """Base of the settings of a command, which its function takes as they are; objects of any type may be passed.
+
+    Raises:
+        ConfigError: a value that is not allowed.
+    """
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+    if not TYPE_CHECKING:
+
+        def __init__(self, **values: Any) -> None:
+            try:
+                super().__init__(**values)
+            except ValidationError as error:
+                from bridgeseg.settings.values import refused
+
+                raise refused(error, type(self)) from error
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Return those of some values that are settings of this model."""
+        return {key: value for key, value in values.items() if key in cls.model_fields}
 
 
 def setting(

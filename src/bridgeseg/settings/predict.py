@@ -86,6 +86,9 @@ class Predict(CommandSettings):
     ] = ()
     recursive: Annotated[bool, setting("search the subfolders of folders", option="--recursive -r")] = False
     every: Annotated[int, setting("take every Nth frame", VIDEOS, "--every", metavar="N", ge=1)] = 1
-    max_fps: Annotated[float | None, setting("take at most F frames a second", VIDEOS, "--max-fps", metavar="F")] = None
+    max_fps: Annotated[
+        float | None,
+        setting("take at most F frames a second", VIDEOS, "--max-fps", metavar="F", gt=0, allow_inf_nan=False),
+    ] = None
     masks: Annotated[bool, setting("write the mask of every frame too, as PNGs", VIDEOS, "--masks")] = False
     codec: Annotated[str, setting("FFmpeg's name of an encoder", VIDEOS, "--codec", metavar="NAME")] = "libx264"

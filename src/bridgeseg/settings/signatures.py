@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -20,6 +20,7 @@ from bridgeseg.settings.compare import OWNED, Compare
 from bridgeseg.settings.evaluate import Evaluate
 from bridgeseg.settings.export import Export, Quantize
 from bridgeseg.settings.fields import Setting, settings_of
+from bridgeseg.settings.given import python_name
 from bridgeseg.settings.load import Load
 from bridgeseg.settings.predict import Predict
 from bridgeseg.settings.train import Train, TrainConfig
@@ -33,7 +34,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack, overload
 
 from bridgeseg.extend import DEFAULT_DECODER, DEFAULT_METHOD, REFERENCES
 from bridgeseg.extras import extra
@@ -107,6 +108,9 @@ RESULTS, RECORDS = "list[Result | Failure]", "list[Record | VideoRecord | Failur
 def api() -> str:
     """Return the source of `bridgeseg.api`."""
     imports = "".join(f"    from {module} import {name}\n" for module, name in TYPES.items())
+    options = "".join(f"        {item.name}: {item.written_type}\n" for item in list(settings_of(Predict))[3:])
+    imports += '\n    class PredictOptions(TypedDict, total=False):\n        """What `predict` takes by name."""\n\n'
+    imports += options
     return HEADER + imports + "".join(f"\n\n{_source(function)}" for function in FUNCTIONS)
 
 
@@ -122,11 +126,6 @@ def table() -> str:
         option = f"`{setting.option}`" if setting.option else ""
         rows.append(f"| `{setting.key}` | {default} | {option} | {setting.text} |")
     return "\n".join(rows) + "\n"
-
-
-def python_name(key: str) -> str:
-    """Return the name of the parameter of a setting: `loss.dice` -> `dice`, `learned.init` -> `learned_init`."""
-    return key.removeprefix("model.").removeprefix("loss.").removeprefix("augment.").replace(".", "_")
 
 
 def write(root: Path) -> None:
@@ -145,18 +144,17 @@ def with_table(page: str) -> str:
 def _source(function: Function) -> str:
     own = list(settings_of(function.model))
     trained = _trained(function)
-    body = _body(function, own, trained)
+    body = _body(function)
     if function.name != "predict":
         parameters = _parameters(own, trained, function.positional)
         return f"{_head(function.name, parameters, function.returns)}\n{_docstring(function, own, trained)}{body}"
     plain = _parameters(own, trained, function.positional)
-    into = [name.replace("str | Path | None = None", "str | Path") for name in plain]
+    sources, model, *_ = plain
+    options, out = "**options: Unpack[PredictOptions]", "out: str | Path"
     heads = [
-        _head(
-            "predict", [name.replace("out: str | Path | None = None", "out: None = None") for name in plain], RESULTS
-        ),
-        _head("predict", [name.replace("| Model | None = None", "| Model | None") for name in into], RECORDS),
-        _head("predict", [*into[:2], "*", into[2], *into[4:]], RECORDS),
+        _head("predict", [sources, model, "out: None = None", options], RESULTS),
+        _head("predict", [sources, model.removesuffix(" = None"), out, options], RECORDS),
+        _head("predict", [sources, model, "*", out, options], RECORDS),
     ]
     overloads = "".join(f"@overload\n{head} ...\n" for head in heads)
     whole = _head("predict", plain, f"{RESULTS} | {RECORDS}")
@@ -195,27 +193,35 @@ def _docstring(function: Function, own: list[Setting], trained: list[Setting]) -
     text = textwrap.dedent("    " + (function.model.__doc__ or "")).strip()
     start, mark, rest = text.partition("\nReturns:")
     lines = ["Args:"]
-    for name, meaning in [*((item.name, item.text) for item in own), *((python_name(i.key), i.text) for i in trained)]:
+    if function.model is Train:  # of `compare`, whose settings of runs are the same, the docstring refers to `train`
+        own = [*own, *(replace(item, key=python_name(item.key)) for item in trained)]
+    for name, meaning in ((item.name, item.text) for item in own):
         lines += textwrap.wrap(f"{name}: {meaning}.", WIDTH - 4, initial_indent=" " * 4, subsequent_indent=" " * 8)
     if trained:
         lines.append("    dotted: settings by their whole key, such as `model.bridge.dim` or `loss.dice`.")
     whole = start + "\n" + "\n".join(lines) + "\n" + mark + rest
-    return textwrap.indent(f'"""{whole}\n"""\n', "    ", lambda line: bool(line.strip()))
+    return _indented(f'"""{whole}\n"""\n')
 
 
-def _body(function: Function, own: list[Setting], trained: list[Setting]) -> str:
+def _body(function: Function) -> str:
+    name = function.model.__name__
     called = function.calls or function.name
     load = f"from {function.home} import {called.partition('.')[0]}{'' if function.calls else ' as run'}\n"
     if function.extra:
         load = f'with extra("{function.extra}"):\n    {load}'
-    lines = [f"    {item.name}={item.name},\n" for item in own]
-    before = ""
-    if trained:
-        pairs = "".join(f'        "{item.key}": {python_name(item.key)},\n' for item in trained)
-        before = "given: dict[str, Any] = chosen(\n    {\n" + pairs + "    },\n    dotted,\n)\n"
-        lines.append("    **given,\n")
-    call = f"return {function.calls or 'run'}(\n" + "".join(lines) + ")\n"
-    return textwrap.indent(load + before + call, "    ")
+    if function.calls:
+        return _indented(f"given = locals()\n{load}return {called}(**given)\n")
+    named = f"{name}, TrainConfig" if function.model is Train else name
+    load += f"from {function.model.__module__} import {named}\n"
+    own = f"{name}(**given)"
+    if function.trains:
+        load += "" if function.model is Train else "from bridgeseg.settings.train import TrainConfig\n"
+        own = f"{name}(**{name}.of(given)), chosen(given, TrainConfig, {name})"
+    return _indented(f"given = locals()\n{load}return run({own})\n")
+
+
+def _indented(text: str) -> str:
+    return textwrap.indent(text, "    ", lambda line: bool(line.strip()))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,8 @@ WORDS = {
     "float": "must be a number",
     "finite": "must be a finite number",
     "bool": "must be true or false",
+    "path": "must be a path",
+    "sequence": "must be a list",
     "string": "must be text",
     "tuple": "must be a list, such as [256, 320]",
     "too": "has the wrong length",
@@ -153,6 +155,14 @@ def validated(key: str, kind: Any, value: Any) -> Any:
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
     """Put what pydantic found wrong with a `model` in plain words, unknown keys with the nearest known one."""
     return "; ".join(_explain(dict(item), model) for item in error.errors())
+
+
+def refused(error: ValidationError, model: type[BaseModel]) -> ConfigError:
+    """Return the error of a function whose settings pydantic refuses; it names the first one."""
+    first: dict[str, Any] = dict(error.errors()[0])
+    name = str(first["loc"][0])
+    message = _explain(first | {"loc": (name,)}, model).removeprefix(name).removeprefix(":").strip()
+    return ConfigError(message, where=name, fix=f"correct it, or leave `{name}` out for its default")
 
 
 def _explain(item: dict[str, Any], model: type[BaseModel]) -> str:
