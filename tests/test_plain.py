@@ -188,4 +188,4 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert json.loads(capsys.readouterr().out) == {"model": str(out), "bytes": out.stat().st_size}
     assert main([*words, "--layout", "chw"]) == 2
     printed: Any = capsys.readouterr().err
-    assert "error: --layout: 'chw' is no layout of a file" in printed
+    assert "error: --layout: must be 'nhwc' or 'nchw', found 'chw'" in printed
