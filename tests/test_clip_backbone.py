@@ -312,7 +312,7 @@ class TestTags:
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
         monkeypatch.setattr("bridgeseg.text.hub._reachable", lambda endpoint: False)
         with pytest.raises(
-            ModelFileError, match=r"(?s)'openai' are not on this machine.*--backbone-weights FILE.*none"
+            ModelFileError, match=r"(?s)'openai' are not on this machine.*`backbone_weights=FILE`.*none"
         ):
             CLIPBackbone("open_clip:RN50", "openai")  # a ResNet has no GELU
 

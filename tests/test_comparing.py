@@ -445,7 +445,7 @@ class TestThreads:
         monkeypatch.setattr("bridgeseg.comparing.state.usable_cores", lambda: 64)
         again(data, tmp_path / "out")  # as before, also on another machine
         assert seen == ["3"] * 6
-        with pytest.raises(ConfigError, match=r"made with 3 threads, found --threads 2\n  fix: leave --threads out"):
+        with pytest.raises(ConfigError, match=r"made with 3 threads, found `threads=2`\n  fix: leave `threads` out"):
             again(data, tmp_path / "out", threads=2)
 
     @pytest.mark.parametrize(

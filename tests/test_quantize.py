@@ -327,7 +327,7 @@ class TestTrainingImages:
 
     def test_data_that_is_gone(self, run_folder: Path) -> None:
         (run_folder / "train.json").write_text(json.dumps({"data": "/none/data.yaml", "train_splits": ["train"]}))
-        with pytest.raises(DataError, match=r"/none/data\.yaml: .*no longer there\n  fix: .*--calibrate FOLDER"):
+        with pytest.raises(DataError, match=r"/none/data\.yaml: .*no longer there\n  fix: .*`calibrate=FOLDER`"):
             training_images(run_folder, 64)
 
     @pytest.mark.parametrize(
@@ -336,7 +336,7 @@ class TestTrainingImages:
     def test_a_folder_that_does_not_say(self, content: str | None, tmp_path: Path) -> None:
         if content is not None:
             (tmp_path / "train.json").write_text(content)
-        with pytest.raises(ConfigError, match=r"does not say what it was trained on\n  fix: .*--calibrate FOLDER"):
+        with pytest.raises(ConfigError, match=r"does not say what it was trained on\n  fix: .*`calibrate=FOLDER`"):
             training_images(tmp_path, 2)
 
 

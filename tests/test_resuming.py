@@ -195,12 +195,12 @@ class TestOtherDevices:
         self, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         out = unfinished(data, tmp_path / "run", monkeypatch)
-        with pytest.raises(ConfigError, match=r"of 4 images, and with 1 device .* of 2\n  fix: --batch-size 4"):
+        with pytest.raises(ConfigError, match=r"of 4 images, and with 1 device .* of 2\n  fix: `batch_size=4`"):
             train(out=out, resume=True, quiet=True, batch_size=2)
         assert train(out=out, resume=True, quiet=True, devices=1, workers=1, cache=False).epoch == 2
 
     @pytest.mark.parametrize(
-        ("images", "world", "fix"), [(8, 2, None), (6, 2, "--batch-size 4"), (9, 3, "use a number of devices that div")]
+        ("images", "world", "fix"), [(8, 2, None), (6, 2, "`batch_size=4`"), (9, 3, "use a number of devices that div")]
     )
     def test_the_fix_keeps_it(self, tmp_path: Path, images: int, world: int, fix: str | None) -> None:
         (tmp_path / "environment.json").write_text('{"step_images": 8}')

@@ -114,7 +114,7 @@ class TestFind:
         assert "street.png" in str(error.fix)
         assert "no folder" in str(failure(tmp_path / "nowhere" / "a.png").fix)
         assert "no image matches" in failure(f"{tmp_path}/*.jpg").message
-        assert "--recursive" in str(failure(tmp_path).fix)
+        assert "`recursive=True`" in str(failure(tmp_path).fix)
         (tmp_path / "empty").mkdir()
         assert "no image in this folder" in failure(tmp_path / "empty", recursive=True).message
         assert "empty name" in failure("").message
@@ -377,7 +377,7 @@ class TestReadImage:
         limit = Image.MAX_IMAGE_PIXELS
         with pytest.raises(DataError, match="2,500,000,000 pixels") as caught:
             read_image(tmp_path / "bomb.png")
-        assert "--max-pixels" in str(caught.value.fix)
+        assert "`max_pixels=" in str(caught.value.fix)
         assert limit == Image.MAX_IMAGE_PIXELS
 
     def test_limit_is_the_callers(self, tmp_path: Path) -> None:

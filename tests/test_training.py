@@ -525,7 +525,7 @@ class TestResume:
         lines = [line for line in data.read_text().splitlines() if not line.startswith("val:")]
         alone = data.with_name("alone.yaml")
         alone.write_text("\n".join(lines))
-        with pytest.raises(DataError, match=r"no split 'val' to validate on\n.*--val-share 0.1.*--set val_split=none"):
+        with pytest.raises(DataError, match=r"no split 'val' to validate on\n.*`val_share=0.1`.*`val_split=none`"):
             run(alone, tmp_path / "run")
         train(alone, tmp_path / "share", quiet=True, **TINY | {"epochs": 1, "val_share": 0.4})
         assert load_checkpoint(tmp_path / "share").provenance["scores"]["split"] == "val"
@@ -665,7 +665,7 @@ class TestTrouble:
             ({"accelerator": "gppu"}, "trainer refuses these settings"),
             ({"devices": "two"}, "devices 'two' is no number"),
             ({"devices": 0}, "trainer refuses these settings"),
-            ({"batch_size": 1}, "batch norm needs more than one value.*\n.*--crop"),
+            ({"batch_size": 1}, "batch norm needs more than one value.*\n.*crop_size"),
         ],
     )
     def test_mistakes(self, data: Path, tmp_path: Path, changes: dict[str, Any], message: str) -> None:
@@ -675,7 +675,7 @@ class TestTrouble:
     @pytest.mark.parametrize(
         ("error", "message"),
         [
-            (torch.OutOfMemoryError("CUDA out of memory."), "memory is too small.*\n.*--batch-size"),
+            (torch.OutOfMemoryError("CUDA out of memory."), "memory is too small.*\n.*`batch_size`"),
             (OSError(28, "No space left on device"), r"No space left on device.*\n.*--resume"),
         ],
     )
@@ -691,7 +691,7 @@ class TestTrouble:
 
     @pytest.mark.parametrize(
         ("number", "message"),
-        [(signal.SIGKILL, r"data was killed.*\n.*--workers"), (signal.SIGTERM, "stopped in epoch 1")],
+        [(signal.SIGKILL, r"data was killed.*\n.*`workers=0`"), (signal.SIGTERM, "stopped in epoch 1")],
     )
     def test_a_loading_process_is_killed(
         self, data: Path, tmp_path: Path, when: Any, number: signal.Signals, message: str

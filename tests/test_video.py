@@ -137,7 +137,7 @@ class TestRead:
     def test_too_many_pixels(self, tmp_path: Path) -> None:
         with pytest.raises(DataError, match="64x48") as caught:
             read(make(tmp_path / "a.mp4"), max_pixels=3000)
-        assert "--max-pixels 3072" in str(caught.value.fix)
+        assert "`max_pixels=3072`" in str(caught.value.fix)
 
     @pytest.mark.parametrize("content", [b"", b"no video" * 50, b"#EXTM3U\n#EXTINF:1,\nfile:///etc/hostname\n"])
     def test_what_is_no_video(self, tmp_path: Path, content: bytes) -> None:

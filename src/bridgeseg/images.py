@@ -211,7 +211,7 @@ def open_image(path: Path | BinaryIO, max_pixels: int) -> Image.Image:
         raise DataError(
             f"{width}x{height} is {width * height:,} pixels, more than the limit of {max_pixels:,}",
             where=path if isinstance(path, Path) else None,
-            fix=f"if you trust the file, raise the limit: --max-pixels {width * height}",
+            fix=f"if you trust the file, raise the limit: `max_pixels={width * height}`",
         )
     return image
 

@@ -86,7 +86,7 @@ def run_all(
             raise InputError(
                 f"stopped; {done} of {len(runs)} runs were finished since the start",
                 where=out,
-                fix="the same command goes on from here; --report-only reports on what is finished",
+                fix="the same command goes on from here; `report_only=True` reports on what is finished",
             ) from None
         except BaseException:
             _stop(active)

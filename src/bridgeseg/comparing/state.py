@@ -112,9 +112,9 @@ def threads_of(out: Path, wanted: int | None = None) -> int:
     known = (read_json(out / MEMORY) or {}).get("threads")
     if wanted is not None and known not in (None, wanted):
         raise ConfigError(
-            f"the runs there were made with {known} threads, found --threads {wanted}",
+            f"the runs there were made with {known} threads, found `threads={wanted}`",
             where=out,
-            fix="leave --threads out, or choose another `out`",
+            fix="leave `threads` out, or choose another `out`",
         )
     given = os.environ.get("OMP_NUM_THREADS", "")
     most = min(MOST_THREADS, int(given)) if given.isdigit() and int(given) > 0 else MOST_THREADS

@@ -42,7 +42,7 @@ def no_yaml(folder: Path) -> DataError:
     message = "there is no file data.yaml in this folder"
     others = sorted(file.name for file in files if file.parent == folder and file.suffix.lower() in (".yaml", ".yml"))
     if others:
-        return DataError(f"{message}, but {some(others)}", where=folder, fix=f"name it: --data {folder / others[0]}")
+        return DataError(f"{message}, but {some(others)}", where=folder, fix=f"name it: `data={folder / others[0]}`")
     if tool is None:
         return DataError(message, where=folder, fix=f"name the file if it is elsewhere; else {_PLAIN}")
     return DataError(f"{message}; it seems to be an export of {tool}", where=folder, fix=_TOOLS[tool])

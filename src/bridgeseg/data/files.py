@@ -69,7 +69,7 @@ def _sizes(data: Dataset) -> list[Finding]:
             "error",
             turned,
             "the masks are not turned as EXIF turns the image",
-            "turn the masks (--fix-masks DIR does), or save the images upright",
+            "turn the masks (`bridgeseg check --fix-masks DIR` does), or save the images upright",
         ),
         *data.finding(
             "size-mismatch",
@@ -97,7 +97,7 @@ def _orientations(data: Dataset) -> list[Finding]:
         "warning",
         unsure,
         "images are turned or mirrored by EXIF, and the size does not tell if the mask is",
-        "look at them (`--html`); save the images upright and the question is gone",
+        "look at them (`bridgeseg check --html PAGE`); save the images upright and the question is gone",
         images=True,
         details={"orientations": {data.name(entry.sample.image): entry.image.orientation for entry in unsure[:20]}},
     )

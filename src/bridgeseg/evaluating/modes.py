@@ -86,7 +86,7 @@ class EvalMode:
         if name not in MODES:
             raise ConfigError(f"unknown mode {name!r}; {nearest(name, MODES)}", where="mode")
         if name == "slide" and window is None:
-            fix = "give height and width, e.g. --window 512x512"
+            fix = "give height and width, e.g. `window=512x512`"
             raise ConfigError("sliding windows need a size", where="window", fix=fix)
         if name == "whole" and window is not None:
             raise ConfigError(

@@ -92,7 +92,7 @@ def training_images(run: str | Path, images: int) -> Calibration:
         ConfigError: the folder does not say what it was trained on.
         DataError: the dataset is no longer where it was, or cannot be used.
     """
-    folder, fix = Path(run), "give images as the network will see them: --calibrate FOLDER"
+    folder, fix = Path(run), "give images as the network will see them: `calibrate=FOLDER`"
     place = next((one for one in (folder, folder.resolve().parent) if (one / SETTINGS).is_file()), folder) / SETTINGS
     try:
         settings = json.loads(place.read_text(encoding="utf-8"))
@@ -180,5 +180,5 @@ def measure_ranges(
         try:
             return calibrator.compute_data()
         except ValueError as error:
-            fix = "give more and real images: --calibrate FOLDER"
+            fix = "give more and real images: `calibrate=FOLDER`"
             raise DataError(f"no ranges can be told from these images: {error}", fix=fix) from error

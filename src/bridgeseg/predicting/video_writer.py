@@ -143,7 +143,7 @@ class _Encoder:
         self._av, self._path, self._last = import_av(), path, -1
         self._scale = time_base / (time_base if time_base.denominator <= FINEST else COMMON)
         self._base = time_base / self._scale
-        self._place = replacing(path, "free some space, choose another `out`, or another --codec")
+        self._place = replacing(path, "free some space, choose another `out`, or another `codec`")
         self._part = self._place.__enter__()
         # most codecs halve the colour planes, so both sides must be even
         self._canvas = Image.new(
@@ -213,7 +213,7 @@ class _Encoder:
 
     def _error(self, error: Exception) -> InputError:
         reason = getattr(error, "strerror", None) or error
-        fix = "free some space, choose another `out`, or another --codec"
+        fix = "free some space, choose another `out`, or another `codec`"
         return InputError(f"cannot be written: {reason}", where=self._path, fix=fix)
 
 

@@ -192,7 +192,7 @@ def _in_folder(root: Path, recursive: bool, skipped: str | None, left: LeftOut) 
     left.add(here)
     if empty:
         deeper = subfolders and not recursive
-        fix = "search its subfolders: --recursive" if deeper else f"images end with {' '.join(sorted(SUFFIXES))}"
+        fix = "search its subfolders: `recursive=True`" if deeper else f"images end with {' '.join(sorted(SUFFIXES))}"
         found = "".join(f"; {line}" for line in here.lines())
         yield Failure(root, InputError(f"there is no image in this folder{found}", where=root, fix=fix))
 

@@ -141,7 +141,7 @@ def read_frames(
                 due = due + gap if due is not None and due + gap > time else time + gap
             if max_pixels is not None and frame.width * frame.height > max_pixels:
                 found = f"frames of {frame.width}x{frame.height} are more than the limit of {max_pixels:,} pixels"
-                fix = f"if you trust the file, raise the limit: --max-pixels {frame.width * frame.height}"
+                fix = f"if you trust the file, raise the limit: `max_pixels={frame.width * frame.height}`"
                 raise DataError(found, where=video.path, fix=fix)
             if size not in (None, (frame.width, frame.height)):
                 fix = "split it there, or convert it to one size"

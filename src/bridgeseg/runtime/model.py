@@ -88,7 +88,7 @@ class Model:
         """
         place = BUNDLED if path is None else named(path)
         if path is None and not place.is_file():
-            fix = "reinstall bridgeseg, or name a model file: --model FILE.onnx"
+            fix = "reinstall bridgeseg, or name a model file: `model=FILE.onnx`"
             raise ModelFileError("the bundled model is missing from this installation", where=place, fix=fix)
         model = _of_folder(cls, place, threads, runtime, compile) if place.is_dir() else None
         if model is None and compile:

@@ -88,7 +88,7 @@ def refuse_single_values(segmentor: Segmentor, config: TrainConfig, images: int)
     if normed and places * min(config.batch_size, images) == 1:
         raise ConfigError(
             "batch norm needs more than one value, and a batch of one image of this crop has one at the coarsest level",
-            fix="use a larger --crop or --batch-size",
+            fix="use a larger `augment.crop_size` or `batch_size`",
         )
 
 

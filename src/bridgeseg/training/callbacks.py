@@ -68,7 +68,7 @@ class KeepBest(pl.Callback):
         if math.isnan(scores.miou):
             raise DataError(
                 f"no pixel of the {scores.images} validation images is labelled, so there is nothing to score",
-                fix="choose another --set val_split=..., correct `label_map`, or use --set val_split=none",
+                fix="choose another `val_split`, correct `label_map`, or use `val_split=none`",
             )
         pl_module.log("val_miou", scores.miou, rank_zero_only=True)
         pl_module.log("val_loss", pl_module.gather_loss(), rank_zero_only=True)
@@ -157,7 +157,7 @@ class ExpectGradients(pl.Callback):
             raise ConfigError(
                 f"with these settings a part of the network gets no gradient ({idle[0]}), which this strategy does not "
                 "expect",
-                fix="--strategy ddp_find_unused_parameters_true",
+                fix="`strategy=ddp_find_unused_parameters_true`",
             )
 
 
@@ -177,7 +177,7 @@ class RightRate(pl.Callback):
 def _diverged(message: str, trainer: pl.Trainer) -> InputError:
     scored = [callback for callback in trainer.callbacks if isinstance(callback, KeepBest) and callback.best_epoch]  # type: ignore[attr-defined]
     good = f"best/ holds the good network of epoch {scored[0].best_epoch}" if scored else "no epoch was scored before"
-    return InputError(message, fix=f"start a new run with a lower --lr, or with --precision 32-true; {good}")
+    return InputError(message, fix=f"start a new run with a lower `lr`, or with `precision=32-true`; {good}")
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:

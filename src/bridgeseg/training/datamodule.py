@@ -27,8 +27,8 @@ def check_data(spec: DataSpec, config: TrainConfig, *, quiet: bool = False) -> N
         DataError: training would stop at one of them, or learn what is wrong.
     """
     if config.val_split is not None and config.val_split not in spec.all_splits:
-        fix = "add it to the file, name another (--set val_split=NAME), or train without: --set val_split=none"
-        fix = f"take a tenth of train with --val-share 0.1, or {fix}" if config.val_split == "val" else fix
+        fix = "add it to the file, name another (`val_split=NAME`), or train without: `val_split=none`"
+        fix = f"take a tenth of train with `val_share=0.1`, or {fix}" if config.val_split == "val" else fix
         raise DataError(f"there is no split {config.val_split!r} to validate on", where=spec.path, fix=fix)
     splits = [*config.train_splits, *([] if config.val_split is None else [config.val_split])]
     report = quick_check(spec, splits=dict.fromkeys(splits))
@@ -139,6 +139,6 @@ class DataModule(pl.LightningDataModule):
         rank, world = (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
         if images < world:
             raise ConfigError(
-                f"{images} {what} images cannot be shared among {world} devices", fix=f"use --devices {images} or fewer"
+                f"{images} {what} images cannot be shared among {world} devices", fix=f"use `devices={images}` or fewer"
             )
         return rank, world

@@ -20,7 +20,7 @@ RESUME, SETTINGS, ENVIRONMENT, TABLE, LOGS = "resume.ckpt", "train.json", "envir
 RUNNING = ".running"
 """Held while a training writes into the folder."""
 OURS = (RESUME, SETTINGS, TABLE, "best", "last")
-FULL = "free some space, then continue with --resume"
+FULL = "free some space, then continue with `resume=True`"
 
 
 @contextmanager
@@ -38,7 +38,7 @@ def claim(out: Path, resume: bool) -> Iterator[None]:
     try:
         with lock(out, name=RUNNING):
             if not resume and any((out / name).exists() for name in OURS):
-                fix = "choose another `out`, or continue it with --resume"
+                fix = "choose another `out`, or continue it with `resume=True`"
                 raise InputError("holds a run already", where=out, fix=fix)
             if (out / LOGS).is_symlink():  # TensorBoard would write through it
                 raise InputError("is a link that leads out of the run folder", where=out / LOGS, fix="remove the link")
@@ -59,7 +59,7 @@ def refuse(out: Path, resume: bool) -> None:
     if out.exists() and not out.is_dir():
         raise InputError("is a file, not a run folder", where=out, fix="choose another `out`")
     if resume and not (out / SETTINGS).exists():
-        raise InputError("holds no run to resume", where=out, fix="start it without --resume, or correct --out")
+        raise InputError("holds no run to resume", where=out, fix="start it without `resume`, or correct `out`")
 
 
 def epochs_saved(out: Path) -> int:

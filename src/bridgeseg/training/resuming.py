@@ -46,13 +46,13 @@ def resumed_settings(out: Path, given: Mapping[str, Any]) -> TrainConfig:
         raise ConfigError(
             f"this run was started with other settings: {changed[0]}; {message}",
             where=out,
-            fix="continue it with --out and --resume alone first",
+            fix="continue it with `out` and `resume=True` alone first",
         )
     if changed:
         raise ConfigError(
             f"this run was started with other settings: {'; '.join(changed)}",
             where=out,
-            fix="continue it with --out and --resume alone, or start a new run with another `out`",
+            fix="continue it with `out` and `resume=True` alone, or start a new run with another `out`",
         )
     return wanted
 
@@ -100,7 +100,7 @@ def refuse_other_step(out: Path, images: int, world: int) -> None:
     before = environment_of(out).get("step_images", images)
     if before == images:
         return
-    fix = f"--batch-size {before // world}" if before % world == 0 else f"use a number of devices that divides {before}"
+    fix = f"`batch_size={before // world}`" if before % world == 0 else f"use a number of devices that divides {before}"
     raise ConfigError(
         f"a step of this run is of {before} images, and with {world} device{'s' if world > 1 else ''} and this batch "
         f"size it would be of {images}",

@@ -42,14 +42,14 @@ def stoppable(trainer: pl.Trainer, out: Path, data: DataModule) -> Iterator[None
     except torch.OutOfMemoryError as error:
         raise InputError(
             "the device's memory is too small for this training",
-            fix="lower --batch-size or --crop (--accumulate keeps the size of a step), or use --precision bf16-mixed",
+            fix="lower `batch_size` or `augment.crop_size` (`accumulate` keeps the size of a step), or use `precision=bf16-mixed`",
         ) from error
     except MisconfigurationException as error:
         raise refused(error) from error
     except (ProcessExitedException, ProcessRaisedException) as error:
         raise InputError(
             f"a process of this training failed: {' '.join(str(error).split())[-300:]}",
-            fix='in a script, put the call under `if __name__ == "__main__":`, or use --strategy ddp',
+            fix='in a script, put the call under `if __name__ == "__main__":`, or use `strategy=ddp`',
         ) from error
     except OSError as error:
         raise InputError(f"the run folder cannot be used ({error})", where=out, fix=go_on(out)) from error
@@ -59,7 +59,7 @@ def stoppable(trainer: pl.Trainer, out: Path, data: DataModule) -> Iterator[None
                 raise _stopped(trainer, out) from error
             raise InputError(
                 "a process that loads data was killed, for want of memory most often",
-                fix="use --workers 0 or fewer of them, or --set cache=false",
+                fix="use `workers=0` or fewer of them, or `cache=False`",
             ) from error
         if together() and _of_others(error):
             raise lost_peer(out) from error
