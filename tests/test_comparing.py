@@ -199,6 +199,9 @@ class TestCells:
         assert (bridge["seconds"], bridge["seconds_ratio"], bridge["gflops"]) == (12.0, 1.2, 2.0)
         assert bridge["iou"] == pytest.approx({"road": 0.57, "<b>sky": 0.255})
         assert bridge["iou_difference"]["<b>sky"]["n"] == 1
+        none, bridge, *_ = make_cells(in_order(runs, ["none", "bridge"]), "test", ("bridge",), costs)
+        assert (none["iou_against"], bridge["iou_difference"]) == ("bridge", {})
+        assert none["iou_difference"]["road"]["mean"] == pytest.approx(-0.02 * 0.57 / 0.515, abs=0.01)
 
     def test_the_table(self) -> None:
         runs = [done(name, seed, base + seed / 50) for name, base in (("none", 0.5), ("a|b", 0.53)) for seed in (0, 1)]

@@ -102,7 +102,7 @@ def test_a_name_leads_neither_to_a_hub_nor_to_a_folder(folder: Path, name: str, 
 
 
 def test_a_backbone_is_not_trained_that_its_checkpoint_could_not_name() -> None:
-    with pytest.raises(ConfigError, match="`model.backbone=NAME` and `backbone_weights=FILE`"):
+    with pytest.raises(ConfigError, match=r"`model.backbone=NAME` and `backbone_weights=FILE`"):
         TimmBackbone("local-dir:somewhere")
 
 

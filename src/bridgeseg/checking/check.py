@@ -94,7 +94,7 @@ def quick_check(
 def _no_validation(spec: DataSpec) -> Iterator[Finding]:
     if "train" in spec.splits and "val" not in spec.all_splits:
         message = "there is no split val, which training validates on to keep the best weights"
-        fix = "bridgeseg train --val-share 0.1, or write in data.yaml `val_share: 0.1`: a tenth of train, told by the names"
+        fix = "bridgeseg train --val-share 0.1, or `val_share: 0.1` in data.yaml: a tenth of train, told by the names"
         yield Finding("no-validation", "warning", message, fix, (spec.path.name,), 1)
 
 

@@ -111,12 +111,14 @@ def _cell(
     for prefix, name in (("", split), ("val_", VAL)):
         own = _mious(runs, name)
         cell[f"{prefix}miou"] = asdict(spread(list(own.values()))) if own else None
-        others = {other: _mious(grouped.get((other, backbone, fraction), ()), name) for other in against}
-        found = {other: paired(own, values) for other, values in others.items() if other != variant}
+        scores = {other: _mious(grouped.get((other, backbone, fraction), ()), name) for other in against}
+        found = {other: paired(own, values) for other, values in scores.items() if other != variant}
         cell[f"{prefix}differences"] = {other: asdict(value) for other, value in found.items() if value is not None}
     cell["iou"] = _mean_iou(runs, split)
     baseline = grouped.get((BASELINE, backbone, fraction), ())
-    cell["iou_difference"] = _iou_difference(runs, baseline, split) if variant != BASELINE else {}
+    cell["iou_against"] = next((name for name in against if (name, backbone, fraction) in grouped), None)
+    others = grouped.get((cell["iou_against"] or "", backbone, fraction), ())
+    cell["iou_difference"] = _iou_difference(runs, others, split) if variant != cell["iou_against"] else {}
     cell["seconds"], cell["seconds_ratio"] = _seconds(runs), _ratio(_seconds(runs), _seconds(baseline))
     return {**cell, **cost}
 
@@ -137,7 +139,7 @@ def _mean_iou(runs: Sequence[Done], split: str) -> dict[str, float | None]:
 
 
 def _iou_difference(runs: Sequence[Done], others: Sequence[Done], split: str) -> dict[str, Any]:
-    """Return class -> paired difference to the baseline, for classes that both have in a seed."""
+    """Return class -> paired difference to the runs of another variant, for classes that both have in a seed."""
     result = {}
     for name in _mean_iou(runs, split):
         first, second = (

@@ -118,7 +118,8 @@ def _binary(data: Dataset, ids: Sequence[Entry]) -> list[Finding]:
         "error",
         binary,
         f"the masks look binary: they hold only 0 and 255 ({share:.1%} of the pixels), and 255 would mean 'ignore'",
-        f"write 0/1 masks with `bridgeseg check --fix-masks DIR`; or if 255 is the object, write in data.yaml {mapped}; if 255 is to be "
+        f"write 0/1 masks with `bridgeseg check --fix-masks DIR`; or if 255 is the object, write in "
+        f"data.yaml {mapped}; if 255 is to be "
         f"ignored, say so: {value_map_text({index: index for index in range(len(names))}, 255, [255])}",
         values=frozenset({255}),
     )
@@ -163,7 +164,8 @@ def _ids(data: Dataset, ids: Sequence[Entry]) -> list[Finding]:
     if off_by_one(data):
         zeros = sum((entry.mask.values or {}).get(0, 0) for entry in ids)
         code, what = "ids-off-by-one", f"{what}; ids seem to start at 1 ({number(zeros, 'pixel')} of 0)"
-        fix = "if ids start at 1 and 0 is unlabelled, write masks with ids from 0 with `bridgeseg check --fix-masks DIR`, or write in "
+        fix = "if ids start at 1 and 0 is unlabelled, write masks with ids from 0 with "
+        fix += "`bridgeseg check --fix-masks DIR`, or write in "
         fix += f"data.yaml: {value_map_text({index + 1: index for index in range(count)}, ignore, [0])}"
     elif len(order) > LISTED or min(order, default=0) < -1:
         fix = "is this a mask of class ids? map its values in data.yaml: label_map: {VALUE: CLASS, ...}"
@@ -195,7 +197,8 @@ def _blended(data: Dataset, ids: Sequence[Entry]) -> list[Finding]:
         "warning",
         concerned,
         f"{what}; the masks seem to have been resized with smoothing",
-        "resize the original masks again, with nearest neighbour; or let `bridgeseg check --fix-masks DIR` give these pixels the values "
+        "resize the original masks again, with nearest neighbour; or let `bridgeseg check --fix-masks DIR` "
+        "give these pixels the values "
         "around them",
         details={"values": sorted(values)},
         values=frozenset(values),
@@ -218,7 +221,7 @@ def _colours(data: Dataset) -> list[Finding]:
     if many or len(colours) > PROPOSED:
         fix = f"smooth edges or a lossy format made new colours: export the masks again without them; {fix}"
     else:
-        fix = f"give the classes' colours as `palette` and write masks of ids with `bridgeseg check --fix-masks DIR`; or {fix}"
+        fix = f"give the classes' colours as `palette` and run `bridgeseg check --fix-masks DIR`; or {fix}"
     what = f"these look like colour masks ({len(colours)}{' or more' if many else ''} colours: {_described(colours)}), "
     what += f"of which the palette tells {len(colours) - unknown:,}; masks hold class ids in one channel"
     details = {

@@ -42,7 +42,8 @@ def stoppable(trainer: pl.Trainer, out: Path, data: DataModule) -> Iterator[None
     except torch.OutOfMemoryError as error:
         raise InputError(
             "the device's memory is too small for this training",
-            fix="lower `batch_size` or `augment.crop_size` (`accumulate` keeps the size of a step), or use `precision=bf16-mixed`",
+            fix="lower `batch_size` or `augment.crop_size` (`accumulate` keeps the size of a step), or use "
+            "`precision=bf16-mixed`",
         ) from error
     except MisconfigurationException as error:
         raise refused(error) from error
