@@ -254,7 +254,7 @@ class TestNoRoom:
             flush(path)
 
         in_second_epoch(lambda: monkeypatch.setattr(files, "flush", full))
-        with pytest.raises(error, match=rf"{name}: cannot be written[\s\S]*fix: .*--resume") as caught:
+        with pytest.raises(error, match=rf"{name}: cannot be written[\s\S]*fix: .*`resume=True`") as caught:
             run(data, out)
         assert "Traceback" not in str(caught.value)
         assert not list(out.glob(".*"))

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bridgeseg.api import evaluate
 from bridgeseg.cli import main
 from bridgeseg.errors import ModelFileError
-from bridgeseg.evaluating.evaluate import evaluate
 from bridgeseg.pixels import Reading
 from bridgeseg.runtime.model import Model
 from conftest import MakeOnnx

@@ -581,7 +581,7 @@ class TestTrouble:
 
         when(1, 0, poison)
         with pytest.raises(
-            InputError, match=r"the loss is nan at step 3; images of the step: .*\.png.*\n.*--lr"
+            InputError, match=r"the loss is nan at step 3; images of the step: .*\.png.*\n.*`lr`"
         ) as caught:
             run(data, tmp_path / "run")
         assert str(caught.value).count(".png") == 4
@@ -627,7 +627,7 @@ class TestTrouble:
             raise RuntimeError("PytorchStreamWriter failed writing file data/17: file write failed")
 
         when(1, 0, lambda _: monkeypatch.setattr(folder.torch, "save", full))
-        with pytest.raises(ModelFileError, match=r"resume.ckpt: cannot be written: .*\n.*--resume"):
+        with pytest.raises(ModelFileError, match=r"resume.ckpt: cannot be written: .*\n.*`resume=True`"):
             run(data, tmp_path / "run")
         state = folder.read_state(tmp_path / "run")
         assert state is not None
@@ -676,7 +676,7 @@ class TestTrouble:
         ("error", "message"),
         [
             (torch.OutOfMemoryError("CUDA out of memory."), "memory is too small.*\n.*`batch_size`"),
-            (OSError(28, "No space left on device"), r"No space left on device.*\n.*--resume"),
+            (OSError(28, "No space left on device"), r"No space left on device.*\n.*`resume=True`"),
         ],
     )
     def test_trouble_of_the_machine(
