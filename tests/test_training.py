@@ -676,7 +676,7 @@ class TestTrouble:
         ("error", "message"),
         [
             (torch.OutOfMemoryError("CUDA out of memory."), "memory is too small.*\n.*`batch_size`"),
-            (OSError(28, "No space left on device"), r"No space left on device.*\n.*`resume=True`"),
+            (OSError(28, "No space left on device"), r"No space left on device.*\n.*--resume"),
         ],
     )
     def test_trouble_of_the_machine(
