@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from bridgeseg.api import train
 from bridgeseg.checkpoint import load_checkpoint
 from bridgeseg.classes import ClassSet
 from bridgeseg.errors import ConfigError
@@ -21,7 +22,6 @@ from bridgeseg.text import embed
 from bridgeseg.text.bank import bank_of, reference
 from bridgeseg.text.store import save_embeddings
 from bridgeseg.training.module import parameter_groups
-from bridgeseg.training.start import train
 from bridgeseg.vocabulary.bank import FILES, FOLDER, bank
 from tiny_data import TINY, write_dataset
 from tiny_networks import embeddings
