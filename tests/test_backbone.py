@@ -123,6 +123,7 @@ class TestWeightPackages:
         assert_holds(backbone, network.state_dict())
         assert (backbone.mean, backbone.std) == IMAGENET
 
+    @pytest.mark.slow
     @needs_lite0
     def test_features_are_those_of_the_classifier(self) -> None:
         network, image = timm.create_model(LITE0).eval(), noise(1, 3, 64, 64)

@@ -439,6 +439,7 @@ def test_what_no_label_map_of_colours_can_read(tmp_path: Path, mode: str, code: 
         read_sample(spec.samples("train")[0], spec)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.sampled_from(["1", "L", "P", "LA", "RGB", "RGBA", "I;16", "colour"]),
@@ -881,6 +882,7 @@ def test_the_report_does_not_depend_on_workers(tmp_path: Path) -> None:
     assert json.dumps(reports[0].to_dict()) == json.dumps(reports[1].to_dict())
 
 
+@pytest.mark.slow
 def test_a_file_that_ends_the_process_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = make(tmp_path, train=pool.CHUNK + 2)
     examine = pool.examine
@@ -972,6 +974,7 @@ def test_the_example_of_the_docs_runs(tmp_path: Path, monkeypatch: pytest.Monkey
     assert capsys.readouterr().out.startswith("warning class-absent 0 2 classes of 3 never occur: road, car")
 
 
+@pytest.mark.slow
 def test_the_doctor_needs_no_torch() -> None:
     modules = ", ".join(f"bridgeseg.checking.{name}" for name in ("check", "convert", "page", "table"))
     code = f"import sys, {modules}; print([m for m in ('torch', 'torchvision', 'matplotlib') if m in sys.modules])"

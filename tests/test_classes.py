@@ -32,6 +32,7 @@ def test_many_classes_leave_room_for_the_ignore_index() -> None:
     assert ClassSet.build([f"c{index}" for index in range(256)]).ignore_index == 65535
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=50)
 @given(st.data())
 def test_dict_round_trip_through_json(data: st.DataObject) -> None:

@@ -350,6 +350,7 @@ class TestHabits:
 
 
 class TestOutput:
+    @pytest.mark.slow
     def test_a_full_disk(self, rgb_onnx: Path) -> None:
         if not Path("/dev/full").exists():
             pytest.skip("there is no /dev/full here")
@@ -359,6 +360,7 @@ class TestOutput:
             assert done.returncode == 1
             assert done.stderr == "error: standard output cannot be written: No space left on device\n"
 
+    @pytest.mark.slow
     def test_a_reader_that_is_gone(self, rgb_onnx: Path) -> None:
         ours, theirs = os.pipe()
         os.close(ours)
@@ -393,6 +395,7 @@ class TestOutput:
 
 
 class TestInfo:
+    @pytest.mark.slow
     def test_many_classes_are_bounded(self, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         classes = [{"id": index, "name": f"c{index}", "colour": [0, 0, 0], "prompts": ["p"]} for index in range(60_000)]
         facts = {
@@ -412,6 +415,7 @@ class TestInfo:
         assert "and 59,000 more classes" in run(capsys, "info", "--full")[1]
         assert len(json.loads(run(capsys, "info", "--json")[1])["classes"]) == 60_000
 
+    @pytest.mark.slow
     def test_a_folder_is_described_by_its_config_alone(self, tmp_path: Path) -> None:
         best = tmp_path / "run" / "best"
         best.mkdir(parents=True)

@@ -200,6 +200,7 @@ class TestLevels:
         with torch.no_grad():
             assert all(torch.equal(*pair) for pair in zip(backbone(images), backbone.features(images)[0], strict=True))
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("name", ["RN50", "ViT-B-16"])
     def test_the_networks_of_the_paper(self, name: str) -> None:
         backbone = CLIPBackbone(f"open_clip:{name}").eval()

@@ -213,6 +213,7 @@ class TestCells:
         lines = table.markdown().splitlines()
         assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {len(header) + 1}
 
+    @pytest.mark.slow
     def test_the_page_needs_nothing_else_and_escapes_names(self, tmp_path: Path) -> None:
         evil = '<script>alert("x")</script>'
         runs = [
@@ -321,6 +322,7 @@ class TestRuns:
             assert (made / name).stat().st_size > 100, name
         assert str(made) not in json.dumps({key: results[key] for key in ("cells", "runs", "environments")})
 
+    @pytest.mark.slow
     def test_finished_runs_are_skipped(self, data: Path, made: Path, started: list[str]) -> None:
         started.clear()
         result = again(data, made, workers=1)  # a setting of the machine, which is no difference
@@ -345,6 +347,7 @@ class TestRuns:
         finally:
             data.write_text(content)
 
+    @pytest.mark.slow
     def test_a_run_without_scores_goes_on(self, data: Path, copy: Path, started: list[str]) -> None:
         place = copy / "runs" / BRIDGE
         before = read_json(place / "scores.json")
@@ -355,6 +358,7 @@ class TestRuns:
         assert started == [BRIDGE]
         assert read_json(place / "scores.json") == before
 
+    @pytest.mark.slow
     def test_a_run_that_cannot_go_on_begins_anew(self, data: Path, copy: Path) -> None:
         place = copy / "runs" / NONE
         before = read_json(place / "scores.json")
@@ -390,6 +394,7 @@ class TestRuns:
         assert main(["compare", "--out", str(tmp_path / "x"), "--report-only"]) == 2
         assert "no folder of a comparison" in capsys.readouterr().err
 
+    @pytest.mark.slow
     def test_a_failed_run_exits_with_1(self, data: Path, copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
         words = [
             "compare",
@@ -420,6 +425,7 @@ class TestRuns:
             again(data, tmp_path / "out", **options)
         assert not (tmp_path / "out").exists()
 
+    @pytest.mark.slow
     def test_two_comparisons_in_one_folder(self, data: Path, made: Path) -> None:
         with (
             lock(made),
@@ -466,6 +472,7 @@ class TestThreads:
 
 
 class TestCosts:
+    @pytest.mark.slow
     def test_parameters_and_arithmetic(self, made: Path) -> None:
         place = made / "runs" / NONE / "last"
         found, network = measure.cost(place, side=64), DeployNetwork(load_checkpoint(place).segmentor)
@@ -483,6 +490,7 @@ class TestCosts:
         guided = measure.cost(made / "runs" / BRIDGE / "last", side=64)
         assert guided["parameters_trained"] > guided["parameters"] > found["parameters"]
 
+    @pytest.mark.slow
     def test_latencies(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         def export(place: Path, path: Path) -> None:
             if place.name == "odd":

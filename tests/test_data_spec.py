@@ -260,6 +260,7 @@ def test_refusals_of_the_document(dataset: Path) -> None:
         DataSpec.load(dataset / "other.yaml")
 
 
+@pytest.mark.slow
 def test_explosions_end_quickly(dataset: Path) -> None:
     levels = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n"
     for level in range(1, 9):
@@ -462,6 +463,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.dictionaries(KEYS, VALUES, max_size=8) | VALUES)
 def test_any_document_loads_or_is_refused_in_words(dataset: Path, document: object) -> None:
@@ -474,6 +476,7 @@ def test_any_document_loads_or_is_refused_in_words(dataset: Path, document: obje
         assert error.fix  # noqa: PT017 - loading may also succeed
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=200) | st.text("abnmes: []{}&*!<>|-#'\"\n\t012?,", max_size=80).map(str.encode))
 def test_any_bytes_load_or_are_refused_in_words(dataset: Path, data: bytes) -> None:
@@ -570,4 +573,4 @@ def test_a_folder_without_a_data_yaml(tmp_path: Path) -> None:
     (tmp_path / "dataset.yaml").write_text(PLAIN)
     with pytest.raises(DataError, match=r"but dataset\.yaml") as caught:
         DataSpec.load(tmp_path)
-    assert caught.value.fix == f"name it: --data {tmp_path / 'dataset.yaml'}"
+    assert caught.value.fix == f"name it: `data={tmp_path / 'dataset.yaml'}`"

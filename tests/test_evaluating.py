@@ -453,6 +453,7 @@ def test_a_checkpoint_folder_scores_like_its_network(spec: DataSpec, tmp_path: P
     assert np.array_equal(scores.confusion, same.confusion)
 
 
+@pytest.mark.slow
 def test_out_holds_scores_and_pictures(spec: DataSpec, tmp_path: Path) -> None:
     out = tmp_path / "deep" / "out"
     scores = evaluate(as_model(Channels(), spec.classes), spec, out=out, quiet=True)

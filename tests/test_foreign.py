@@ -88,6 +88,7 @@ def test_an_open_clip_folder_chooses_no_code_and_no_other_file(tmp_path, mark, t
     assert not mark.exists()
 
 
+@pytest.mark.slow
 def test_the_canary_would_sing(tmp_path, mark):
     from transformers import AutoTokenizer
 

@@ -106,6 +106,7 @@ class TestClasses:
 
 
 class TestSettings:
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("name", "content", "message"),
         [

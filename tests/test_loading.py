@@ -70,6 +70,7 @@ def set_backbone(folder: Path, name: str) -> None:
     (folder / CONFIG).write_text(json.dumps(description))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["regnety_1280", "convnext_xxlarge", "open_clip:RN50x64"])
 def test_a_giant_backbone_is_not_built(folder: Path, name: str, built: list[int]) -> None:
     set_backbone(folder, name)

@@ -131,6 +131,7 @@ def test_the_command(rgb_onnx: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert "HEIGHTxWIDTH" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_turns() -> None:
     calls: list[str] = []
     rounds: list[int] = []
@@ -148,6 +149,7 @@ def test_quartiles() -> None:
     assert quartiles([3.0]) == {"median": 3.0, "q1": 3.0, "q3": 3.0}
 
 
+@pytest.mark.slow
 def test_the_room_is_a_function_too() -> None:
     code = (
         "import sys, bridgeseg, bridgeseg.api\n"

@@ -109,6 +109,7 @@ def test_layouts_and_types(size: tuple[int, int] | None, layout: str, kind: str,
     assert after.classes == before.classes
 
 
+@pytest.mark.slow
 def test_logits_where_the_file_had_none(tmp_path: Path) -> None:
     out = tmp_path / "plain.onnx"
     export_plain("street", out, size=(33, 65), logits=True)
@@ -117,6 +118,7 @@ def test_logits_where_the_file_had_none(tmp_path: Path) -> None:
     np.testing.assert_array_equal(runtime.logits(images).argmax(axis=1), runtime.classes(images))
 
 
+@pytest.mark.slow
 def test_images_of_other_sizes_are_scaled(fixed: tuple[str, Path]) -> None:
     name, path = fixed
     image = np.asarray(Image.open(Path(__file__).parents[1] / "examples" / "street.jpg").convert("RGB"))

@@ -56,6 +56,7 @@ def test_confusion_shows_rows_as_shares_of_the_truth(drawn: list[Any]) -> None:
     assert axes.get_xlabel() == "predicted class"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("count", "numbers", "names"), [(1, 1, 1), (25, 25, 25), (26, 0, 26), (150, 0, 150), (300, 0, 150)]
 )
@@ -164,6 +165,7 @@ def test_images_of_any_shape_make_figures_of_sane_size(drawn: list[Any]) -> None
         save_examples("e.png", [], CLASSES)
 
 
+@pytest.mark.slow
 def test_any_name_can_be_drawn(tmp_path: Path) -> None:
     matrix = np.eye(len(HOSTILE), dtype=int)
     save_confusion(tmp_path / "c.png", matrix, HOSTILE)

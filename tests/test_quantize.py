@@ -340,6 +340,7 @@ class TestTrainingImages:
             training_images(tmp_path, 2)
 
 
+@pytest.mark.slow
 def test_comparison(float_file: Path, int8: Quantized, data: Path) -> None:
     report = compare(float_file, int8.path, Compared(data=data, threads=1), size=(32, 32), rounds=2)
     assert report["bytes"] == {"before": float_file.stat().st_size, "after": int8.bytes}
@@ -351,6 +352,7 @@ def test_comparison(float_file: Path, int8: Quantized, data: Path) -> None:
 
 
 class TestCommand:
+    @pytest.mark.slow
     def test_an_onnx_file(
         self, float_file: Path, data: Path, tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:

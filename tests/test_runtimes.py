@@ -138,6 +138,7 @@ def test_runtime_and_compile_reach_the_folder(tmp_path: Path, monkeypatch: pytes
     assert calls == [(tmp_path, 2, True), (tmp_path, None, False)]
 
 
+@pytest.mark.slow
 def test_openvino_is_not_installed(network: Path) -> None:
     code = (
         "import sys\nsys.modules['openvino'] = None\n"
@@ -192,6 +193,7 @@ def test_a_model_pickles(network: Path, tmp_path: Path) -> None:
         pickle.loads(content)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_model_works_on_in_a_forked_process(threads: int, network: Path) -> None:

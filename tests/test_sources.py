@@ -339,6 +339,7 @@ class TestReadImage:
         with pytest.raises(DataError, match=text):
             read_image(tmp_path / "a.jpg")
 
+    @pytest.mark.slow
     @settings(deadline=None, max_examples=60)
     @given(st.data())
     def test_damage_is_an_input_error_or_a_picture(

@@ -378,6 +378,7 @@ class TestRun:
         assert len(table) == epochs
         assert result.epoch in validated
 
+    @pytest.mark.slow
     def test_without_validation_the_last_is_the_best(self, data: Path, tmp_path: Path) -> None:
         result = run(data, tmp_path / "run", **SWITCHES, ema=0)
         assert (result.scores, result.epoch) == (None, 2)
@@ -385,6 +386,7 @@ class TestRun:
         assert load_checkpoint(tmp_path / "run").path == tmp_path / "run" / "last"
         assert "scores" not in load_checkpoint(tmp_path / "run").provenance
 
+    @pytest.mark.slow
     def test_every_loss_and_rare_class_crops(self, data: Path, tmp_path: Path) -> None:
         loss = {"class_weights": True, "ohem": 0.5, "dice": 0.5, "lovasz": 0.5, "label_smoothing": 0.1}
         options = {"loss": loss, "augment.rare_class_prob": 0.5, "model.method": "none", "clip": 0, "fraction": 0.5}
@@ -521,6 +523,7 @@ class TestResume:
             train(out=tmp_path / "nowhere", resume=True)
         assert not (tmp_path / "nowhere").exists()
 
+    @pytest.mark.slow
     def test_no_split_to_validate_on(self, data: Path, tmp_path: Path) -> None:
         lines = [line for line in data.read_text().splitlines() if not line.startswith("val:")]
         alone = data.with_name("alone.yaml")
@@ -558,6 +561,7 @@ class TestResume:
         with pytest.raises(ModelFileError, match=r"resume.ckpt: does not fit train.json"):
             train(out=out, resume=True)
 
+    @pytest.mark.slow
     def test_other_data_is_refused(self, tmp_path: Path) -> None:
         data = write_dataset(tmp_path / "data")
         out = run(data, tmp_path / "run", epochs=1).folder
@@ -618,6 +622,7 @@ class TestTrouble:
         assert "Traceback" not in text
         assert len(text) < 400
 
+    @pytest.mark.slow
     def test_a_full_disk(self, data: Path, tmp_path: Path, when: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         save = torch.save
 
@@ -645,6 +650,7 @@ class TestTrouble:
             with pytest.raises(InputError, match="holds a run already"):
                 run(data, tmp_path / name)
 
+    @pytest.mark.slow
     def test_a_mistake_leaves_the_folder_free(self, data: Path, tmp_path: Path) -> None:
         for changes in ({"model.backbone": "no_such_net"}, {"text_encoder": "hf:/no/folder"}, {"val_split": "tset"}):
             with pytest.raises(InputError):
