@@ -9,6 +9,7 @@ import copy
 import io
 import json
 import random
+import shutil
 import struct
 import zipfile
 import zlib
@@ -32,6 +33,8 @@ ODD: tuple[Any, ...] = (
     "\u202e", "image\ns", "#000000", "images/train", [], {}, [[]], {"": None}, {"0": 0}, ["a", "a"], [1, 2, 3],
     [255, 255, 256], {"names": ["a"]},
 )  # fmt: skip
+LABELS = (".json", ".xml", ".txt", ".csv", ".yaml", ".png")
+"""Endings of files of exports that are changed."""
 NAMES = ("", " ", "0", "names", "path", "format", "<<", "\ud800", "a" * 300, "dtype", "shape")
 TOKENS = (
     b"&a ", b"*a", b"<<: ", b"!!python/object/apply:os.system [ls]", b"!!binary ", b"!!timestamp ", b"!!set ", b"? ",
@@ -395,6 +398,52 @@ class Metadata(Target):
         result.overlay()
 
 
+class Exports(_Pictures):
+    """Exports of labelling tools: the path of a file of `forms/`, a zero byte, and what that file holds."""
+
+    name, suffix = "exports", ".bin"
+
+    def valid(self) -> list[bytes]:
+        forms = Path(__file__).parent / "forms"
+        self.files = {
+            path.relative_to(forms).as_posix(): path.read_bytes()
+            for path in sorted(forms.glob("*/**/*"))
+            if path.is_file() and path.suffix in LABELS and "SegmentationObject" not in path.parts
+        }
+        for name in {key.partition("/")[0] for key in self.files}:
+            shutil.copytree(forms / name, self.folder / name)
+        return [name.encode() + b"\0" + content for name, content in self.files.items()]
+
+    def draw(self, rng: random.Random) -> bytes:
+        name = rng.choice(list(self.files))
+        content = self.files[name]
+        if name.endswith(".json") and rng.random() < 0.6:
+            return name.encode() + b"\0" + as_json(mutate_tree(rng, json.loads(content)))
+        return name.encode() + b"\0" + self.mend(rng, mutate_bytes(rng, content, [content]))
+
+    def use(self, content: bytes) -> None:
+        from bridgeseg import import_data
+        from bridgeseg.data.masks import read_mask
+        from bridgeseg.data.spec import DataSpec
+
+        name, _, body = content.partition(b"\0")
+        place, out = name.decode("utf-8", "replace"), self.folder / "out"
+        if place not in self.files:
+            place, body = next(iter(self.files)), content
+        folder = place.partition("/")[0]
+        shutil.rmtree(out, ignore_errors=True)
+        (self.folder / place).write_bytes(body)
+        try:
+            form = {"coco-panoptic": "coco", "cvat-masks": "voc"}.get(folder, folder)
+            spec = DataSpec.load(import_data(self.folder / folder, out=out, format=form).data)
+        finally:
+            (self.folder / place).write_bytes(self.files[place])
+        for split in spec.splits:
+            for sample in spec.samples(split):
+                assert sample.image.is_relative_to(out.resolve())
+                read_mask(sample.mask, spec)
+
+
 def _joined(entries: dict[str, str]) -> bytes:
     return "\0".join(part for entry in entries.items() for part in entry).encode()
 
@@ -500,5 +549,5 @@ def split(content: bytes) -> tuple[bytes, bytes]:
 
 
 TARGETS: dict[str, type[Target]] = {
-    target.name: target for target in (DataYaml, Images, Masks, Checkpoints, States, Metadata, Settings)
+    target.name: target for target in (DataYaml, Images, Masks, Exports, Checkpoints, States, Metadata, Settings)
 }

@@ -290,7 +290,16 @@ def test_missing_masks_are_counted_and_named(dataset: Path) -> None:
 
 def test_polygon_datasets_are_told_so(dataset: Path) -> None:
     (dataset / "masks").rename(dataset / "labels")
-    assert "polygons, which are not read" in unlisted(DataSpec.load(dataset))
+    message = unlisted(DataSpec.load(dataset))
+    assert "polygons, which are not read" in message
+    assert f"bridgeseg data import {dataset} --format yolo --out DIR" in message
+
+
+def test_folders_of_pascal_voc_are_told_so(dataset: Path) -> None:
+    (dataset / "images/train").rename(dataset / "JPEGImages")
+    (dataset / "masks").rename(dataset / "SegmentationClass")
+    (dataset / "data.yaml").write_text("train: JPEGImages\nnames: [a]\n")
+    assert f"bridgeseg data import {dataset} --format voc --out DIR" in unlisted(DataSpec.load(dataset))
 
 
 def test_unknown_and_empty_splits(dataset: Path) -> None:
@@ -563,7 +572,7 @@ def test_exports_of_tools_are_recognised(tmp_path: Path, file: str, content: str
         DataError, match=f"no file data.yaml in this folder; it seems to be an export of {tool}"
     ) as caught:
         DataSpec.load(tmp_path)
-    assert "data.yaml" in (caught.value.fix or "")
+    assert caught.value.fix == f"make a dataset of it: bridgeseg data import {tmp_path} --out DIR"
 
 
 def test_a_folder_without_a_data_yaml(tmp_path: Path) -> None:

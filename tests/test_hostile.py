@@ -24,7 +24,15 @@ from bridgeseg.training import folder
 from conftest import MakeOnnx
 from fuzzing import TARGETS, Checkpoints, split
 
-INPUTS = {"checkpoints": 25, "images": 120, "masks": 80, "data.yaml": 120, "settings": 60, "metadata": 80}
+INPUTS = {
+    "checkpoints": 25,
+    "images": 120,
+    "masks": 80,
+    "exports": 60,
+    "data.yaml": 120,
+    "settings": 60,
+    "metadata": 80,
+}
 """Of each kind; `benchmarks/fuzz.py` tries as many as it is asked for."""
 
 EXPLODING = "a0: &a0 {x: 1}\n" + "".join(f"a{i}: &a{i} {{x: *a{i - 1}, y: *a{i - 1}}}\n" for i in range(1, 40))

@@ -24,6 +24,7 @@ _HOME = {
     "quantize": "bridgeseg.api",
     "benchmark": "bridgeseg.api",
     "check": "bridgeseg.api",
+    "import_data": "bridgeseg.api",
     "compare": "bridgeseg.api",
     "prepare": "bridgeseg.catalog",
     "Model": "bridgeseg.runtime.model",
@@ -49,6 +50,7 @@ __all__ = [
     "compare",
     "evaluate",
     "export",
+    "import_data",
     "load",
     "predict",
     "prepare",
@@ -57,7 +59,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from bridgeseg.api import benchmark, check, compare, evaluate, export, load, predict, quantize, train
+    from bridgeseg.api import benchmark, check, compare, evaluate, export, import_data, load, predict, quantize, train
     from bridgeseg.catalog import prepare
     from bridgeseg.classes import ClassSet
     from bridgeseg.errors import BridgeSegError, InputError

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bridgeseg.data.spec import DataSpec
     from bridgeseg.exporting.modelfile import Exported
     from bridgeseg.exporting.quantize import Quantized
+    from bridgeseg.importing.report import Imported
     from bridgeseg.metrics import Scores
     from bridgeseg.predicting.video_writer import VideoRecord
     from bridgeseg.reading.loading import ImageInput
@@ -198,6 +199,56 @@ def check(
     return run(Check(**given))
 
 
+def import_data(
+    source: str | Path,
+    *,
+    out: str | Path,
+    format: str | None = None,
+    images: str | Path | None = None,
+    classes: Sequence[str] = (),
+    unlabelled: Literal["background", "ignore"] | None = None,
+    empty: bool = False,
+    overlap: Literal["later", "smaller"] = "later",
+    line_width: float | None = None,
+    val_share: float = 0.1,
+    copies: bool = False,
+    quiet: bool = True,
+) -> Imported:
+    """Make a dataset of what a labelling tool exported: images, masks, data.yaml and a report.
+
+    The export is only read. Called again with the same `out`, it does what is new or has changed, and takes up what
+    was interrupted.
+
+    Args:
+        source: the folder of the export, or its file.
+        out: the folder to make.
+        format: the form of the export: `coco`, `labelme`, `cvat`, `voc`, `roboflow`, `yolo`, `label-studio`, `label-
+            studio-brush`, `supervisely`, `cityscapes`; by default what it looks like.
+        images: where to look for images that are not in the export.
+        classes: the classes to take, in this order; by default all.
+        unlabelled: what pixels under no object are; by default `background`, or `ignore` for panoptic COCO and
+            Cityscapes.
+        empty: take images without any object, too, where the tool does not say whether somebody looked at them.
+        overlap: which of two objects is in front: the `later` or the `smaller`.
+        line_width: draw lines and points as wide as this; by default they are left out.
+        val_share: share of train for validation where the export has none, 0 for none.
+        copies: copy images instead of linking them.
+        quiet: show no progress bar.
+
+    Returns:
+        The data.yaml, counts of classes, and all that was left out.
+
+    Raises:
+        ConfigError: a setting has a value that it cannot have.
+        DataError: nothing of the export can be used.
+        InputError: `out` is in use for something else, or cannot be written.
+    """
+    given = locals()
+    from bridgeseg.importing.run import import_data as run
+    from bridgeseg.settings.importing import Import
+    return run(Import(**given))
+
+
 def train(
     data: str | Path | None = None,
     out: str | Path = "runs/run",
@@ -288,9 +339,8 @@ def train(
         val_every: epochs between validations; the last epoch is always validated.
         method: how language guides the network: bridge, denseclip, lseg, none.
         backbone: any timm name with features at strides 4, 8, 16 and 32, or `open_clip:MODEL`, CLIP's.
-        decoder: `light` for CPUs, `fpn` for Semantic FPN; others to compare with: `smp:FPN`, `smp:Unet`,
-            `smp:DeepLabV3Plus`, `smp:Segformer`, `torchvision:lraspp`.
-        width: channels of the decoder; by default 64 of light, 128 of fpn.
+        decoder: `light` for CPUs, `fpn` for Semantic FPN.
+        width: channels of the decoder; 64 for light, 128 for fpn.
         dropout: on the decoder's output, in training.
         head: `pixel-text`, `linear`, or `auto`, the method's own.
         text_space: whose mean is taken off the class embeddings: `classes`, those at hand, so that a name more moves

@@ -26,7 +26,7 @@ COMMANDS = {
     "export": "Write a network as one .onnx file that runs without PyTorch; --int8 makes it 8-bit and states the cost.",
     "compare": "Train methods x backbones x seeds x label fractions, and compare them (needs the train extra).",
     "benchmark": "Measure a model on this machine: latency, throughput, memory, cold start.",
-    "data": "Public datasets: what is known of them, and a data.yaml of a download.",
+    "data": "Datasets: a data.yaml of a public download, or of what a labelling tool exported.",
 }
 """Every command and what it does. Its module, `commands.NAME`, is imported when it is used: help and completion of the
 others need none of it."""
@@ -45,6 +45,7 @@ ELSEWHERE = {
     "finetune": "train --data data.yaml",
     "quantize": "export --int8 --model RUN --out FILE.onnx",
     "prepare": "data prepare NAME --root DOWNLOAD --out DIR",
+    "import": "data import EXPORT --out DIR",
 }
 """What commands of other programs are called here."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -13,7 +12,7 @@ from typing import Any
 
 from bridgeseg.catalog import colours, yamltext
 from bridgeseg.catalog.layout import Pair, find
-from bridgeseg.catalog.place import COPIED, HARD_LINKED, KEPT, LINKED, place, write
+from bridgeseg.catalog.place import COPIED, HARD_LINKED, KEPT, LINKED, claim, place, refuse_strangers, write
 from bridgeseg.catalog.schema import Entry, entry
 from bridgeseg.data.masks import read_mask
 from bridgeseg.data.spec import DataSpec
@@ -21,8 +20,6 @@ from bridgeseg.errors import ConfigError, DataError, InputError
 from bridgeseg.report.progress import track
 from bridgeseg.wording import shown
 
-MARK = ".bridgeseg-dataset.json"
-"""File by which a folder made here is known again."""
 CONVERTED = "converted"
 PROBES = 4
 """Masks of each split that are read before the data.yaml is written."""
@@ -83,8 +80,8 @@ def prepare(
         raise ConfigError(f"workers must be at least 1, found {workers}", fix="leave it out")
     found = find(known, Path(root))
     target = Path(out)
-    _claim(target, known, Path(root))
-    _refuse_strangers(target, known, found.pairs)
+    claim(target, {"dataset": known.name, "root": str(Path(root).resolve())}, Path(root))
+    refuse_strangers(target, {path for pair in found.pairs for path in targets(target, pair)})
     files, strays = Tasks(known, target, copy).run(found.pairs, workers or min(8, os.cpu_count() or 1), quiet)
     counts = dict(Counter(pair.split for pair in found.pairs))
     data = _write_yaml(target, known, counts)
@@ -131,48 +128,6 @@ def targets(out: Path, pair: Pair) -> tuple[Path, Path]:
     """Return where the image and the mask of a pair go."""
     image = out / "images" / pair.split / f"{pair.key}{pair.image.suffix}"
     return image, out / "masks" / pair.split / f"{pair.key}.png"
-
-
-def _claim(out: Path, known: Entry, root: Path) -> None:
-    """Make the folder and mark it, or refuse one that is in use for something else."""
-    real, source = out.resolve(), root.resolve()
-    if real == source or real.is_relative_to(source):
-        raise InputError(f"it lies in the download {source}, which is not changed", where=out, fix="name another `out`")
-    mark = out / MARK
-    mine = {"dataset": known.name, "root": str(source)}
-    try:
-        if out.exists() and not out.is_dir():
-            raise InputError("expected a folder, found a file", where=out, fix="name another `out`")
-        if mark.is_file():
-            there = json.loads(mark.read_text(encoding="utf-8"))
-            if there != mine:
-                raise InputError(f"it was made of {shown(there)}, not of {mine}", where=out, fix="name another `out`")
-            return
-        held = sorted(path.name for path in out.iterdir()) if out.exists() else []
-        if held:
-            message = f"it is not empty and was not made by this command: it holds {', '.join(held[:5])}"
-            raise InputError(message, where=out, fix="name a new folder")
-        out.mkdir(parents=True, exist_ok=True)
-        write(mark, lambda part: part.write_text(json.dumps(mine), encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot be used: {shown(error)}", where=out, fix="name another `out`") from error
-
-
-def _refuse_strangers(out: Path, known: Entry, pairs: Iterable[Pair]) -> None:
-    """Refuse files of an earlier state of the download: they would be trained on."""
-    planned = {path for pair in pairs for path in targets(out, pair)}
-    there = (path for kind in ("images", "masks") for path in (out / kind).rglob("*"))
-    odd = sorted(str(p) for p in there if p not in planned and not p.name.startswith(".") and not _is_folder(p))
-    if odd:
-        raise InputError(
-            f"it holds {len(odd):,} files that the download has not: {', '.join(odd[:3])}",
-            where=out,
-            fix="remove them, or name a new folder",
-        )
-
-
-def _is_folder(path: Path) -> bool:
-    return path.is_dir() and not path.is_symlink()
 
 
 def _write_yaml(out: Path, known: Entry, counts: dict[str, int]) -> Path:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -12,7 +14,62 @@ from pathlib import Path
 from bridgeseg.errors import InputError
 from bridgeseg.wording import shown
 
+MARK = ".bridgeseg-dataset.json"
+"""File by which a folder made here is known again."""
 KEPT, LINKED, HARD_LINKED, COPIED = "kept", "linked", "hard-linked", "copied"
+
+
+def claim(out: Path, mine: Mapping[str, str], root: Path) -> None:
+    """Make the folder of a dataset and mark it, or refuse one that is in use for something else.
+
+    Args:
+        out: the folder.
+        mine: what the dataset is made of; a folder with the same mark is taken up again.
+        root: where its files come from; `out` must not lie in there.
+
+    Raises:
+        InputError: it lies in `root`, holds something else, or cannot be written.
+    """
+    real, source = out.resolve(), root.resolve()
+    if real == source or real.is_relative_to(source):
+        raise InputError(f"it lies in {source}, which is only read", where=out, fix="name another `out`")
+    mark = out / MARK
+    try:
+        if out.exists() and not out.is_dir():
+            raise InputError("expected a folder, found a file", where=out, fix="name another `out`")
+        if mark.is_file():
+            there = json.loads(mark.read_text(encoding="utf-8"))
+            if there != mine:
+                raise InputError(f"it was made of {shown(there)}, not of {mine}", where=out, fix="name another `out`")
+            return
+        held = sorted(path.name for path in out.iterdir()) if out.exists() else []
+        if held:
+            message = f"it is not empty and was not made by this command: it holds {', '.join(held[:5])}"
+            raise InputError(message, where=out, fix="name a new folder")
+        out.mkdir(parents=True, exist_ok=True)
+        write(mark, lambda part: part.write_text(json.dumps(mine), encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot be used: {shown(error)}", where=out, fix="name another `out`") from error
+
+
+def refuse_strangers(out: Path, planned: AbstractSet[Path]) -> None:
+    """Refuse images and masks in the folder of a dataset that are not `planned`: they would be trained on.
+
+    Raises:
+        InputError: there are some.
+    """
+    there = (path for kind in ("images", "masks") for path in (out / kind).rglob("*"))
+    odd = sorted(str(p) for p in there if p not in planned and not p.name.startswith(".") and not _is_folder(p))
+    if odd:
+        raise InputError(
+            f"it holds {len(odd):,} files that do not belong to the dataset: {', '.join(odd[:3])}",
+            where=out,
+            fix="remove them, or name a new folder",
+        )
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
 
 
 def place(source: Path, target: Path, copy: bool = False) -> str:

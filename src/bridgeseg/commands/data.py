@@ -1,4 +1,4 @@
-"""`bridgeseg data list` and `bridgeseg data prepare`."""
+"""`bridgeseg data list`, `bridgeseg data prepare` and `bridgeseg data import`."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from typing import Annotated
 
 import typer
 
+from bridgeseg.commands.adapter import Given, options
 from bridgeseg.commands.shared import Debug, Json, Quiet
+from bridgeseg.settings.importing import Import
 from bridgeseg.wording import printable
 
 app = typer.Typer(
-    help="Public datasets: what is known of them, and a data.yaml of a download.",
+    help="Datasets: a data.yaml of a public download, or of what a labelling tool exported.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -73,3 +75,25 @@ def prepare(
         files = ", ".join(f"{count:,} {way}" for way, count in done.files.items())
         print(f"{printable(done.data)}: {counts} ({files})")
         print(f"terms of use: {catalog.entry(name).licence}; {catalog.entry(name).home}")
+
+
+@app.command("import")
+@options(Import)
+def import_data(
+    given: Given,
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="The folder of the export, or its file.", show_default=False)
+    ],
+    as_json: Json = False,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Make a dataset of what a labelling tool exported: COCO, Labelme, CVAT, YOLO, Label Studio and others."""
+    from bridgeseg import api
+    from bridgeseg.commands import console
+
+    done = api.import_data(source, **given, quiet=quiet or as_json)
+    if as_json:
+        console.print_json(done.to_dict())
+    elif not quiet:
+        print(done.text())

@@ -1,10 +1,11 @@
-"""A folder without a data.yaml -> what was looked for, and which tool's export it seems to be."""
+"""Which labelling tool's export a folder is, told by its files; and what to do with one that has no data.yaml."""
 
 from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from bridgeseg.data.finding import some
@@ -12,65 +13,101 @@ from bridgeseg.errors import DataError
 
 PROBED_FILES, PROBED_BYTES = 400, 65_536
 """Files of a folder that are looked at, and how much of each."""
+TELLING = (".json", ".xml", ".txt", ".csv", ".png")
+"""Endings of files that can tell a form."""
+
+TITLES = {
+    "supervisely": "Supervisely's project",
+    "roboflow": "Roboflow's semantic masks",
+    "voc": "Pascal VOC, or CVAT's segmentation mask",
+    "cvat": "CVAT XML",
+    "label-studio": "Label Studio JSON",
+    "label-studio-brush": "Label Studio's brush masks",
+    "labelme": "Labelme JSON",
+    "cityscapes": "Cityscapes' polygons",
+    "coco": "COCO JSON",
+    "yolo": "YOLO polygons",
+}
+"""Form of an export -> what messages call it; of the forms that a folder looks like, the first is believed."""
 
 _PLAIN = (
     "put images below images/, PNG masks of class ids with the same names below masks/, and write a data.yaml with "
+    "`train: images` and `names: [...]`"
 )
-_PLAIN += "`train: images` and `names: [...]`"
-_POLYGONS = (
-    f"it holds polygons, which are not read: export masks (PNG) from the tool, or draw the polygons; then {_PLAIN}"
-)
-_TOOLS = {
-    "Roboflow's semantic masks": "_classes.csv tells the ids of the *_mask.png files: move these apart from the "
-    f"images; then {_PLAIN} and `mask_suffix: _mask`",
-    "COCO JSON": _POLYGONS,
-    "Labelme JSON": _POLYGONS,
-    "Label Studio JSON": f"export it again as PNG masks; then {_PLAIN}",
-    "CVAT XML": f"export it again as `Segmentation mask`; then {_PLAIN} and `label_map` of the colours",
-    "YOLO polygons": _POLYGONS,
-    "Pascal VOC": f"SegmentationClass/ holds the masks and JPEGImages/ the images; {_PLAIN}",
-}
 
 
 def no_yaml(folder: Path) -> DataError:
     """Describe a folder that has no data.yaml."""
     try:
-        files = list(itertools.islice(_files(folder), PROBED_FILES))
-        tool = next((tool for tool in map(_tool, files) if tool is not None), None)
+        files = list(itertools.islice(_files(folder), 50 * PROBED_FILES))
+        forms = forms_of(files)
     except OSError:
-        files, tool = [], None
+        files, forms = [], []
     message = "there is no file data.yaml in this folder"
     others = sorted(file.name for file in files if file.parent == folder and file.suffix.lower() in (".yaml", ".yml"))
     if others:
         return DataError(f"{message}, but {some(others)}", where=folder, fix=f"name it: `data={folder / others[0]}`")
-    if tool is None:
+    if not forms:
         return DataError(message, where=folder, fix=f"name the file if it is elsewhere; else {_PLAIN}")
-    return DataError(f"{message}; it seems to be an export of {tool}", where=folder, fix=_TOOLS[tool])
+    made = f"make a dataset of it: bridgeseg data import {folder} --out DIR"
+    return DataError(f"{message}; it seems to be an export of {TITLES[forms[0]]}", where=folder, fix=made)
+
+
+def forms_of(files: Iterable[Path]) -> list[str]:
+    """Return the forms that an export looks like, the likeliest first.
+
+    Args:
+        files: all of it.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    telling = (file for file in files if file.suffix.lower() in TELLING)
+    counts = Counter(filter(None, map(form_of, itertools.islice(telling, PROBED_FILES))))
+    return [form for form in TITLES if counts[form]]
 
 
 def _files(folder: Path) -> Iterator[Path]:
     """Give the files of a folder, of its folders and of theirs."""
-    for pattern in ("*", "*/*", "*/*/*"):
+    for pattern in ("*", "*/*", "*/*/*", "*/*/*/*"):
         yield from (path for path in sorted(folder.glob(pattern)) if path.is_file())
 
 
-def _tool(file: Path) -> str | None:
-    if file.name == "_classes.csv":
-        return "Roboflow's semantic masks"
-    if file.parent.name == "SegmentationClass":
-        return "Pascal VOC"
-    if file.suffix.lower() not in (".json", ".xml", ".txt"):
+def form_of(file: Path) -> str | None:
+    """Return the form that a file tells, None if it tells none.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    name, suffix = file.name, file.suffix.lower()
+    if name == "_classes.csv":
+        return "roboflow"
+    if "SegmentationClass" in file.parts[:-1] and suffix == ".png":
+        return "voc"
+    if suffix == ".png":
+        return "label-studio-brush" if re.fullmatch(r"task-\d+-annotation-\d+-by-.*\.png", name) else None
+    if suffix not in (".json", ".xml", ".txt"):
         return None
     with file.open("rb") as opened:
         head = opened.read(PROBED_BYTES).decode("utf-8", errors="replace")
-    if file.suffix.lower() == ".xml":
-        return "CVAT XML" if "<annotations>" in head and "<meta>" in head else None
-    if file.suffix.lower() == ".txt":
-        return "YOLO polygons" if re.match(r"\d+( [01]?\.?\d+([eE]-\d+)?){6,}\s*(\n|$)", head) else None
+    if suffix == ".xml":
+        return "cvat" if "<annotations" in head and ("<image" in head or "<track" in head or "<meta>" in head) else None
+    if suffix == ".txt":
+        return "yolo" if re.match(r"\d+( [-+]?\d*\.?\d+([eE][-+]?\d+)?){6,}\s*(\n|$)", head) else None
     keys = set(re.findall(r'"(\w+)"\s*:', head))
-    if {"shapes", "imagePath"} <= keys:
-        return "Labelme JSON"
-    if {"images", "annotations"} <= keys or {"images", "categories"} <= keys:
-        return "COCO JSON"
-    listed = head.lstrip().startswith("[")
-    return "Label Studio JSON" if listed and {"annotations", "data"} <= keys else None
+    if name == "meta.json" and "classes" in keys:
+        return "supervisely" if {"title", "shape"} & keys else None
+    if "shapes" in keys and {"imagePath", "imageData", "shape_type"} & keys:
+        return "labelme"
+    if "imgHeight" in keys and "objects" in keys:
+        return "cityscapes"
+    if head.lstrip().startswith("["):
+        return "label-studio" if {"annotations", "data"} <= keys or {"completions", "data"} <= keys else None
+    return "coco" if {"images", "annotations"} <= keys or {"images", "categories"} <= keys or _late(head) else None
+
+
+def _late(head: str) -> bool:
+    """Return whether this is the head of a JSON of COCO whose first list is longer than what was read."""
+    return re.match(r'\s*\{\s*"(info|licenses|images|annotations|categories)"\s*:', head) is not None and any(
+        key in head for key in ('"file_name"', '"category_id"', '"segmentation"', '"supercategory"')
+    )

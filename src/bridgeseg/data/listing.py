@@ -293,7 +293,11 @@ _TEXTS: dict[str, tuple[Severity, Callable[[int, _Search], str], Callable[[_Sear
     "mask-folder-unknown": (
         "error",
         _many("image has a mask that cannot be looked for", "images have masks that cannot be looked for"),
-        lambda search: f"put images below images/ and masks below {search.layout.masks_dir}/, in the same subfolders",
+        lambda search: (
+            f"make a dataset of it: bridgeseg data import {search.root} --format voc --out DIR"
+            if exists(search.root / "SegmentationClass")
+            else f"put images below images/ and masks below {search.layout.masks_dir}/, in the same subfolders"
+        ),
     ),
     "mask-missing": (
         "error",
@@ -327,7 +331,7 @@ _TEXTS: dict[str, tuple[Severity, Callable[[int, _Search], str], Callable[[_Sear
             "image has no mask, only polygons, which are not read",
             "images have no mask, only polygons, which are not read",
         ),
-        lambda search: f"draw the polygons of labels/ into PNG masks of class ids below {search.layout.masks_dir}/",
+        lambda search: f"make masks of them: bridgeseg data import {search.root} --format yolo --out DIR",
     ),
     "mask-ambiguous": ("error", _many("image has several masks", "images have several masks"), _fixed("keep one")),
     "folder-passed-over": (

@@ -95,12 +95,16 @@ def stripes(height: int, width: int) -> Iterator[slice]:
 def palette_image(mask: Ids, classes: ClassSet) -> Image.Image:
     """Return class ids (H, W) as an image whose pixel values are the ids.
 
-    Up to 256 classes: mode "P" with the palette embedded, so viewers show the colours. Above: 16-bit greyscale.
+    Up to 256 classes: mode "P" with the palette embedded, so viewers show the colours; what is ignored is white. Above:
+    16-bit greyscale.
     """
     if len(classes) > 256:
         return Image.fromarray(mask.astype(np.uint16))
     image = Image.fromarray(mask.astype(np.uint8, copy=False))
-    image.putpalette([channel for colour in classes.palette for channel in colour])
+    palette = [channel for colour in classes.palette for channel in colour]
+    if mask.size and int(mask.max()) >= len(classes):  # with fewer colours a PNG has fewer bits than such a value needs
+        palette += [WHITE] * (768 - len(palette))
+    image.putpalette(palette)
     return image
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from bridgeseg.checkpoint import load_checkpoint
 from bridgeseg.errors import ConfigError
-from bridgeseg.models.segmentor import Segmentor, cut, upsample
+from bridgeseg.models.segmentor import STRIDE, Segmentor, cut, upsample
 from bridgeseg.runtime.runtimes import FolderRuntime, Ids, register_runtime
 
 
@@ -26,24 +26,20 @@ class DeployNetwork(nn.Module):
         approximate: decide once for every 2x2 pixels, at a quarter of the cost of upsampling and argmax.
 
     Raises:
-        ConfigError: both: logits at full size cost what `approximate` saves; or `approximate` of a network whose
-            logits have that size.
+        ConfigError: both: logits at full size cost what `approximate` saves.
     """
 
     def __init__(self, segmentor: Segmentor, with_logits: bool = False, approximate: bool = False) -> None:
         super().__init__()
         if with_logits and approximate:
             raise ConfigError("approximate class ids have no logits at full size", fix="choose one of the two")
-        if approximate and segmentor.stride == 1:
-            fix = "leave `approximate` out"
-            raise ConfigError("this network's logits have full size, so approximate class ids save nothing", fix=fix)
         self.segmentor, self.with_logits = segmentor.eval().fold(), with_logits
         self.side = 2 if approximate else 1  # of the square that one decision is for, in pixels
 
     def forward(self, image: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """uint8 RGB (B, H, W, 3) -> class ids (B, H, W), uint8 (int32 above 256 classes), and logits (B, K, H, W)."""
         pixels = self.segmentor.normalise(image.permute(0, 3, 1, 2))
-        logits = upsample(self.segmentor(pixels).logits, self.segmentor.stride // self.side)
+        logits = upsample(self.segmentor(pixels).logits, STRIDE // self.side)
         # the padding is cut from the ids, one number a pixel, not from K logits
         ids = cut(
             repeat(logits.argmax(dim=1).to(torch.uint8 if logits.shape[1] <= 256 else torch.int32), self.side), pixels
@@ -53,9 +49,7 @@ class DeployNetwork(nn.Module):
     def logits(self, image: Tensor) -> Tensor:
         """uint8 RGB (B, H, W, 3) -> float32 logits (B, K, H, W) that the class ids are the argmax of."""
         pixels = self.segmentor.normalise(image.permute(0, 3, 1, 2))
-        return cut(
-            repeat(upsample(self.segmentor(pixels).logits, self.segmentor.stride // self.side), self.side), pixels
-        )
+        return cut(repeat(upsample(self.segmentor(pixels).logits, STRIDE // self.side), self.side), pixels)
 
 
 def repeat(maps: Tensor, side: int) -> Tensor:

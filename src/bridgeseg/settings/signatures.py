@@ -21,6 +21,7 @@ from bridgeseg.settings.evaluate import Evaluate
 from bridgeseg.settings.export import Export, Quantize
 from bridgeseg.settings.fields import Setting, settings_of
 from bridgeseg.settings.given import python_name
+from bridgeseg.settings.importing import Import
 from bridgeseg.settings.load import Load
 from bridgeseg.settings.predict import Predict
 from bridgeseg.settings.train import Train, TrainConfig
@@ -48,6 +49,7 @@ TYPES = {
     "bridgeseg.data.spec": "DataSpec",
     "bridgeseg.exporting.modelfile": "Exported",
     "bridgeseg.exporting.quantize": "Quantized",
+    "bridgeseg.importing.report": "Imported",
     "bridgeseg.metrics": "Scores",
     "bridgeseg.predicting.video_writer": "VideoRecord",
     "bridgeseg.reading.loading": "ImageInput",
@@ -92,6 +94,7 @@ FUNCTIONS = (
     Function("load", Load, "bridgeseg.runtime.model", "Model", calls="Model.load"),
     Function("predict", Predict, "bridgeseg.predicting.run", "", positional=3),
     Function("check", Check, "bridgeseg.checking.check", "Report"),
+    Function("import_data", Import, "bridgeseg.importing.run", "Imported"),
     Function("train", Train, "bridgeseg.training.start", "TrainResult", "train", 2, True, ("data",)),
     Function("evaluate", Evaluate, "bridgeseg.evaluating.evaluate", "Scores", "train", 8),
     Function("export", Export, "bridgeseg.exporting.export", "Exported", positional=2),

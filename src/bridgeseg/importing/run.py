@@ -1,0 +1,205 @@
+"""An export -> a dataset: recognised, read, drawn, written, reported."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+from PIL import Image
+
+from bridgeseg.catalog.place import KEPT, claim, place, refuse_strangers
+from bridgeseg.classes import ClassSet
+from bridgeseg.data.masks import read_mask
+from bridgeseg.data.spec import DataSpec
+from bridgeseg.errors import ConfigError, DataError, nearest
+from bridgeseg.files import below, replacing, write
+from bridgeseg.importing.draw import Overlap, Rules, draw
+from bridgeseg.importing.forms import Reading, form_of, open_form
+from bridgeseg.importing.imagefile import head
+from bridgeseg.importing.model import Item, Painting, Unusable
+from bridgeseg.importing.report import LEFT_OUT, Imported, Tally, remembered
+from bridgeseg.importing.source import Source, Wanted
+from bridgeseg.locking import lock
+from bridgeseg.report.draw import palette_image
+from bridgeseg.report.progress import ProgressBar
+from bridgeseg.runtime.saving import save_mask
+from bridgeseg.settings.importing import Import
+
+VERSION = 1
+"""Of how masks are drawn; with another one they are drawn anew."""
+BACKGROUND = "background"
+BACKGROUNDS = ("background", "_background_", "__background__")
+FACTS = "bridgeseg import"
+"""Name of the text in a mask that says what it was made of."""
+MOST_FACTS = 500_000
+ENDINGS = {
+    "JPEG": ".jpg",
+    "PNG": ".png",
+    "WEBP": ".webp",
+    "BMP": ".bmp",
+    "GIF": ".gif",
+    "TIFF": ".tif",
+    "AVIF": ".avif",
+}
+REPORT = "import.json"
+PROBES = 4
+"""Masks of each split that are read before the data.yaml is written."""
+
+
+def import_data(asked: Import) -> Imported:
+    """Make a dataset of an export; see `bridgeseg.import_data`."""
+    place_, target = Path(asked.source), Path(asked.out)
+    if place_.suffix.lower() in (".yaml", ".yml"):  # of YOLO: labels and images lie beside it
+        place_ = place_.parent
+    images = None if asked.images is None else Path(asked.images)
+    opened = Source(place_, Wanted(images, asked.unlabelled, tuple(asked.classes)), skip=target)
+    form = form_of(opened, asked.format)
+    claim(target, {"import": str(place_.resolve())}, place_)
+    with lock(target):
+        reading = open_form(form, opened)
+        rules = _rules(reading, opened, asked.overlap, asked.line_width)
+        work = _Work(opened, target, rules, asked.copies, asked.empty)
+        with ProgressBar("images", reading.total, show=not asked.quiet) as bar:
+            for item in reading.items:
+                work.do(item)
+                bar.advance()
+        if not work.tally.counts:
+            first = next(iter(opened.ledger.first.items()), ("", []))
+            message = f"no image of it can be used: {'; '.join(first[1][:1])}" if first[1] else "it holds no image"
+            raise DataError(message, where=place_, fix="name the folder of the images: `images=DIR`")
+        refuse_strangers(target, work.made)
+        usual = asked.unlabelled or reading.unlabelled
+        data = _write_yaml(target, rules.classes, work.tally, asked.val_share, form)
+        report = work.tally.report(data, form, rules, usual, opened.ledger)
+        opened.ledger.write(target / LEFT_OUT)
+        write(target / REPORT, json.dumps(report.to_dict(), indent=1, ensure_ascii=False) + "\n")
+    return report
+
+
+def _rules(reading: Reading, source: Source, overlap: Overlap, line_width: float | None) -> Rules:
+    """Choose class ids: the names that are wanted, or all, and the background where something has to be it."""
+    wanted = source.wanted
+    names = [BACKGROUND if name.lower() in BACKGROUNDS else name for name in wanted.classes or reading.names]
+    known = {BACKGROUND if name.lower() in BACKGROUNDS else name: name for name in reading.names}
+    for name in names:
+        if name not in known and name != BACKGROUND:
+            fix = f"allowed are the classes of the export: {nearest(name, known)}"
+            raise ConfigError(f"the export has no class {name!r}", where="classes", fix=fix)
+    unlabelled = wanted.unlabelled or reading.unlabelled
+    if unlabelled == "background" and BACKGROUND not in names:
+        names.insert(0, BACKGROUND)
+    palette = {name: reading.palette[known[name]] for name in names if known.get(name) in reading.palette}
+    palette |= {BACKGROUND: (0, 0, 0)} if BACKGROUND in names and BACKGROUND not in palette else {}
+    classes = ClassSet.build(list(dict.fromkeys(names)), palette=palette)
+    places = {name: index for index, name in enumerate(classes.names)}
+    base = places[BACKGROUND] if unlabelled == "background" else classes.ignore_index
+    ids = {original: places.get(name) for name, original in known.items()}
+    ids |= {alias: places[BACKGROUND] for alias in BACKGROUNDS if BACKGROUND in places}
+    return Rules(classes, ids, base, overlap, line_width)
+
+
+class _Work:
+    """Does one image after the other: the image put into its place, the mask drawn, all of it counted."""
+
+    def __init__(self, source: Source, out: Path, rules: Rules, copy: bool, empty: bool) -> None:
+        self.source, self.out, self.rules, self.copy, self.empty = source, out, rules, copy, empty
+        self.tally = Tally()
+        self.made: set[Path] = set()
+        self._taken: set[str] = set()
+
+    def do(self, item: Item) -> None:
+        """Do an image, or put down why it is left out."""
+        ledger = self.source.ledger
+        if item.image is None:
+            return ledger.leave("no-image", item.name)
+        if not isinstance(item.labels, Painting) and not item.labels and not item.labelled and not self.empty:
+            return ledger.leave("no-labels", item.name)
+        try:
+            known = head(item.image)
+        except Unusable as error:
+            return ledger.leave("image-unreadable", item.name, str(error))
+        suffix = item.image.suffix if isinstance(item.image, Path) else ENDINGS.get(known.format, "")
+        if not suffix:
+            return ledger.leave("image-unreadable", item.name, f"{known.format} inside of a file is not read")
+        key = self._free(f"{item.split}/{item.key}")
+        image, mask = below(self.out, f"images/{key}{suffix}"), below(self.out, f"masks/{key}.png")
+        mark = hashlib.sha256(repr((VERSION, item.stamp, known, str(self.rules))).encode()).hexdigest()
+        found = remembered(_facts(mask), mark)
+        way = "masks kept"
+        if found is None:
+            try:
+                ids, found = draw(item, known, self.rules)
+            except (Unusable, MemoryError) as error:
+                code = "size" if "belong to" in str(error) else "bad-labels"
+                return ledger.leave(code, item.name, str(error) or "there is not enough memory")
+            facts = json.dumps({"stamp": mark, **asdict(found)})
+            about = {FACTS: facts} if len(facts) <= MOST_FACTS else {}
+            save_mask(palette_image(ids, self.rules.classes), mask, about)
+            way = "masks drawn"
+        self.tally.files[way] += 1
+        self.tally.files[f"images {self._place(item.image, image)}"] += 1
+        self.made |= {image, mask}
+        self._taken.add(key.casefold())
+        return self.tally.add(item.split, item.name, found, ledger)
+
+    def _place(self, image: Path | bytes, target: Path) -> str:
+        if isinstance(image, Path):
+            return place(image.resolve(), target, self.copy)
+        if target.is_file() and not target.is_symlink() and target.read_bytes() == image:
+            return KEPT
+        write(target, image)
+        return "written"
+
+    def _free(self, key: str) -> str:
+        """Return a path that no image has yet: of `a.jpg` and `a.png` the second becomes `a-2`."""
+        chosen, count = key, 1
+        while chosen.casefold() in self._taken:
+            count += 1
+            chosen = f"{key}-{count}"
+        return chosen
+
+
+def _facts(mask: Path) -> str | None:
+    """Return what a mask says of how it was made."""
+    try:
+        with Image.open(mask, formats=("PNG",)) as opened:
+            found: Any = opened.info.get(FACTS)
+            return found if isinstance(found, str) else None
+    except Exception:  # there is none, or what lies there is no mask of ours
+        return None
+
+
+def _identity(classes: ClassSet) -> dict[int, int | None]:
+    """Say that 255 is to be ignored: beside one or two classes it would look like the object of a binary mask."""
+    return {**{index: index for index in range(len(classes))}, classes.ignore_index: None}
+
+
+def _write_yaml(out: Path, classes: ClassSet, tally: Tally, val_share: float, form: str) -> Path:
+    """Write the data.yaml, once it is sure that it loads and that its masks are what they should be."""
+    splits = [split for split in ("train", "val", "test") if tally.counts[split]]
+    share = val_share if "train" in splits and "val" not in splits and tally.counts["train"] > 1 else 0
+    content = {
+        "path": ".",
+        **{split: f"images/{split}" for split in splits},
+        **({"val_share": share} if share else {}),
+        "masks_dir": "masks",
+        "names": dict(enumerate(classes.names)),
+        **({"label_map": _identity(classes)} if len(classes) <= 2 else {}),
+        "palette": [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in classes.palette],
+    }
+    data = out / "data.yaml"
+    text = f"# made by `bridgeseg data import` ({form})\n" + yaml.safe_dump(
+        content, sort_keys=False, allow_unicode=True
+    )
+    with replacing(data) as part:
+        part.write_text(text, encoding="utf-8")
+        spec = DataSpec.load(part)
+        for split in splits:
+            samples = replace(spec, val_share=0.0).samples(split)
+            for sample in samples[:: max(1, -(-len(samples) // PROBES))]:
+                read_mask(sample.mask, spec)
+    return data

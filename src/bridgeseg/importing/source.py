@@ -1,0 +1,230 @@
+"""What is exported, as files: which there are, where the images lie, to which split they belong."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from bridgeseg.errors import DataError, InputError
+from bridgeseg.images import SUFFIXES
+from bridgeseg.importing.ledger import Ledger
+from bridgeseg.importing.model import Unlabelled
+from bridgeseg.wording import shown
+
+_SPLIT = re.compile(r"(train(?:ing)?|val(?:id(?:ation)?)?|test(?:ing)?)(?:20\d\d)?")
+OF_IMAGES = frozenset({"images", "img", "jpegimages", "leftimg8bit", "data", "obj_train_data"})
+"""Folders that only say that there are images in them."""
+_UPLOADED = re.compile(r"[0-9a-f]{8}-(.+)")
+"""Label Studio puts such a number before the names of files that are uploaded."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What was asked for, as far as reading depends on it.
+
+    Attributes:
+        images: a folder in which images are looked for, too.
+        unlabelled: what pixels under no object are; None as is usual for the form.
+        classes: the classes to take, in this order; none for all.
+    """
+
+    images: Path | None = None
+    unlabelled: Unlabelled | None = None
+    classes: tuple[str, ...] = ()
+
+
+@dataclass
+class Source:
+    """An export: a folder, or one of its files.
+
+    Attributes:
+        path: what was named.
+        wanted: what was asked for.
+        ledger: where what is not taken is put down.
+        skip: a folder that is passed over, because results go there.
+    """
+
+    path: Path
+    wanted: Wanted = field(default_factory=Wanted)
+    ledger: Ledger = field(default_factory=Ledger)
+    skip: Path | None = None
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the export."""
+        return self.path if self.path.is_dir() else self.path.parent
+
+    @cached_property
+    def files(self) -> list[Path]:
+        """Every file, sorted by path; hidden ones and those in hidden folders aside. Links to folders are followed not.
+
+        Raises:
+            InputError: there is nothing, or it cannot be read.
+        """
+        if self.path.is_file():
+            return [self.path]
+        if not self.path.is_dir():
+            raise InputError("there is no such file or folder", where=self.path, fix="check the spelling")
+        return sorted(self._walk(self.path))
+
+    def of(self, *suffixes: str) -> list[Path]:
+        """Return the files with one of these endings, in lower case and with the dot."""
+        return [file for file in self.files if file.suffix.lower() in suffixes]
+
+    def name(self, path: Path) -> str:
+        """Return a path below the folder with slashes; one elsewhere as it is."""
+        return path.relative_to(self.folder).as_posix() if path.is_relative_to(self.folder) else str(path)
+
+    @cached_property
+    def _images(self) -> Mapping[str, list[Path]]:
+        """Name of a file in lower case -> the images that are called so, in the export and in the folder of images."""
+        found: dict[str, list[Path]] = {}
+        places = [self.folder] if self.wanted.images is None else [self.wanted.images, self.folder]
+        if self.wanted.images is not None and not self.wanted.images.is_dir():
+            raise InputError("there is no such folder", where=self.wanted.images, fix="check the spelling")
+        seen: set[Path] = set()
+        for place in places:
+            for file in sorted(self._walk(place)):
+                if file.suffix.lower() in SUFFIXES and file not in seen:
+                    seen.add(file)
+                    found.setdefault(file.name.lower(), []).append(file)
+        return found
+
+    def image(self, name: str, beside: Path | None = None) -> Path | None:
+        """Return the image that an export names; None if it is not there.
+
+        It is looked for at the path as written, from the folders of the export, of the images and of `beside`, then by
+        the end of its path, then by its name alone, if only one is called so. Nothing outside these folders is taken.
+
+        Args:
+            name: a path, or an address, of which the path counts.
+            beside: the file that names it.
+        """
+        parts = _parts(name)
+        if not parts:
+            return None
+        for place in (beside.parent if beside is not None else None, self.wanted.images, self.folder):
+            if place is not None and (found := self._at(place, parts)) is not None:
+                return found
+        uploaded = _UPLOADED.fullmatch(parts[-1])
+        for last in (parts[-1], *([uploaded[1]] if uploaded else [])):
+            called = self._images.get(last.lower(), [])
+            if len(called) > 1:
+                called = _closest([*parts[:-1], last], called)
+            if len(called) == 1:
+                return called[0]
+        return None
+
+    def placed(self, name: str, image: object, *hints: str) -> tuple[str, str]:
+        """Return the split of an image and its path in the dataset, without ending.
+
+        Args:
+            name: what the export calls it.
+            image: its file, if that is known.
+            hints: what names the split before the name and the file's path do.
+        """
+        found = name
+        if isinstance(image, Path):
+            places = (place for place in (self.wanted.images, self.folder) if place is not None)
+            found = next((image.relative_to(p).as_posix() for p in places if image.is_relative_to(p)), image.name)
+        split = split_of(*hints, name, found)
+        return split, key_of(found, split)
+
+    def pictured(self, stem: Path) -> Path | None:
+        """Return the image whose path without ending is `stem`."""
+        called = [file for suffix in sorted(SUFFIXES) if (file := stem.with_name(stem.name + suffix)).is_file()]
+        return called[0] if called else None
+
+    def _at(self, place: Path, parts: list[str]) -> Path | None:
+        try:
+            path = Path(os.path.normpath(place.joinpath(*parts)))
+            allowed = [os.path.normpath(folder) for folder in (self.folder, self.wanted.images) if folder is not None]
+            inside = any(path.is_relative_to(folder) for folder in allowed)
+            return path if inside and path.suffix.lower() in SUFFIXES and path.is_file() else None
+        except (OSError, ValueError):
+            return None
+
+    def _walk(self, folder: Path) -> Iterator[Path]:
+        skip = None if self.skip is None else os.path.realpath(self.skip)
+
+        def refuse(error: OSError) -> None:
+            message = f"cannot be read: {shown(error.strerror or error)}"
+            raise DataError(message, where=error.filename, fix="check its permissions") from error
+
+        for current, folders, files in os.walk(folder, onerror=refuse):
+            folders[:] = sorted(
+                name
+                for name in folders
+                if not name.startswith((".", "__MACOSX", "@eaDir")) and os.path.realpath(Path(current, name)) != skip
+            )
+            yield from (Path(current, name) for name in files if not name.startswith("."))
+
+
+def split_of(*names: str) -> str:
+    """Return the split that a part of some paths names, the first that names one; `train` if none does.
+
+    >>> split_of("annotations/instances_val2017.json")
+    'val'
+    """
+    for name in names:
+        for part in reversed(re.split(r"[/\\]", name.lower())):
+            for word in re.split(r"[^a-z0-9]+", part):
+                if match := _SPLIT.fullmatch(word):
+                    return "val" if match[1].startswith("val") else match[1].removesuffix("ing")
+    return "train"
+
+
+def key_of(name: str, split: str) -> str:
+    """Return the path in the dataset of an image that an export calls `name`, without ending and without its split."""
+    parts = [part for part in _parts(name) if part.lower() not in OF_IMAGES]
+    kept = [part for part in parts[:-1] if split_of(part) != split or not _SPLIT.fullmatch(part.lower())]
+    clean = [re.sub(r'[<>:"|?*\x00-\x1f]', "_", part).strip(" .") or "_" for part in (*kept, *parts[-1:])]
+    path = PurePosixPath(*clean) if clean else PurePosixPath("image")
+    return str(path.with_suffix("")) if path.suffix.lower() in SUFFIXES else str(path)
+
+
+def stamp(*parts: object) -> str:
+    """Return a digest of texts, and of what is known of files without reading them: name, size, time of change."""
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, Path):
+            known = part.stat()
+            part = (part.name, known.st_size, known.st_mtime_ns)
+        digest.update(repr(part).encode(errors="surrogatepass") + b"\0")
+    return digest.hexdigest()[:32]
+
+
+def _parts(name: str) -> list[str]:
+    """Return the parts of a path or of the path of an address, without a drive, `.` and `..`."""
+    text = name
+    if re.match(r"[a-z][a-z0-9+]+://", name) or "/local-files/?d=" in name:
+        address = urlsplit(name)
+        text = unquote(address.path)
+        if text.endswith("/local-files/"):
+            text = parse_qs(address.query).get("d", [text])[0]
+    if "\0" in text:
+        return []
+    listed = [part for part in re.split(r"[/\\]", text) if part not in ("", ".", "..")]
+    return listed[1:] if listed and re.fullmatch(r"[a-zA-Z]:", listed[0]) else listed
+
+
+def _closest(parts: list[str], paths: Iterable[Path]) -> list[Path]:
+    """Return those of several paths that end in most of the same parts."""
+
+    def shared(path: Path) -> int:
+        count = 0
+        for own, other in zip(reversed(path.parts), reversed(parts), strict=False):
+            if own.lower() != other.lower():
+                break
+            count += 1
+        return count
+
+    listed = list(paths)
+    best = max(map(shared, listed))
+    return [path for path in listed if shared(path) == best]
