@@ -184,7 +184,7 @@ class TestWrappers:
     @pytest.fixture
     def calls(self, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         class Answer:
-            folder, epoch, first, bytes = Path("run"), 3, True, 5
+            folder, epoch, first, bytes, confidence = Path("run"), 3, True, 5, None
 
             def to_dict(self) -> dict[str, Any]:
                 return {"miou": 0.5}

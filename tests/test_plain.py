@@ -167,8 +167,8 @@ def test_mistakes(small: Path, tmp_path: Path) -> None:
 def test_a_file_that_gives_other_ids_is_not_written(
     small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bridgeseg.exporting.plain._agreement", lambda *_: 0.5)
-    with pytest.raises(ModelFileError, match=r"on 50\.00% of the pixels only"):
+    monkeypatch.setattr("bridgeseg.exporting.agreement.AGREEMENT", 1.1)
+    with pytest.raises(ModelFileError, match=r"on 100\.00% of the pixels only"):
         export_plain(small, tmp_path / "plain.onnx")
     assert not list(tmp_path.iterdir())
 

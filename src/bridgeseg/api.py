@@ -466,12 +466,16 @@ def export(
     *,
     logits: bool = False,
     approximate: bool = False,
+    confidence: bool = False,
+    confidence_data: str | Path | None = None,
     plain: bool = False,
     size: tuple[int, int] | int | None = None,
     layout: Literal["nhwc", "nchw"] = "nhwc",
     input: Literal["uint8", "float"] = "uint8",
 ) -> Exported:
-    """Write a checkpoint or run folder as one .onnx file that runs without PyTorch, or a file as a plain one.
+    """Write a checkpoint or run folder as one .onnx file that runs without PyTorch.
+
+    An exported file can be given confidence, or be made plain.
 
     Args:
         model: a checkpoint or run folder (its best checkpoint is taken); for 8 bits or a plain file also an .onnx file,
@@ -479,16 +483,21 @@ def export(
         out: the file to write; an older one is replaced only by a verified one.
         logits: add logits (B, K, H, W) to its outputs, which sliding windows and several scales need.
         approximate: one decision for 2x2 pixels: faster with many classes.
+        confidence: add the output `confidence`, uint8 (B, H, W): the probability of the likeliest class, 0 to 255.
+        confidence_data: labelled images to fit the temperature of the confidence on, `data.yaml:SPLIT`.
         plain: no operators whose output's size depends on the image, so that more runtimes can run it; the same ids.
         size: of a plain file: height and width of the only images that it takes, one at a time; by default any.
         layout: of a plain file: `nhwc`, images (B, H, W, 3), or `nchw`, (B, 3, H, W).
         input: of a plain file: `uint8`, or `float`, float32 of the same values 0..255.
 
     Returns:
-        What was written: the file, its size, and the share of pixels with the ids of what it was made from.
+        What was written: the file, its size, the share of pixels with the ids of what it was made from, and what is
+        known of its confidence.
 
     Raises:
-        ConfigError: both `logits` and `approximate`, or settings of a plain file without `plain`.
+        ConfigError: both `logits` and `approximate`, settings of a plain file without `plain`, or of confidence without
+            `confidence`.
+        DataError: the images for the temperature cannot be used.
         ModelFileError: the checkpoint or file cannot be used, or the exported graph does not agree with it.
         InputError: the name does not end with .onnx, or the file cannot be written.
         MissingDependencyError: PyTorch (extra `train`), for a folder, or the package onnx (extra `int8`) is missing.

@@ -122,6 +122,38 @@ class ConfusionMatrix:
         return total
 
 
+class CalibrationError:
+    """The expected calibration error: how far confidence is from the share that is right (arXiv 1706.04599, eq. 3).
+
+    Args:
+        bins: pixels are grouped by confidence in so many equal parts of 0..1.
+
+    >>> error = CalibrationError()
+    >>> error.update(np.array([0.9, 0.9, 0.9, 0.9]), np.array([True, True, True, False]))
+    >>> round(error.value, 2)
+    0.15
+    """
+
+    def __init__(self, bins: int = 15) -> None:
+        self.counts, self.right = np.zeros(bins, np.int64), np.zeros(bins, np.int64)
+        self.confidence = np.zeros(bins)
+
+    def update(self, confidence: NDArray[np.floating[Any]], right: NDArray[np.bool_]) -> None:
+        """Count pixels: their confidence 0..1, and whether their class is right; of any one shape."""
+        bins = len(self.counts)
+        confidence, right = confidence.ravel(), right.ravel()
+        place = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+        self.counts += np.bincount(place, minlength=bins)
+        self.right += np.bincount(place[right], minlength=bins)
+        self.confidence += np.bincount(place, confidence, bins)
+
+    @property
+    def value(self) -> float:
+        """The error, 0..1; NaN if no pixel was counted."""
+        total = self.counts.sum()
+        return float(np.abs(self.confidence - self.right).sum() / total) if total else math.nan
+
+
 @dataclass(frozen=True)
 class Scores:
     """Scores of one split; all fractions of 1 (NaN where no pixel was labelled).

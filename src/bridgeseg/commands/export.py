@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -38,9 +38,10 @@ def export(
             )
         done = api.export(**given)
         if as_json:
-            console.print_json({"model": str(out), "bytes": done.bytes})
+            told = {"confidence": done.confidence} if done.confidence else {}
+            console.print_json({"model": str(out), "bytes": done.bytes, **told})
         elif not quiet:
-            print(f"{out}: {done.bytes / 1e6:.1f} MB")
+            print(f"{out}: {done.bytes / 1e6:.1f} MB{_confidence(done.confidence)}")
         return
     from bridgeseg.extras import extra
 
@@ -54,4 +55,18 @@ def export(
 
         print_report(report)
         left = report["quantisation"]["float_layers"]
-        print(f"{out}: {report['quantisation']['int8_layers']} layers 8-bit, {len(left)} left in float for accuracy")
+        print(
+            f"{out}: {report['quantisation']['int8_layers']} layers 8-bit, {len(left)} left in float for accuracy"
+            f"{_confidence(report.get('confidence'))}"
+        )
+
+
+def _confidence(facts: dict[str, Any] | None) -> str:
+    """Say what became of the confidence; nothing of a file without."""
+    if not facts:
+        return ""
+    if "ece" not in facts:
+        return "; confidence is not calibrated: give labelled images by --confidence-data"
+    before, after = (f"{100 * facts[key]:.1f} %" for key in ("ece_before", "ece"))
+    found = f"temperature {facts['temperature']:.2f} by {facts['images']} images of {facts['from']}"
+    return f"; confidence: {found}; calibration error {before} before, {after} after"

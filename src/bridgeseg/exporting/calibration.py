@@ -55,24 +55,24 @@ class Calibration:
     how: Reading = AS_STORED
 
 
-def find_calibration(source: str | Path, images: int) -> Calibration:
+def find_calibration(source: str | Path, images: int, split: str = "train") -> Calibration:
     """Choose images from a folder, or from a split of a dataset.
 
     Args:
-        source: a folder of images, searched with its subfolders; a glob; or `data.yaml`, `data.yaml:SPLIT` (train by
-            default).
+        source: a folder of images, searched with its subfolders; a glob; or `data.yaml`, `data.yaml:SPLIT`.
         images: at most so many are taken, evenly spaced in the order of their names.
+        split: the one of a `data.yaml` without a split.
 
     Raises:
         InputError: there are none, or the dataset cannot be used.
     """
-    text, _, split = str(source).rpartition(":")
+    text, _, named = str(source).rpartition(":")
     if not text.lower().endswith((".yaml", ".yml")):
-        text, split = str(source), "train"
+        text, named = str(source), split
         if (Path(source) / "data.yaml").is_file():
             text = str(Path(source) / "data.yaml")
     if text.lower().endswith((".yaml", ".yml")):
-        return _labelled(DataSpec.load(text), [split], images)
+        return _labelled(DataSpec.load(text), [named], images)
     found = []
     for item in find([source], recursive=True):
         if isinstance(item, Failure):
@@ -92,21 +92,42 @@ def training_images(run: str | Path, images: int) -> Calibration:
         ConfigError: the folder does not say what it was trained on.
         DataError: the dataset is no longer where it was, or cannot be used.
     """
-    folder, fix = Path(run), "give images as the network will see them: `calibrate=FOLDER`"
+    fix = "give images as the network will see them: `calibrate=FOLDER`"
+    settings = _settings_of(run, "8 bits need images", fix)
+    return _labelled(DataSpec.load(settings["data"], settings["val_share"]), settings["train_splits"], images)
+
+
+def validation_images(run: str | Path, images: int) -> Calibration:
+    """Choose labelled images from the split that a run was validated on; arguments and errors as of `training_images`.
+
+    Raises:
+        ConfigError: also where it was not validated.
+    """
+    fix = "give a labelled split: `confidence_data=data.yaml:val`"
+    settings = _settings_of(run, "confidence needs labelled images", fix)
+    if not settings["val_split"]:
+        raise ConfigError("confidence needs labelled images, and this run was not validated", where=run, fix=fix)
+    return _labelled(DataSpec.load(settings["data"], settings["val_share"]), [settings["val_split"]], images)
+
+
+def _settings_of(run: str | Path, need: str, fix: str) -> dict[str, Any]:
+    """Return `data`, `val_share`, `train_splits` and `val_split` of a run folder, or of the one around a checkpoint."""
+    folder = Path(run)
     place = next((one for one in (folder, folder.resolve().parent) if (one / SETTINGS).is_file()), folder) / SETTINGS
     try:
         settings = json.loads(place.read_text(encoding="utf-8"))
-        data, splits, share = settings["data"], settings["train_splits"], settings.get("val_share", 0.0)
+        found: dict[str, Any] = {"val_share": 0.0, "val_split": None}
+        found |= {key: settings[key] for key in ("data", "train_splits", "val_share", "val_split") if key in settings}
+        data, splits, share, val = (found[key] for key in ("data", "train_splits", "val_share", "val_split"))
         known = isinstance(data, str) and bool(splits) and all(isinstance(split, str) for split in splits)
-        known = known and isinstance(share, float | int) and 0 <= share < 1
+        known = known and isinstance(share, float | int) and 0 <= share < 1 and isinstance(val, str | None)
     except (OSError, ValueError, LookupError, TypeError):
         known = False
     if not known:
-        raise ConfigError("8 bits need images, and this folder does not say what it was trained on", where=run, fix=fix)
+        raise ConfigError(f"{need}, and this folder does not say what it was trained on", where=run, fix=fix)
     if not Path(data).exists():
-        message = "8 bits need images, and the data that the run was trained on is no longer there"
-        raise DataError(message, where=data, fix=fix)
-    return _labelled(DataSpec.load(data, share), splits, images)
+        raise DataError(f"{need}, and the data that the run was trained on is no longer there", where=data, fix=fix)
+    return found
 
 
 def _labelled(spec: DataSpec, splits: Sequence[str], images: int) -> Calibration:

@@ -1,7 +1,8 @@
-"""A checkpoint, or a file that was exported from one -> a file: ordinary or plain. A file needs no PyTorch."""
+"""A checkpoint, or a file that was exported from one -> a file: ordinary, with confidence, plain. A file needs no PyTorch."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -16,30 +17,78 @@ if TYPE_CHECKING:
 
 
 def export(asked: Export) -> Exported:
-    """Export a checkpoint or run folder, or make an exported file plain; see `bridgeseg.export`."""
-    how = plain_options(asked)
+    """Export a checkpoint or run folder, or give a file confidence, or make it plain; see `bridgeseg.export`."""
+    check(asked)
     source, options = named(asked.model), {"logits": asked.logits, "approximate": asked.approximate}
-    if source.is_file() and not asked.plain:
-        fix = "only 8 bits can be added (`int8`), or a plain file made of it (`plain`)"
-        raise ModelFileError("this is an exported file already", where=source, fix=fix)
     if not source.is_file():
         with extra("train"):
             from bridgeseg.exporting.onnx import export_folder
-        if not asked.plain:
+        if not asked.plain and not asked.confidence:
             return export_folder(source, asked.out, **options)
-    elif asked.approximate:
-        message = "`approximate` is decided when a run folder is exported, and this is an exported file"
-        raise ConfigError(message, where=source, fix="leave it out, or give the run folder")
+    elif not asked.plain and not asked.confidence:
+        fix = "only 8 bits (`int8`) or `confidence` can be added, or a plain file be made of it (`plain`)"
+        raise ModelFileError("this is an exported file already", where=source, fix=fix)
+    else:
+        check_file(asked, source)
     with extra("int8"):
         from bridgeseg.exporting.modelfile import check_name
-        from bridgeseg.exporting.plain import export_plain
     check_name(Path(asked.out))
+    if source.is_file():
+        return finish(source, asked)
     with TemporaryDirectory() as folder:
-        if not source.is_file():
-            ordinary = Path(folder) / "ordinary.onnx"
-            export_folder(source, ordinary, **options)
-            source = ordinary
-        return export_plain(source, asked.out, logits=asked.logits, **how)
+        first = export_folder(source, Path(folder) / "ordinary.onnx", **options)
+        done = finish(first.path, asked)
+    return replace(done, agreement=min(first.agreement, done.agreement))
+
+
+def finish(ordinary: Path, asked: Export) -> Exported:
+    """Give an ordinary file confidence, make it plain, or both, as it is asked for; write it under its name.
+
+    Args:
+        ordinary: an .onnx file, made of `asked.model` or the same.
+        asked: one of the two, at least.
+    """
+    from bridgeseg.exporting.calibration import validation_images
+    from bridgeseg.exporting.modelfile import Exported
+    from bridgeseg.exporting.plain import export_plain
+    from bridgeseg.exporting.temperature import IMAGES, add_confidence
+
+    facts, target, model, labelled = None, Path(asked.out), named(asked.model), asked.confidence_data
+    with TemporaryDirectory() as folder:
+        if asked.confidence:
+            given = validation_images(model, IMAGES) if labelled is None and model.is_dir() else labelled
+            sure = Path(folder) / "confidence.onnx" if asked.plain else target
+            facts, ordinary = add_confidence(ordinary, sure, given), sure
+        if asked.plain:
+            done = export_plain(ordinary, target, logits=asked.logits, **plain_options(asked))
+            return replace(done, confidence=facts)
+    return Exported(target, target.stat().st_size, 1.0, facts)
+
+
+def check(asked: Export) -> None:
+    """Check settings that go together.
+
+    Raises:
+        ConfigError: those of a plain file without `plain`, data without `confidence`, approximate ids with it.
+    """
+    plain_options(asked)
+    if asked.confidence_data is not None and not asked.confidence:
+        message = "there is no temperature without `confidence`"
+        raise ConfigError(message, where="confidence_data", fix="add `confidence`")
+    if asked.confidence and asked.approximate:
+        raise ConfigError("approximate class ids have no confidence for every pixel", fix="choose one of the two")
+
+
+def check_file(asked: Export, source: Path) -> None:
+    """Check that nothing is asked for that only a run folder can be given.
+
+    Raises:
+        ConfigError: `approximate`, or `logits` of a file that is not plain.
+    """
+    given = {"logits": asked.logits and not asked.plain, "approximate": asked.approximate}
+    if wrong := [name for name, value in given.items() if value]:
+        message = f"`{wrong[0]}` is decided when a run folder is exported, and this is an exported file"
+        raise ConfigError(message, where=source, fix="leave it out, or give the run folder")
 
 
 def plain_options(asked: Export) -> dict[str, Any]:

@@ -9,10 +9,9 @@ from typing import Any
 
 from bridgeseg.errors import ConfigError, advising
 from bridgeseg.exporting.calibration import training_images
-from bridgeseg.exporting.export import plain_options
+from bridgeseg.exporting.export import check, check_file, finish
 from bridgeseg.exporting.int8_report import compare
 from bridgeseg.exporting.modelfile import check_name
-from bridgeseg.exporting.plain import export_plain
 from bridgeseg.exporting.quantize import quantize
 from bridgeseg.extras import extra
 from bridgeseg.runtime.model import named
@@ -26,8 +25,8 @@ def export_int8(asked: Mapping[str, Any], *, quiet: bool = True, report: bool = 
         asked: settings of `Export`, `Quantize` and `Compared`, by their keys; of a run folder the images that it was
             trained on are the default of `calibrate`.
         quiet: show no progress bar.
-        report: compare them; without, only `quantisation` is returned. Of a plain file what is compared is the 8-bit
-            file that it is made from.
+        report: compare them; without, only `quantisation` is returned. What is compared is the 8-bit file without
+            confidence, and before it was made plain.
 
     Returns:
         What `compare` returns, and `quantisation`: what the file's metadata says of it.
@@ -38,7 +37,7 @@ def export_int8(asked: Mapping[str, Any], *, quiet: bool = True, report: bool = 
         MissingDependencyError: the train extra is needed for a folder and not installed.
     """
     whole, wanted = Export(**Export.of(asked)), Quantize(**{"calibrate": None} | Quantize.of(asked))
-    how = plain_options(whole)
+    check(whole)
     check_name(Path(whole.out))
     source, images = named(whole.model), wanted.calibrate
     if images is None:
@@ -47,18 +46,19 @@ def export_int8(asked: Mapping[str, Any], *, quiet: bool = True, report: bool = 
             raise ConfigError("8 bits need images to calibrate on", where="calibrate", fix=fix)
         images = training_images(source, wanted.images)
     with TemporaryDirectory() as folder:
-        if source.is_file() and ((whole.logits and not whole.plain) or whole.approximate):
-            message = "logits and approximate are decided when a run folder is exported, and this is an exported file"
-            raise ConfigError(message, where=source, fix="leave them out, or give the run folder")
+        if source.is_file():
+            check_file(whole, source)
         if source.is_dir():
             source = Path(folder) / "float.onnx"
             with extra("train"):
                 from bridgeseg.exporting.onnx import export_folder
             export_folder(whole.model, source, logits=whole.logits, approximate=whole.approximate)
-        target = Path(folder) / "int8.onnx" if whole.plain else Path(whole.out)
+        more = whole.plain or whole.confidence
+        target = Path(folder) / "int8.onnx" if more else Path(whole.out)
         done = quantize(wanted.model_copy(update={"model": source, "out": target, "calibrate": images}))
         with advising("score on a split of smaller images, or leave `data` out"):
             facts = compare(source, target, Compared(**Compared.of(asked)), quiet=quiet) if report else {}
-        if whole.plain:
-            export_plain(target, whole.out, logits=whole.logits, **how)
+        if more:
+            made = finish(target, whole)
+            facts |= {"confidence": made.confidence} if made.confidence else {}
     return {**facts, "quantisation": done.facts}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import onnx
 from onnx import helper
@@ -18,11 +19,19 @@ from bridgeseg.runtime.onnx_file import SHA256
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written: the file, its size in bytes, and the share of pixels with the ids of what it was made from."""
+    """What was written.
+
+    Attributes:
+        path: the file.
+        bytes: its size.
+        agreement: the share of pixels with the ids of what it was made from.
+        confidence: what is known of its output `confidence`, as `temperature.fit_temperature` says it; None without.
+    """
 
     path: Path
     bytes: int
     agreement: float
+    confidence: dict[str, Any] | None = None
 
 
 def check_name(out: Path) -> None:

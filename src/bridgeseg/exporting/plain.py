@@ -7,31 +7,25 @@ before it gets its name. What the ordinary file does only where classes meet (`t
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 from onnx import helper
 
 from bridgeseg.errors import ModelFileError
-from bridgeseg.exporting.agreement import same_ids
+from bridgeseg.exporting.agreement import SIZES, check_same_ids
+from bridgeseg.exporting.confidence import NAME, confidence_everywhere, decision, drop_confidence
 from bridgeseg.exporting.fixed import drop_copies, fix_sizes, fold
-from bridgeseg.exporting.graph import add_constant, attribute, constant, drop_dead, makers, read_instead, replace
+from bridgeseg.exporting.graph import add_constant, attribute, drop_dead, makers, read_instead, replace
 from bridgeseg.exporting.modelfile import Exported, check_name, finished
 from bridgeseg.exporting.spelling import respell
 from bridgeseg.exporting.tail import everywhere
 from bridgeseg.files import replacing
-from bridgeseg.pixels import Pixels
-from bridgeseg.runtime.fitting import resized
 from bridgeseg.runtime.metadata import read_metadata
 from bridgeseg.runtime.model import named
 from bridgeseg.runtime.onnx_runtime import OnnxRuntime
 
-AGREEMENT = 0.999
-SIZES = ((64, 96), (33, 65), (200, 31))
-"""(height, width) of the images that a file of free size is compared on."""
 FLOAT, UINT8 = onnx.TensorProto.FLOAT, onnx.TensorProto.UINT8
 ADDED = ("image_uint8", "image_nhwc")
 """What an image in another type and layout is turned into first."""
@@ -73,7 +67,9 @@ def export_plain(
     if "plain" in provenance:
         raise ModelFileError("this file is plain already", where=source, fix="give the file it was made from")
     graph = onnx.load(source)
-    make_plain(graph, size=size, layout=layout, input=input, logits=logits)
+    confidence = provenance.get(NAME) or {}
+    temperature = confidence.get("temperature", 1.0) if NAME in before.outputs else None
+    make_plain(graph, size=size, layout=layout, input=input, logits=logits, temperature=temperature)
     if left := sorted(UNPLAIN & {node.op_type for node in graph.graph.node}):
         message = f"its backbone uses {', '.join(left)}, which a plain file may not have"
         raise ModelFileError(message, where=source, fix="leave `plain` out, or train with another backbone")
@@ -83,10 +79,7 @@ def export_plain(
     helper.set_model_props(graph, entries)
     with replacing(target, fix="free some space, or choose another `out`") as part:
         part.write_bytes(finished(graph))
-        agreement = _agreement(before, OnnxRuntime(part), [size] if size else SIZES)
-        if agreement < AGREEMENT:
-            message = f"the plain file gives the ids of the ordinary one on {agreement:.2%} of the pixels only"
-            raise ModelFileError(message, where=target, fix="report this with the backbone's name")
+        agreement = check_same_ids(before, OnnxRuntime(part), [size] if size else SIZES, target)
     return Exported(target, target.stat().st_size, agreement)
 
 
@@ -97,10 +90,14 @@ def make_plain(
     layout: str = "nhwc",
     input: str = "uint8",
     logits: bool = False,
+    temperature: float | None = None,
 ) -> None:
-    """Rewrite a file's graph in place; arguments as of `export_plain`."""
+    """Rewrite a file's graph in place; arguments as of `export_plain`, and the temperature of its confidence."""
     respell(model)
+    drop_confidence(model)
     everywhere(model)
+    if temperature is not None:
+        confidence_everywhere(model, temperature)
     if logits and "logits" not in {value.name for value in model.graph.output}:
         _give_logits(model.graph)
     _take(model.graph, layout, input)
@@ -114,19 +111,10 @@ def make_plain(
 
 def _give_logits(graph: onnx.GraphProto) -> None:
     """Add what the ids are the places of the largest of, cut as they are, as an output."""
-    made_by = makers(graph)
-    path = [made_by["classes"]]
-    while path[-1].op_type in ("Cast", "Slice"):
-        path.append(made_by[path[-1].input[0]])
-    if path[-1].op_type != "ArgMax":
-        raise ModelFileError("its ids are not decided for every pixel, so it has no logits at full size", fix=_FULL)
-    name, nodes = path[-1].input[0], []
-    for number, cut in enumerate(reversed([node for node in path if node.op_type == "Slice"])):
-        axes = constant(graph, cut.input[3])
-        if axes is None:
-            raise ModelFileError("the axes on which its ids are cut are no constant", fix=_FULL)
-        moved = add_constant(graph, f"logits_axes_{number}", [axis + 1 for axis in axes])
-        inputs = [name, *cut.input[1:3], moved, *cut.input[4:]]
+    _, argmax, cuts = decision(graph)
+    name, nodes = argmax.input[0], []
+    for number, (start, end, axes, _) in enumerate(cut for cut in cuts if cut[3]):
+        inputs = [name, start, end, add_constant(graph, f"logits_axes_{number}", [axis + 1 for axis in axes])]
         name = f"logits_cut_{number}"
         nodes.append(helper.make_node("Slice", inputs, [name], name=name))
     if nodes:
@@ -137,9 +125,6 @@ def _give_logits(graph: onnx.GraphProto) -> None:
     batch, height, width = (side.dim_param for side in graph.output[0].type.tensor_type.shape.dim)
     sides: list[Any] = [batch or None, None, height or None, width or None]
     graph.output.append(helper.make_tensor_value_info("logits", FLOAT, sides))
-
-
-_FULL = "leave `approximate` or `logits` out"
 
 
 def _take(graph: onnx.GraphProto, layout: str, input: str) -> None:
@@ -186,13 +171,3 @@ def _cancel(graph: onnx.GraphProto) -> None:
         elif cast.input[0] == "image_uint8":
             read_instead(graph.node, cast.output[0], "image")
     drop_dead(graph)
-
-
-def _agreement(before: OnnxRuntime, after: OnnxRuntime, sizes: Sequence[tuple[int, int]]) -> float:
-    """Return the share of pixels with the same class id, on images of large spots of colour."""
-    return same_ids(before, after, (_spots(*size)[None] for size in sizes), "plain file")
-
-
-def _spots(height: int, width: int) -> Pixels:
-    coarse = np.random.default_rng(height).integers(0, 256, (max(1, height // 16), max(1, width // 16), 3), np.uint8)
-    return resized(coarse, (height, width))

@@ -14,7 +14,14 @@ import onnx
 from onnx import helper, inliner
 
 from bridgeseg.exporting.graph import add_constant, attribute, constant, drop_dead, makers, readers, replace, shapes
-from bridgeseg.exporting.tail_functions import DOMAIN, ids_of_upsampled, largest, rows_of_map
+from bridgeseg.exporting.tail_functions import (
+    DOMAIN,
+    confidence_of_upsampled,
+    grey_of_share,
+    ids_of_upsampled,
+    largest,
+    rows_of_map,
+)
 
 
 def borders_only(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -39,20 +46,22 @@ def borders_only(model: onnx.ModelProto) -> onnx.ModelProto:
         if side is None or resize is None or len(read) != 2 or between & {one.name for one in model.graph.output}:
             continue
         opset, size = model.opset_import[0].version, ["batch", "height", "width"]
-        calls = [_call("ids_of_upsampled", ["rows", *size], [cast.output[0]])]
+        calls = []
         functions = [ids_of_upsampled(side, attribute(cast, "to"), opset), largest(_channels(model, resize), opset)]
         rows = _rows(made_by, resize.input[0])
         if rows is None:
-            calls.insert(0, _call("rows_of_map", [resize.input[0]], ["rows", *size]))
+            rows = ["rows", *size]
+            calls.append(_call("rows_of_map", [resize.input[0]], rows))
             functions.append(rows_of_map(opset))
-        else:
-            del calls[0].input[:]
-            calls[0].input.extend(rows)
-        place = list(nodes).index(resize)
-        for call in reversed(calls):
-            nodes.insert(place, call)
-        for node in (resize, argmax, cast):
-            nodes.remove(node)
+        mixed = ["places_where_classes_meet", "squares_where_classes_meet"]
+        calls.append(_call("ids_of_upsampled", rows, [cast.output[0], *mixed]))
+        likely = _confidence(model, resize.input[0])
+        if likely is not None:
+            output, by = likely
+            functions += [confidence_of_upsampled(side, by, opset), grey_of_share(opset)]
+            calls.append(_call("confidence_of_upsampled", [*rows, *mixed], [output.output[0]]))
+            nodes.remove(output)
+        replace(model.graph, [resize, argmax, cast], calls)
         drop_dead(model.graph)
         model.functions.extend(functions)
         model.opset_import.append(helper.make_opsetid(DOMAIN, 1))
@@ -135,6 +144,17 @@ def _upstream(made_by: dict[str, onnx.NodeProto], name: str, kind: str) -> onnx.
         new = [one for one in (() if node is None else node.input) if one not in seen]
         seen.update(new)
         names += new
+    return None
+
+
+def _confidence(model: onnx.ModelProto, maps: str) -> tuple[onnx.NodeProto, float] | None:
+    """Return what ends the confidence of a map of logits, as `confidence` writes it, and what it multiplies them by."""
+    made_by = makers(model.graph)
+    for cast in [node for node in model.graph.node if node.op_type == "Cast"]:
+        scaled = _leading(made_by, cast.output[0], ("Cast", "Add", "Mul", "ReduceMax", "Resize", "Softmax", "Mul"))
+        by = None if scaled is None else constant(model.graph, scaled.input[1])
+        if scaled is not None and scaled.input[0] == maps and by is not None:
+            return cast, by[0]
     return None
 
 

@@ -134,6 +134,10 @@ def _check_outputs(runtime: FileRuntime, count: int) -> None:
     if kind != expected or len(shape) != 3:
         message = f"with {count} classes it must have an output `classes`, {expected} (B, H, W); found {found}"
         raise ModelFileError(message, where=runtime.path, fix=_EXPORT)
+    kind, shape = runtime.outputs.get("confidence", ("uint8", [None] * 3))
+    if kind != "uint8" or len(shape) != 3:
+        message = f"its output `confidence` must be uint8 (B, H, W); found {found}"
+        raise ModelFileError(message, where=runtime.path, fix=_EXPORT)
     kind, shape = runtime.outputs.get("logits", ("float", [None, count, None, None]))
     if kind != "float" or len(shape) != 4 or (isinstance(shape[1], int) and shape[1] != count):
         message = f"its metadata names {count} classes, so `logits` must be float32 (B, {count}, H, W); found {found}"

@@ -12,13 +12,18 @@ PLAIN = "Runtimes that know little"
 
 
 class Export(CommandSettings):
-    """Write a checkpoint or run folder as one .onnx file that runs without PyTorch, or a file as a plain one.
+    """Write a checkpoint or run folder as one .onnx file that runs without PyTorch.
+
+    An exported file can be given confidence, or be made plain.
 
     Returns:
-        What was written: the file, its size, and the share of pixels with the ids of what it was made from.
+        What was written: the file, its size, the share of pixels with the ids of what it was made from, and what is
+        known of its confidence.
 
     Raises:
-        ConfigError: both `logits` and `approximate`, or settings of a plain file without `plain`.
+        ConfigError: both `logits` and `approximate`, settings of a plain file without `plain`, or of confidence without
+            `confidence`.
+        DataError: the images for the temperature cannot be used.
         ModelFileError: the checkpoint or file cannot be used, or the exported graph does not agree with it.
         InputError: the name does not end with .onnx, or the file cannot be written.
         MissingDependencyError: PyTorch (extra `train`), for a folder, or the package onnx (extra `int8`) is missing.
@@ -51,6 +56,22 @@ class Export(CommandSettings):
     approximate: Annotated[
         bool, setting("one decision for 2x2 pixels: faster with many classes", option="--approximate")
     ] = False
+    confidence: Annotated[
+        bool,
+        setting(
+            "add the output `confidence`, uint8 (B, H, W): the probability of the likeliest class, 0 to 255",
+            option="--confidence",
+        ),
+    ] = False
+    confidence_data: Annotated[
+        str | Path | None,
+        setting(
+            "labelled images to fit the temperature of the confidence on, `data.yaml:SPLIT`",
+            option="--confidence-data",
+            metavar="YAML[:SPLIT]",
+            default="what a run was validated on",
+        ),
+    ] = None
     plain: Annotated[
         bool,
         setting(
