@@ -178,9 +178,9 @@ def test_what_runs_without_end_can_be_ended(endless: Path, monkeypatch: pytest.M
 
 def test_a_stream_that_is_left_ends_its_network(rgb_onnx: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, begun, ended, threads = Model.load(rgb_onnx), threading.Event(), threading.Event(), list[int]()
-    plain = model.mask
+    plain = model.segment
 
-    def mask(image: np.ndarray, *options: Any) -> Any:
+    def segment(image: np.ndarray, *options: Any) -> Any:
         if threads:
             begun.set()
             assert ended.wait(60)
@@ -191,7 +191,7 @@ def test_a_stream_that_is_left_ends_its_network(rgb_onnx: Path, monkeypatch: pyt
         assert threads == [thread]
         ended.set()
 
-    monkeypatch.setattr(model, "mask", mask)
+    monkeypatch.setattr(model, "segment", segment)
     monkeypatch.setattr(model, "interrupt", interrupt)
     results = iter(model.stream([np.zeros((4, 4, 3), np.uint8)] * 2))
     next(results)

@@ -11,14 +11,18 @@ from PIL import Image
 
 onnx = pytest.importorskip("onnx")
 
+import bridgeseg  # noqa: E402
 from bridgeseg.api import export  # noqa: E402
+from bridgeseg.classes import ClassSet  # noqa: E402
 from bridgeseg.cli import main  # noqa: E402
 from bridgeseg.errors import ConfigError, DataError, ModelFileError  # noqa: E402
 from bridgeseg.exporting.confidence import confidence_everywhere, give_confidence  # noqa: E402
 from bridgeseg.exporting.int8 import export_int8  # noqa: E402
 from bridgeseg.exporting.tail import everywhere  # noqa: E402
 from bridgeseg.metrics import CalibrationError  # noqa: E402
+from bridgeseg.report.draw import area_shares, key, overlay, palette_image  # noqa: E402
 from bridgeseg.runtime.model import Model, named  # noqa: E402
+from bridgeseg.runtime.network import Segmented, without_unsure  # noqa: E402
 from bridgeseg.runtime.onnx_runtime import OnnxRuntime  # noqa: E402
 from tiny_onnx import NAMES, photo, write_network  # noqa: E402
 
@@ -147,6 +151,137 @@ def test_calibration_error() -> None:
     error = CalibrationError(10)
     assert np.isnan(error.value)
     confidence = np.array([0.0, 0.25, 0.25, 0.95, 0.95, 1.0])
-    error.update(confidence, np.array([False, True, False, True, True, True]))
+    error.update_shares(confidence, np.array([False, True, False, True, True, True]))
     # |0 - 0| + |0.5 - 1| + |2.9 - 3|, over 6
     assert error.value == pytest.approx((0.5 + 0.1) / 6)
+    bytes_ = CalibrationError(10)
+    bytes_.update(np.array([[0, 64, 64], [242, 242, 255]], np.uint8), np.array([[0, 1, 0], [1, 1, 1]], bool))
+    assert bytes_.value == pytest.approx((1 - 128 / 255 + 3 - 739 / 255) / 6)
+
+
+@pytest.fixture(scope="module")
+def sure(small: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small network with logits, ids and confidence."""
+    path = tmp_path_factory.mktemp("sure") / "sure.onnx"
+    export(small, path, confidence=True, confidence_data=f"{data}:val")
+    return path
+
+
+def test_predictions_hold_it(sure: Path, small: Path) -> None:
+    image, model = photo(3, 50, 70), Model.load(sure)
+    ids, grey = outputs(sure, image[None])
+    result = model.predict(image)
+    assert result.confidence is not None
+    assert (result.confidence.dtype, result.confidence.shape) == (np.float32, (50, 70))
+    np.testing.assert_allclose(result.confidence, grey[0] / 255, atol=1e-6)
+    np.testing.assert_array_equal(result.mask, ids[0])
+    streamed = next(iter(model.stream([image], max_size=35)))
+    assert streamed.confidence.shape == (50, 70)
+    plain = Model.load(small)
+    assert plain.predict(image).confidence is None
+    assert (plain.confident, model.confident) == (False, True)
+    with pytest.raises(ConfigError, match="does not say how sure it is"):
+        plain.predict(image, unknown=0.5)
+    with pytest.raises(ConfigError, match="unknown"):
+        model.predict(image, unknown=1.5)
+
+
+def test_tiles_and_windows(sure: Path, tmp_path: Path) -> None:
+    image, whole = photo(3, 500, 600), Model.load(sure)
+    expected = whole.segment(image)
+    assert expected.confidence is not None
+    model = onnx.load(sure)
+    model.graph.output.remove(next(value for value in model.graph.output if value.name == "logits"))
+    del model.metadata_props[[entry.key for entry in model.metadata_props].index("bridgeseg.sha256")]
+    onnx.save(model, tmp_path / "ids.onnx")
+    for path in (sure, tmp_path / "ids.onnx"):  # tiles that fade into each other, and tiles that meet at a line
+        found = Model.load(path).segment(image, memory=40)
+        assert found.confidence is not None
+        np.testing.assert_array_equal(found.ids, expected.ids)
+        assert np.abs(found.confidence.astype(int) - expected.confidence).max() <= 1
+    slid = whole.segment(image, window=(300, 300))  # 200 apart, on the network's grid
+    assert slid.confidence is not None
+    assert (np.abs(slid.confidence.astype(int) - expected.confidence) <= 1).mean() > 0.95
+
+
+def test_what_is_not_sure_has_no_class(
+    sure: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = data.parent / "images" / "val" / "0.png"
+    result = Model.load(sure).predict(image)
+    assert result.confidence is not None
+    least = float(np.quantile(result.confidence, 0.3))
+    words = ["predict", str(image), "-m", str(sure), "--out", str(tmp_path), "--unknown", str(least)]
+    assert main([*words, "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    mask = np.asarray(Image.open(record["mask"]))
+    unsure = result.confidence < least
+    assert 0.1 < unsure.mean() < 0.4
+    np.testing.assert_array_equal(mask, np.where(unsure, 255, result.mask))
+    assert record["unknown"] == pytest.approx(unsure.mean(), abs=1e-5)
+    assert sum(record["areas"].values()) + record["unknown"] == pytest.approx(1, abs=1e-5)
+    assert main(words) == 0
+    assert "unknown" in capsys.readouterr().out
+
+
+def test_overlays_show_it() -> None:
+    classes = ClassSet.build(["a", "b"])
+    image, mask = np.full((64, 96, 3), 200, np.uint8), np.zeros((64, 96), np.uint8)
+    mask[:, 48:] = 255
+    shown = np.asarray(overlay(image, mask, classes, legend=False, hide=["a"]))
+    assert (shown[:, :40] == 200).all()  # hidden, not unknown
+    assert set(np.unique(shown[:, 50:])) == {200 // 3, 200 // 3 + 80}
+    assert np.asarray(overlay(image, mask, classes)).shape[0] > 64
+    assert area_shares(mask, classes) == {"a": 0.5}
+    assert np.asarray(key((400, 300), classes, unknown=True)).mean() != np.asarray(key((400, 300), classes)).mean()
+    many = ClassSet.build([str(name) for name in range(300)])
+    wide = np.where(mask == 255, np.uint16(65535), mask)
+    assert set(np.unique(np.asarray(overlay(image, wide, many, legend=False))[:, 50:])) == {66, 146}
+    assert area_shares(wide, many) == {"0": 0.5}
+
+
+@pytest.mark.parametrize(("count", "kind", "value"), [(2, np.uint8, 255), (256, np.uint16, 65535)])
+def test_the_value_that_is_no_class(count: int, kind: type, value: int, tmp_path: Path) -> None:
+    classes = ClassSet.build([str(name) for name in range(count)])
+    ids = np.arange(count, dtype=np.uint8)[None]
+    greys = np.where(ids == 1, 101, 102).astype(np.uint8)
+    found = without_unsure(Segmented(ids, greys), classes, 0.4, None).ids  # 0.4 of 255 is 102
+    assert found.dtype == kind
+    assert found[0, :2].tolist() == [0, value]
+    assert ids[0, 1] == 1
+    palette_image(found, classes).save(tmp_path / "mask.png")
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "mask.png")), found)
+
+
+def test_evaluation_says_how_honest_it_is(sure: Path, small: Path, data: Path) -> None:
+    honest = bridgeseg.evaluate(sure, data, quiet=True)
+    facts = Model.load(sure).provenance["confidence"]
+    assert honest.ece == pytest.approx(facts["ece"], abs=0.02)
+    assert honest.to_dict()["ece"] == honest.ece
+    assert "ECE" in str(honest.table().caption)
+    assert "ece" not in bridgeseg.evaluate(small, data, quiet=True).to_dict()
+    slid = bridgeseg.evaluate(sure, data, mode="slide", window=(24, 24), quiet=True)
+    assert slid.ece is not None
+    views = bridgeseg.evaluate(sure, data, flip=True, quiet=True)
+    assert views.ece is not None
+
+
+@pytest.mark.slow
+def test_pytorch_says_it_too() -> None:
+    torch = pytest.importorskip("torch")
+    from bridgeseg.runtime.torch_runtime import TorchRuntime
+    from bridgeseg.settings.model import ModelConfig
+    from tiny_networks import BACKBONE, make_network
+
+    runtime, images = TorchRuntime(make_network(ModelConfig(backbone=BACKBONE, method="none"))), photo(1)[None]
+    ids, grey = runtime.with_confidence("classes", images)
+    logits, again = runtime.with_confidence("logits", images)
+    np.testing.assert_array_equal(ids, runtime.classes(images))
+    np.testing.assert_array_equal(logits, runtime.logits(images))
+    np.testing.assert_array_equal(grey, again)
+    pixels = runtime.network.segmentor.normalise(torch.from_numpy(images).permute(0, 3, 1, 2))
+    with torch.inference_mode():
+        small = runtime.network.segmentor(pixels).logits.softmax(dim=1)[0].numpy()
+    large = [np.asarray(Image.fromarray(share).resize((64, 64), Image.Resampling.BILINEAR)) for share in small]
+    np.testing.assert_allclose(grey[0] / 255, np.max(large, axis=0)[:40, :56], atol=0.5 / 255 + 1e-4)
+    assert Model(runtime, ClassSet.build(list("abcde")), {}).predict(images[0]).confidence is not None

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         memory: int
         image_range: float | Sequence[float] | None
         bands: Sequence[int] | None
+        unknown: float | None
         overlay: bool
         opacity: float
         hide: Sequence[str]
@@ -114,6 +115,7 @@ def predict(
     memory: int = 768,
     image_range: float | Sequence[float] | None = None,
     bands: Sequence[int] | None = None,
+    unknown: float | None = None,
     overlay: bool = True,
     opacity: float = 0.55,
     hide: Sequence[str] = (),
@@ -141,6 +143,8 @@ def predict(
             by default as in training, else 0..65535 of integers and 0..1 of floats.
         bands: the bands that are red, green and blue, from 0, or the one that is grey: `0,1,2`; by default as in
             training, else the first three, on white where they are transparent.
+        unknown: write 255 (65535 above 255 classes) where confidence, 0 to 1, is below this; of run folders, and of
+            files exported with `confidence`.
         overlay: write overlays with a legend.
         opacity: weight of the colours in overlays, 0 (none) to 1.
         hide: classes that overlays leave as they are, such as `background`.

@@ -129,7 +129,7 @@ class CalibrationError:
         bins: pixels are grouped by confidence in so many equal parts of 0..1.
 
     >>> error = CalibrationError()
-    >>> error.update(np.array([0.9, 0.9, 0.9, 0.9]), np.array([True, True, True, False]))
+    >>> error.update(np.full(4, 230, np.uint8), np.array([True, True, True, False]))
     >>> round(error.value, 2)
     0.15
     """
@@ -138,14 +138,23 @@ class CalibrationError:
         self.counts, self.right = np.zeros(bins, np.int64), np.zeros(bins, np.int64)
         self.confidence = np.zeros(bins)
 
-    def update(self, confidence: NDArray[np.floating[Any]], right: NDArray[np.bool_]) -> None:
-        """Count pixels: their confidence 0..1, and whether their class is right; of any one shape."""
+    def update(self, confidence: NDArray[np.uint8], right: NDArray[np.bool_]) -> None:
+        """Count pixels: their confidence, 0 to 255 for 0..1, and whether their class is right; of any one shape."""
+        both = confidence.ravel() + np.uint16(256) * right.ravel()
+        wrong_and_right = np.bincount(both, minlength=512).reshape(2, 256)
+        self._count(np.arange(256) / 255, wrong_and_right.sum(axis=0), wrong_and_right[1])
+
+    def update_shares(self, confidence: NDArray[np.floating[Any]], right: NDArray[np.bool_]) -> None:
+        """Count pixels as `update` does, whose confidence is numbers of 0..1."""
+        self._count(confidence.ravel(), np.ones(confidence.size, np.int64), right.ravel().astype(np.int64))
+
+    def _count(self, confidence: NDArray[Any], pixels: NDArray[np.int64], right: NDArray[np.int64]) -> None:
+        """Count, for each confidence, so many pixels, and so many of them that are right."""
         bins = len(self.counts)
-        confidence, right = confidence.ravel(), right.ravel()
         place = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
-        self.counts += np.bincount(place, minlength=bins)
-        self.right += np.bincount(place[right], minlength=bins)
-        self.confidence += np.bincount(place, confidence, bins)
+        self.counts += np.bincount(place, pixels, bins).astype(np.int64)
+        self.right += np.bincount(place, right, bins).astype(np.int64)
+        self.confidence += np.bincount(place, confidence * pixels, bins)
 
     @property
     def value(self) -> float:
@@ -165,6 +174,7 @@ class Scores:
         aacc: share of labelled pixels that are right.
         iou: class name -> IoU, None for a class found in neither, in class order.
         confusion: (K, K) int64 pixel counts, rows = truth, columns = prediction.
+        ece: expected calibration error of the confidence, 0..1; None where the model gives none.
     """
 
     images: int
@@ -173,6 +183,7 @@ class Scores:
     aacc: float
     iou: dict[str, float | None]
     confusion: NDArray[np.int64] = field(repr=False, compare=False)
+    ece: float | None = None
 
     @classmethod
     def from_confusion(
@@ -217,6 +228,7 @@ class Scores:
             "miou": _number(self.miou),
             "macc": _number(self.macc),
             "aacc": _number(self.aacc),
+            **({} if self.ece is None else {"ece": _number(self.ece)}),
             "iou": dict(self.iou),
         }
 
@@ -237,6 +249,8 @@ class Scores:
                 Text(name if name.isprintable() else repr(name)), percent(iou), percent(accurate), percent(part)
             )
         table.caption = f"mIoU {percent(self.miou)}   mAcc {percent(self.macc)}   aAcc {percent(self.aacc)}"
+        if self.ece is not None:
+            table.caption += f"   ECE {percent(self.ece)}"
         return table
 
 

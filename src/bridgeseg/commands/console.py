@@ -15,7 +15,7 @@ from rich.text import Text
 
 from bridgeseg.commands.wording import as_options, worded
 from bridgeseg.reading.sources import Failure
-from bridgeseg.report.draw import percent
+from bridgeseg.report.draw import UNKNOWN, percent
 from bridgeseg.report.progress import ProgressBar
 from bridgeseg.wording import printable, shortened
 
@@ -191,6 +191,8 @@ def _print_record(
     elif many:
         shown = [f"{printable(name)} {percent(share)}" for name, share in list(record.areas.items())[:NAMED]]
         more = len(record.areas) - NAMED
+        if record.unknown:
+            shown.append(f"unknown {percent(record.unknown)}")
         frames = f"{count} frames, " if (count := getattr(record, "frames", 0)) else ""
         line = f"{printable(record.source)}: {frames}{', '.join(shown)}{f', and {more} more' if more > 0 else ''}"
         if shared is None:
@@ -206,6 +208,8 @@ def _print_table(record: Record | VideoRecord, classes: ClassSet) -> None:
     table = Table.grid(padding=(0, 2))
     for name, share in record.areas.items():
         table.add_row(_swatch(colours[name]), Text(printable(name)), Text(percent(share), justify="right"))
+    if record.unknown is not None:
+        table.add_row(_swatch(UNKNOWN), Text("unknown"), Text(percent(record.unknown), justify="right"))
     console = Console()
     frames = f", {count} frames" if (count := getattr(record, "frames", 0)) else ""
     size = f"{record.width} x {record.height}{frames}"

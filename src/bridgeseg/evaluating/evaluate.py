@@ -16,12 +16,12 @@ from bridgeseg.data.masks import read_mask
 from bridgeseg.data.spec import DataSpec, Sample
 from bridgeseg.errors import ConfigError, DataError, InputError
 from bridgeseg.evaluating.examples import SideBySide, save_examples
-from bridgeseg.evaluating.modes import EvalMode, predict_classes
+from bridgeseg.evaluating.modes import EvalMode, segment
 from bridgeseg.evaluating.plots import save_confusion, save_iou
 from bridgeseg.evaluating.predictors import Predictor, as_model
 from bridgeseg.files import write
 from bridgeseg.images import Pixels, read_image
-from bridgeseg.metrics import ConfusionMatrix, Scores
+from bridgeseg.metrics import CalibrationError, ConfusionMatrix, Scores
 from bridgeseg.reading.pipeline import Pipeline
 from bridgeseg.report.figures import require_matplotlib
 from bridgeseg.runtime.model import Model
@@ -60,9 +60,11 @@ def evaluate(asked: Evaluate) -> Scores:
         if folder is not None and sample in chosen:
             examples.append(SideBySide.of(sample.image.name, image, truth, prediction, spec.classes))
 
+    calibration = CalibrationError() if model.confident else None
     scores = evaluate_split(
-        model, samples, spec, mode=eval_mode, memory=asked.memory, progress=not asked.quiet, on_image=keep
-    )
+        model, samples, spec, mode=eval_mode, memory=asked.memory, progress=not asked.quiet, on_image=keep,
+        calibration=calibration,
+    )  # fmt: skip
     if folder is not None:
         write(folder / "scores.json", json.dumps(scores.to_dict(), indent=2, ensure_ascii=False) + "\n")
         save_confusion(folder / "confusion.png", scores.confusion, spec.classes.names)
@@ -80,6 +82,7 @@ def evaluate_split(
     memory: int = DEFAULT_MEMORY,
     progress: bool = True,
     on_image: OnImage | None = None,
+    calibration: CalibrationError | None = None,
 ) -> Scores:
     """Score a model, or any predictor, on samples at native resolution.
 
@@ -91,13 +94,15 @@ def evaluate_split(
         memory: MB that the network may use at a time; an image that needs more is done in tiles.
         progress: show a progress bar on stderr.
         on_image: called after each image, in the order of the samples.
+        calibration: counts how sure the predictor is and whether it is right; for a `Model` that gives confidence.
 
     Raises:
         DataError: there are no samples, a file cannot be used, or no pixel is labelled.
         ModelFileError: the predictor cannot do what the mode needs.
         InputError: an image needs more memory than there is.
     """
-    counts = count_split(predictor, samples, spec, mode=mode, memory=memory, progress=progress, on_image=on_image)
+    more: dict[str, Any] = {"on_image": on_image, "calibration": calibration}
+    counts = count_split(predictor, samples, spec, mode=mode, memory=memory, progress=progress, **more)
     if not counts.images:
         raise DataError("no samples to evaluate on", where=spec.path, fix="choose a split that has images")
     if not counts.matrix.any():
@@ -106,7 +111,8 @@ def evaluate_split(
             where=spec.path,
             fix="choose a labelled split, or correct `label_map`",
         )
-    return Scores.from_confusion(counts, spec.classes.names)
+    ece = None if calibration is None else calibration.value
+    return replace(Scores.from_confusion(counts, spec.classes.names), ece=ece)
 
 
 def count_split(
@@ -118,6 +124,7 @@ def count_split(
     memory: int = DEFAULT_MEMORY,
     progress: bool = True,
     on_image: OnImage | None = None,
+    calibration: CalibrationError | None = None,
 ) -> ConfusionMatrix:
     """Count a predictor's hits and misses on samples; arguments and errors are those of `evaluate_split`.
 
@@ -134,14 +141,17 @@ def count_split(
     with ProgressBar("evaluate", len(samples), show=progress, note=score) as bar, Pipeline() as pipeline:
         for sample, image, truth in pipeline.ahead(_pairs(samples, spec, pipeline)):
             try:
-                prediction = predict_classes(model, image, mode, memory)
+                prediction, sure = segment(model, image, mode, memory, sure=calibration is not None)
                 counts.update(prediction, truth, where=sample.mask)
+                if calibration is not None and sure is not None:
+                    labelled = truth != spec.classes.ignore_index
+                    calibration.update(sure[labelled], prediction[labelled] == truth[labelled])
             except MemoryError as error:
                 raise _too_large(model, sample, image, mode, memory) from error
             if on_image is not None:
                 on_image(sample, image, truth, prediction)
             pipeline.give(truth.size)
-            del image, truth, prediction  # a large image must not outlive its turn
+            del image, truth, prediction, sure  # a large image must not outlive its turn
             bar.advance()
     return counts
 

@@ -24,6 +24,7 @@ from bridgeseg.errors import ConfigError, nearest
 from bridgeseg.images import Pixels
 from bridgeseg.runtime.fitting import resized
 from bridgeseg.runtime.model import Model
+from bridgeseg.runtime.network import Segmented
 from bridgeseg.runtime.runtimes import Ids
 from bridgeseg.runtime.tiling import DEFAULT_MEMORY
 
@@ -119,16 +120,30 @@ def predict_classes(model: Model, image: Pixels, mode: EvalMode | None = None, m
     Raises:
         ModelFileError: the mode averages logits and the network gives none, or its output is not of the image's size.
     """
+    return segment(model, image, mode, memory, sure=False).ids
+
+
+def segment(
+    model: Model, image: Pixels, mode: EvalMode | None = None, memory: int = DEFAULT_MEMORY, *, sure: bool = True
+) -> Segmented:
+    """Predict one image, and say how sure the network is, where it says so; as `predict_classes`.
+
+    Of several views confidence is the largest of the averaged probabilities, without the temperature of a file.
+    """
     mode = mode or EvalMode()
     if mode.scales == (1.0,) and not mode.flip:
-        return model.mask(image, memory=memory, window=mode.window)
+        if sure:
+            return model.segment(image, memory=memory, window=mode.window)
+        return Segmented(model.mask(image, memory=memory, window=mode.window))
     # In place: with many classes one array of probabilities is already the largest thing in memory.
     views = _probabilities(model, image, mode, memory)
-    total = next(views)
+    total, count = next(views), 1
     for probabilities in views:
         total += probabilities
+        count += 1
     ids: Ids = total.argmax(axis=0).astype(np.uint8 if len(total) <= 256 else np.uint16)
-    return ids
+    confidence = (total.max(axis=0) * (255 / count) + 0.5).astype(np.uint8) if sure else None
+    return Segmented(ids, confidence)
 
 
 def _probabilities(model: Model, image: Pixels, mode: EvalMode, memory: int) -> Iterator[Floats]:

@@ -1,4 +1,4 @@
-"""A checkpoint, or a file that was exported from one -> a file: ordinary, with confidence, plain. A file needs no PyTorch."""
+"""A checkpoint, or a file exported from one -> a file: ordinary, with confidence, plain. A file needs no PyTorch."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def fit_temperature(source: Path, classes: ClassSet, calibration: Calibration) -
     errors = []
     for logarithm in (0.0, (low + high) / 2):
         error = CalibrationError()
-        error.update(_means(corners, shares, logarithm).max(axis=1), chosen == labels)
+        error.update_shares(_means(corners, shares, logarithm).max(axis=1), chosen == labels)
         errors.append(round(error.value, 5))
     return {
         "temperature": round(float(np.exp((low + high) / 2)), 4),

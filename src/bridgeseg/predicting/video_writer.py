@@ -47,6 +47,7 @@ class VideoRecord:
         height: of the video, in pixels.
         areas: class name -> share of all frames together (0..1), largest first.
         notes: what of the file was not read.
+        unknown: share of all frames together that the model is not sure enough of; None if nothing was asked.
     """
 
     source: Path
@@ -58,6 +59,7 @@ class VideoRecord:
     height: int
     areas: dict[str, float]
     notes: tuple[Note, ...] = ()
+    unknown: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready dict; shares are rounded to six digits."""
@@ -70,6 +72,7 @@ class VideoRecord:
             "width": self.width,
             "height": self.height,
             "areas": {name: round(share, 6) for name, share in self.areas.items()},
+            **({} if self.unknown is None else {"unknown": round(self.unknown, 6)}),
             **({"notes": [asdict(note) for note in self.notes]} if self.notes else {}),
         }
 
@@ -98,7 +101,7 @@ class VideoSink:
         self.video, self.overlay, self.masks, self._codec, self._drawing = video, overlay, masks, codec, drawing
         self._encoder: _Encoder | None = None
         self._notes: tuple[Note, ...] = ()
-        self._counts = np.zeros(len(classes), np.int64)
+        self._counts, self._pixels, self._unknown = np.zeros(len(classes), np.int64), 0, False
         self._classes, self._frames, self._seconds, self._size = classes, 0, 0.0, (0, 0)
 
     def write(self, result: Result, frame: Frame) -> None:
@@ -109,6 +112,7 @@ class VideoSink:
         """
         self._notes += result.notes
         self._counts += draw.count_pixels(result.mask, len(self._classes))
+        self._pixels, self._unknown = self._pixels + result.mask.size, result.least is not None
         height, width = result.mask.shape
         self._frames, self._seconds, self._size = self._frames + 1, frame.time, (width, height)
         if self.masks is not None:
@@ -119,16 +123,17 @@ class VideoSink:
             self._encoder.write(result.overlay(legend=False, drawing=self._drawing), frame.pts)
 
     def _key(self) -> Image.Image:
-        return draw.key(self._size, self._classes, self._drawing)
+        return draw.key(self._size, self._classes, self._drawing, unknown=self._unknown)
 
     def finish(self) -> VideoRecord:
         """Close the video and put it into place."""
         if self._encoder is not None:
             self._encoder.finish()
         width, height = self._size
-        areas = draw.shares(self._counts, self._classes)
+        areas = draw.shares(self._counts, self._classes, self._pixels)
+        unknown = max(0.0, 1 - sum(areas.values())) if self._unknown else None
         places = (self.video.path, self.overlay, self.masks)
-        return VideoRecord(*places, self._frames, self._seconds, width, height, areas, self._notes)
+        return VideoRecord(*places, self._frames, self._seconds, width, height, areas, self._notes, unknown)
 
     def abort(self) -> None:
         """Leave nothing of an unfinished overlay video behind."""

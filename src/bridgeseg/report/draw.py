@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bridgeseg.classes import ClassSet
+from bridgeseg.classes import ClassSet, Colour
 from bridgeseg.errors import ConfigError, nearest
 from bridgeseg.images import Pixels
 from bridgeseg.report.legend import BACKGROUND, draw_legend, entries
@@ -20,6 +20,8 @@ Ids = NDArray[np.integer[Any]]
 WHITE = 255  # the place of white in a palette of all classes
 STRIPE = 250_000
 """Pixels of a stripe: large images are worked on in such pieces, which also fit into a processor's cache."""
+UNKNOWN: Colour = (110, 110, 110)
+"""What legends show for pixels without a class, which overlays show dark and hatched."""
 OPACITY = 0.55
 """Weight of the colours of classes in overlays."""
 
@@ -59,17 +61,19 @@ PLAIN = Drawing()
 
 
 def area_shares(mask: Ids, classes: ClassSet) -> dict[str, float]:
-    """Return the share of the image that each class covers, largest first, absent classes left out; they sum to 1.
+    """Return the share of the image that each class covers, largest first, absent classes left out.
+
+    They sum to 1 unless pixels have no class.
 
     >>> area_shares(np.array([[0, 0], [0, 1]], np.uint8), ClassSet.build(["road", "sky", "car"]))
     {'road': 0.75, 'sky': 0.25}
     """
-    return shares(count_pixels(mask, len(classes)), classes)
+    return shares(count_pixels(mask, len(classes)), classes, mask.size)
 
 
-def shares(counts: NDArray[np.int64], classes: ClassSet) -> dict[str, float]:
-    """Return numbers of pixels by class as shares of their sum, largest first, absent classes left out."""
-    order, total = np.argsort(-counts, kind="stable"), counts.sum()
+def shares(counts: NDArray[np.int64], classes: ClassSet, total: int) -> dict[str, float]:
+    """Return numbers of pixels by class as shares of `total` pixels, largest first, absent classes left out."""
+    order = np.argsort(-counts, kind="stable")
     return {classes.names[index]: float(counts[index] / total) for index in order if counts[index]}
 
 
@@ -81,7 +85,7 @@ def count_pixels(mask: Ids, classes: int) -> NDArray[np.int64]:
         if part.dtype == np.uint8:
             counts[:256] += Image.fromarray(part).histogram()
         else:
-            counts += np.bincount(part.ravel(), minlength=len(counts))
+            counts += np.bincount(part[part < len(counts)], minlength=len(counts))
     return counts[:classes]
 
 
@@ -95,17 +99,22 @@ def stripes(height: int, width: int) -> Iterator[slice]:
 def palette_image(mask: Ids, classes: ClassSet) -> Image.Image:
     """Return class ids (H, W) as an image whose pixel values are the ids.
 
-    Up to 256 classes: mode "P" with the palette embedded, so viewers show the colours; what is ignored is white. Above:
-    16-bit greyscale.
+    Up to 256 classes: mode "P" with the palette embedded, so viewers show the colours; what is ignored is white. Ids of
+    16 bits: greyscale.
     """
-    if len(classes) > 256:
+    if len(classes) > 256 or mask.dtype == np.uint16:
         return Image.fromarray(mask.astype(np.uint16))
     image = Image.fromarray(mask.astype(np.uint8, copy=False))
     palette = [channel for colour in classes.palette for channel in colour]
-    if mask.size and int(mask.max()) >= len(classes):  # with fewer colours a PNG has fewer bits than such a value needs
+    if _has_unknown(mask, classes):  # with fewer colours a PNG has fewer bits than such a value needs
         palette += [WHITE] * (768 - len(palette))
     image.putpalette(palette)
     return image
+
+
+def _has_unknown(mask: Ids, classes: ClassSet) -> bool:
+    """Return whether pixels have no class: `ClassSet.ignore_index` in place of an id."""
+    return bool(mask.size) and int(mask.max()) >= len(classes)
 
 
 def overlay(
@@ -144,13 +153,18 @@ def overlay(
     if legend and areas is None:
         areas = area_shares(mask, classes)
     sheet, left = _sheet(image, areas if legend else None, classes, drawing)
-    seen = np.array([name not in drawing.hide for name in classes.names])
+    seen, unsure = np.array([name not in drawing.hide for name in classes.names]), _has_unknown(mask, classes)
     step = 1 + max(mask.shape) // 1600  # outlines are thicker on large images
     for rows in stripes(*mask.shape):
         edges = _edges(mask[rows.start : rows.stop + step], step)
         covered = Image.blend(Image.fromarray(image[rows]), _coloured(mask[rows], classes, edges), drawing.opacity)
+        inside = ~edges[: rows.stop - rows.start]
+        if unsure:
+            without = mask[rows] >= len(classes)
+            covered.paste(_hatched(image[rows], rows.start, step), (0, 0), Image.fromarray(without & inside))
+            inside &= ~without
         if not seen.all():
-            plain = ~seen[mask[rows]] & ~edges[: rows.stop - rows.start]
+            plain = ~seen[np.minimum(mask[rows], len(classes) - 1)] & inside
             covered.paste(Image.fromarray(image[rows]), (0, 0), Image.fromarray(plain))
         sheet.paste(covered, (left, rows.start))
     return sheet
@@ -160,7 +174,7 @@ def _coloured(mask: Ids, classes: ClassSet, edges: NDArray[np.bool_]) -> Image.I
     """Return the colours of class ids, and white on edges; these may have more rows."""
     edges = edges[: len(mask)]
     if len(classes) > WHITE:
-        colours = np.asarray(classes.palette, np.uint8)[mask]
+        colours = np.asarray([*classes.palette, UNKNOWN], np.uint8)[np.minimum(mask, len(classes))]
         colours[edges] = 255
         return Image.fromarray(colours)
     ids = mask.astype(np.uint8)
@@ -170,6 +184,14 @@ def _coloured(mask: Ids, classes: ClassSet, edges: NDArray[np.bool_]) -> Image.I
     palette[: len(classes)] = classes.palette
     image.putpalette(palette.tobytes())
     return image.convert("RGB")
+
+
+def _hatched(image: Pixels, top: int, step: int) -> Image.Image:
+    """Return rows of an image, the first of them row `top`, darkened and under brighter lines from corner to corner."""
+    dark = image // 3
+    across = np.arange(image.shape[1]) + (np.arange(image.shape[0]) + top)[:, None]
+    dark[across % (8 * step) < 2 * step] += 80
+    return Image.fromarray(dark)
 
 
 def _edges(mask: Ids, step: int) -> NDArray[np.bool_]:
@@ -189,15 +211,22 @@ def _sheet(
     if areas is None:
         return Image.new("RGB", (width, height)), 0
     shown = {name: percent(share) for name, share in areas.items() if name not in drawing.hide}
-    strip = draw_legend((width, height), entries(shown, classes))
+    named = entries(shown, classes)
+    if (rest := 1 - sum(areas.values())) > 1e-9:
+        named.append(("unknown", percent(rest), UNKNOWN))
+    strip = draw_legend((width, height), named)
     sheet = Image.new("RGB", (strip.width, height + strip.height), BACKGROUND)
     sheet.paste(strip, (0, height))
     return sheet, (strip.width - width) // 2
 
 
-def key(size: tuple[int, int], classes: ClassSet, drawing: Drawing = PLAIN) -> Image.Image:
-    """Return a strip with the names and colours of all classes, to go below images of `size` (width, height)."""
-    return draw_legend(size, entries({name: "" for name in classes.names if name not in drawing.hide}, classes))
+def key(size: tuple[int, int], classes: ClassSet, drawing: Drawing = PLAIN, *, unknown: bool = False) -> Image.Image:
+    """Return a strip with the names and colours of all classes, to go below images of `size` (width, height).
+
+    With `unknown` it names what has no class, too.
+    """
+    named = entries({name: "" for name in classes.names if name not in drawing.hide}, classes)
+    return draw_legend(size, [*named, ("unknown", "", UNKNOWN)] if unknown else named)
 
 
 def percent(share: float) -> str:

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from bridgeseg.classes import ClassSet
 from bridgeseg.description import facts
-from bridgeseg.errors import ConfigError, ModelFileError, advising
+from bridgeseg.errors import ConfigError, ModelFileError
 from bridgeseg.images import DEFAULT_MAX_PIXELS, Note, Pixels, Reading, as_pixels
 from bridgeseg.reading.loading import ImageInput, InMemory
 from bridgeseg.reading.sources import Failure, Source
-from bridgeseg.runtime.fitting import enlarged, fitted, resized
 from bridgeseg.runtime.metadata import check_provenance, read_metadata, trained_reading
+from bridgeseg.runtime.network import Network, Segmented, without_unsure
 from bridgeseg.runtime.result import Result
 from bridgeseg.runtime.runtimes import FILES, FOLDERS, FileRuntime, Ids, Runtime, open_folder, open_runtime
 from bridgeseg.runtime.streaming import stream
-from bridgeseg.runtime.tiling import DEFAULT_MEMORY, Tiles, half, plan, segment, spans
-from bridgeseg.runtime.windows import Floats, Window, blend, highest, sliding
+from bridgeseg.runtime.tiling import DEFAULT_MEMORY
+from bridgeseg.runtime.windows import Floats
 from bridgeseg.settings.predict import Predict
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
@@ -119,6 +117,7 @@ class Model:
         memory: int = DEFAULT_MEMORY,
         image_range: float | Sequence[float] | None = None,
         bands: Sequence[int] | None = None,
+        unknown: float | None = None,
     ) -> Result:
         """Segment one image.
 
@@ -131,12 +130,14 @@ class Model:
             image_range: the values of black and white in images of more than 8 bits, as `pixels.Reading` explains; by
                 default those of the images that the network was trained on.
             bands: which bands are red, green and blue, as `pixels.Reading` explains; by default as in training.
+            unknown: pixels whose confidence (0..1) is below this get 255 (65535 above 255 classes) in place of an id.
 
         Raises:
             InputError: the image cannot be read or used.
             ModelFileError: the network's answer does not fit its metadata.
+            ConfigError: an option has a value that cannot be, or the model gives no confidence for `unknown`.
         """
-        Predict(sources=source, max_size=max_size, max_pixels=max_pixels, memory=memory)
+        Predict(sources=source, max_size=max_size, max_pixels=max_pixels, memory=memory, unknown=unknown)
         how, notes = Reading.of(image_range, bands).over(self.reading), list[Note]()
         if isinstance(source, str | Path):
             source = Source(Path(source), Path(Path(source).name))
@@ -144,8 +145,10 @@ class Model:
             image, path, name = source.load(max_pixels, None, how, notes), source.path, source.name
         else:
             image, path, name = as_pixels(source, how, notes, max_pixels), None, Path("image")
-        mask = self.mask(image, max_size, memory)
-        return Result(image, mask, self.classes, path, name, notes=tuple(notes))
+        found = self.segment(image, max_size, memory)
+        if unknown is not None:
+            found = without_unsure(found, self.classes, unknown, self.path)
+        return Result(image, found.ids, self.classes, path, name, None, tuple(notes), found.confidence, unknown)
 
     def stream(
         self,
@@ -159,6 +162,7 @@ class Model:
         max_fps: float | None = None,
         image_range: float | Sequence[float] | None = None,
         bands: Sequence[int] | None = None,
+        unknown: float | None = None,
         stop: threading.Event | None = None,
     ) -> Iterator[Result | Failure]:
         """Segment images and videos one after the other; one that cannot be read does not stop the rest.
@@ -177,6 +181,7 @@ class Model:
             max_fps: of a video or a camera, take at most so many frames a second.
             image_range: as in `predict`.
             bands: as in `predict`.
+            unknown: as in `predict`.
             stop: once set, no more is read; what the network has begun still comes.
 
         Yields:
@@ -189,7 +194,7 @@ class Model:
         """
         asked = Predict(
             sources=sources, recursive=recursive, max_size=max_size, max_pixels=max_pixels, memory=memory,
-            every=every, max_fps=max_fps, image_range=image_range, bands=bands,
+            every=every, max_fps=max_fps, image_range=image_range, bands=bands, unknown=unknown,
         )  # fmt: skip
         yield from stream(self, asked, stop)
 
@@ -226,22 +231,22 @@ class Model:
             InputError: the network failed on this image, for want of memory for one.
             ModelFileError: its answer does not fit its metadata; or windows are asked for and it gives no logits.
         """
-        if window is not None:
-            ids: Ids = np.zeros(image.shape[:2], np.uint8 if len(self.classes) <= 256 else np.uint16)
-            with advising(_smaller(window)):
-                highest(blend(self.runtime, image, *self._windows(image, window, memory), check), ids)
-            return self._checked(ids[None], image)
-        height, width = image.shape[:2]
-        only: tuple[int, int] | None = getattr(self.runtime, "size", None)
-        if only is not None:
-            canvas, part = fitted(image, only)
-            ids = self._checked(self.runtime.classes(canvas[None]), canvas)
-            return enlarged(ids[: part[0], : part[1]], (height, width))
-        shrink = 1.0 if max_size is None else min(1.0, max_size / max(height, width))
-        if shrink == 1.0:
-            return self._forward(image, memory, check)
-        smaller = resized(image, (max(1, round(height * shrink)), max(1, round(width * shrink))))
-        return enlarged(self._forward(smaller, memory, check), (height, width))
+        return self._network.segment(image, max_size, memory, check, window, sure=False).ids
+
+    def segment(
+        self,
+        image: Pixels,
+        max_size: int | None = None,
+        memory: int = DEFAULT_MEMORY,
+        check: Callable[[], None] | None = None,
+        window: tuple[int, int] | None = None,
+    ) -> Segmented:
+        """Turn pixels into class ids and, where the network gives it, confidence; arguments and errors as of `mask`.
+
+        Where tiles or windows overlap, confidence is averaged as the logits are; where tiles meet at a line, it is that
+        of the tile that gives the id.
+        """
+        return self._network.segment(image, max_size, memory, check, window, sure=True)
 
     def interrupt(self, thread: int) -> None:
         """End what the network does in a thread (its `threading.get_ident()`), where the runtime can."""
@@ -250,54 +255,16 @@ class Model:
 
     def logits(self, image: Pixels, memory: int = DEFAULT_MEMORY, window: tuple[int, int] | None = None) -> Floats:
         """Turn pixels (H, W, 3) uint8 RGB into logits (K, H, W); arguments and errors as of `mask`."""
-        found = np.empty((len(self.classes), *image.shape[:2]), np.float32)
-        less = _smaller(window) if window else _less(image, found, memory)
-        with advising(less):
-            for rows, columns, logits in blend(self.runtime, image, *self._windows(image, window, memory)):
-                if len(logits) != len(found):
-                    message = f"the network gave logits of {len(logits)} classes, but its metadata names {len(found)}"
-                    raise ModelFileError(message, where=self.path, fix="export the model again")
-                found[:, rows, columns] = logits
-        return found
+        return self._network.logits(image, memory, window)
 
-    def _windows(self, image: Pixels, window: tuple[int, int] | None, memory: int) -> tuple[list[Window], list[Window]]:
-        height, width = image.shape[:2]
-        if window is not None:
-            return sliding(height, window[0]), sliding(width, window[1])
-        tiles = plan((height, width), len(self.classes), memory) or Tiles(height, width)
-        rows, columns = spans(height, tiles.height, tiles.fade), spans(width, tiles.width, tiles.fade)
-        return [row.window for row in rows], [column.window for column in columns]
+    @property
+    def confident(self) -> bool:
+        """Whether it says how sure it is: folders do, and files that were exported with `confidence`."""
+        return self._network.confident
 
-    def _forward(self, image: Pixels, memory: int, check: Callable[[], None] | None) -> Ids:
-        tiles = plan(image.shape[:2], len(self.classes), memory)
-        with advising(_less(image, self.classes, memory)):
-            if tiles is None:
-                ids = self.runtime.classes(image[None])
-            else:
-                ids = segment(self.runtime, image, len(self.classes), tiles, check)[None]
-        return self._checked(ids, image)
-
-    def _checked(self, ids: Ids, image: Pixels) -> Ids:
-        """Return the one mask of a batch (1, H, W) whose ids are all classes."""
-        if ids.shape != (1, *image.shape[:2]):
-            found, expected = list(ids.shape), [1, *image.shape[:2]]
-            message = f"the network gave class ids of shape {found} for an image of {expected}"
-            raise ModelFileError(message, where=self.path, fix="export the model again")
-        if int(ids.max()) >= len(self.classes):
-            message = f"the network gave class id {ids.max()}, but its metadata names {len(self.classes)} classes"
-            raise ModelFileError(message, where=self.path, fix="export the model again")
-        mask: Ids = ids[0]
-        return mask
-
-
-def _smaller(window: tuple[int, int]) -> str:
-    return f"use smaller windows: `window={max(1, min(window) // 2)}`"
-
-
-def _less(image: Pixels, classes: Sized, memory: int) -> str:
-    """Say how the network can do with half of the memory that an image takes now."""
-    less = half(image.shape[:2], len(classes), memory)
-    return "give it smaller images" if less is None else f"let the network use less at a time: `memory={less}`"
+    @property
+    def _network(self) -> Network:
+        return Network(self.runtime, len(self.classes), self.path)
 
 
 def _of_folder(kind: type[Model], folder: Path, threads: int | None, runtime: str | None, compile: bool) -> Model:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import platform
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,13 +43,22 @@ class OnnxRuntime(FileRuntime):
         self.outputs = {node.name: _signature(node) for node in self._session.get_outputs()}
 
     def _run(self, output: str, images: NDArray[np.uint8]) -> Any:
+        return self._fetch([output], images)[0]
+
+    def _run_all(self, outputs: Sequence[str], images: NDArray[np.uint8]) -> list[Any]:
+        if type(self)._run is not OnnxRuntime._run:  # of a subclass, which does something else with each output
+            return super()._run_all(outputs, images)
+        return self._fetch(outputs, images)
+
+    def _fetch(self, outputs: Sequence[str], images: NDArray[np.uint8]) -> list[Any]:
         options = onnxruntime.RunOptions()
         options.log_severity_level = SILENT
         # Without this the logits are computed at full size even when only class ids are asked for.
         options.only_execute_path_to_fetches = len(self.outputs) > 1
         self._running[threading.get_ident()] = options
         try:
-            return self._session.run([output], {"image": images}, options)[0]
+            found: list[Any] = self._session.run(list(outputs), {"image": images}, options)
+            return found
         finally:
             del self._running[threading.get_ident()]
 

@@ -36,6 +36,9 @@ class Result:
         name: what outputs are named after: the path below the folder that was searched, or the file's name.
         frame: which frame of a video it is; None for an image.
         notes: what was dropped or reinterpreted when the image was read.
+        confidence_bytes: probability of the likeliest class of every pixel, uint8 (H, W), 0 to 255; None if the model
+            does not say. `confidence` has it as numbers of 0..1.
+        least: the confidence, 0..1, below which pixels got `classes.ignore_index` in place of an id; None for all ids.
     """
 
     image: Pixels
@@ -45,17 +48,35 @@ class Result:
     name: Path = Path("image")
     frame: Frame | None = None
     notes: tuple[Note, ...] = ()
+    confidence_bytes: NDArray[np.uint8] | None = None
+    least: float | None = None
+
+    @property
+    def confidence(self) -> NDArray[np.float32] | None:
+        """The probability of the likeliest class of every pixel, float32 (H, W), 0..1; None if the model gives none."""
+        return None if self.confidence_bytes is None else self.confidence_bytes.astype(np.float32) / np.float32(255)
 
     def areas(self) -> dict[str, float]:
-        """Return class name -> share of the image (0..1), largest first, absent classes left out; they sum to 1."""
+        """Return class name -> share of the image (0..1), largest first, absent classes left out.
+
+        They sum to 1, without what `unknown` counts.
+        """
         return dict(self._areas)
+
+    @property
+    def unknown(self) -> float | None:
+        """The share of pixels (0..1) that the model is not sure enough of; None if nothing was asked."""
+        return None if self.least is None else max(0.0, 1 - sum(self._areas.values()))
 
     @cached_property
     def _areas(self) -> dict[str, float]:
         return draw.area_shares(self.mask, self.classes)
 
     def overlay(self, **options: Any) -> Image.Image:
-        """Return the image under the colours of its classes, with a legend; options as in `draw.overlay`."""
+        """Return the image under the colours of its classes, with a legend; options as in `draw.overlay`.
+
+        Pixels that have no id are dark and hatched.
+        """
         if options.get("legend", True):
             options.setdefault("areas", self._areas)
         return draw.overlay(self.image, self.mask, self.classes, **options)
@@ -85,7 +106,7 @@ class Result:
         save_mask(draw.palette_image(self.mask, self.classes), mask)
         drawn = save_overlay(self.overlay(**options), base.with_name(base.name + OVERLAY)) if overlay else None
         height, width = self.mask.shape
-        return Record(self.source, mask, drawn, width, height, self.areas(), self.notes)
+        return Record(self.source, mask, drawn, width, height, self.areas(), self.notes, self.unknown)
 
 
 def stem(name: Path) -> Path:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
@@ -27,6 +27,10 @@ from bridgeseg.registry import Registry
 from bridgeseg.runtime.taking import Signature, Taking
 
 Ids = NDArray[np.uint8] | NDArray[np.uint16]
+Greys = NDArray[np.uint8]
+"""Confidence: 0 to 255 for probabilities of 0 to 1."""
+CONFIDENCE = "confidence"
+"""Name of the output of a file."""
 
 
 class Runtime(Protocol):
@@ -87,7 +91,7 @@ class FileRuntime(ABC):
             InputError: the images are not of the size that the file takes, or the runtime cannot run the network on
                 them, for want of memory for one.
         """
-        ids: Ids = self._checked_run("classes", images)
+        ids: Ids = self._checked_run(("classes",), images)[0]
         return ids
 
     def logits(self, images: NDArray[np.uint8], /) -> NDArray[np.float32]:
@@ -100,8 +104,27 @@ class FileRuntime(ABC):
         if "logits" not in self.outputs:
             fix = "export it again with them: bridgeseg export --model RUN --out FILE.onnx --logits"
             raise ModelFileError("this file gives class ids only, no logits", where=self.path, fix=fix)
-        logits: NDArray[np.float32] = self._checked_run("logits", images)
+        logits: NDArray[np.float32] = self._checked_run(("logits",), images)[0]
         return logits
+
+    @property
+    def confident(self) -> bool:
+        """Whether the file says how sure the network is."""
+        return CONFIDENCE in self.outputs
+
+    def with_confidence(self, output: str, images: NDArray[np.uint8], /) -> tuple[Any, Greys]:
+        """Return `classes` or `logits` of images as the methods of these names do, and confidence (B, H, W) uint8.
+
+        Raises:
+            ModelFileError: the file was exported without one of the two.
+            InputError: the runtime cannot run the network on these images.
+        """
+        for name in (output, CONFIDENCE):
+            if name not in self.outputs:
+                fix = f"export it again with it: bridgeseg export --model RUN --out FILE.onnx --{name}"
+                raise ModelFileError(f"this file has no output `{name}`", where=self.path, fix=fix)
+        found, confidence = self._checked_run((output, CONFIDENCE), images)
+        return found, confidence
 
     @abstractmethod
     def _open(self, threads: int | None) -> None:
@@ -111,11 +134,16 @@ class FileRuntime(ABC):
     def _run(self, output: str, images: NDArray[np.uint8]) -> Any:
         """Return one output of images as the file takes them."""
 
-    def _checked_run(self, output: str, images: NDArray[np.uint8]) -> Any:
+    def _run_all(self, outputs: Sequence[str], images: NDArray[np.uint8]) -> list[Any]:
+        """Return several outputs; a runtime that gives them in one pass says so here."""
+        return [self._run(output, images) for output in outputs]
+
+    def _checked_run(self, outputs: Sequence[str], images: NDArray[np.uint8]) -> list[Any]:
         batches = list(self._taking.batches(images))
         try:
-            found = [self._run(output, batch) for batch in batches]
-            return found[0] if len(found) == 1 else np.concatenate(found)
+            several = len(outputs) > 1
+            found = [self._run_all(outputs, one) if several else [self._run(outputs[0], one)] for one in batches]
+            return found[0] if len(found) == 1 else [np.concatenate(parts) for parts in zip(*found, strict=True)]
         except Exception as error:  # the runtimes' exceptions share no base class
             size = "x".join(str(side) for side in images.shape[:3])
             raise NetworkError(

@@ -31,6 +31,7 @@ class Record:
         height: of the image, in pixels.
         areas: class name -> share of the image (0..1), largest first.
         notes: what was dropped or reinterpreted when the image was read.
+        unknown: share of the image (0..1) that the model is not sure enough of; None if nothing was asked.
     """
 
     source: Path | None
@@ -40,6 +41,7 @@ class Record:
     height: int
     areas: dict[str, float]
     notes: tuple[Note, ...] = ()
+    unknown: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready dict; shares are rounded to six digits."""
@@ -50,6 +52,7 @@ class Record:
             "width": self.width,
             "height": self.height,
             "areas": {name: round(share, 6) for name, share in self.areas.items()},
+            **({} if self.unknown is None else {"unknown": round(self.unknown, 6)}),
             **({"notes": [asdict(note) for note in self.notes]} if self.notes else {}),
         }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Protocol
 
 from bridgeseg.classes import ClassSet
@@ -13,8 +14,8 @@ from bridgeseg.pixels import Reading
 from bridgeseg.reading.loading import Found, Loaded, expand, load
 from bridgeseg.reading.pipeline import Cancelled, Pipeline
 from bridgeseg.reading.sources import Failure
+from bridgeseg.runtime.network import Segmented, without_unsure
 from bridgeseg.runtime.result import Result
-from bridgeseg.runtime.runtimes import Ids
 from bridgeseg.settings.predict import Predict
 
 
@@ -23,11 +24,12 @@ class Segmenter(Protocol):
 
     classes: ClassSet
     reading: Reading
+    path: Path | None
 
-    def mask(
+    def segment(
         self, image: Pixels, max_size: int | None = ..., memory: int = ..., check: Callable[[], None] | None = ...
-    ) -> Ids:
-        """uint8 RGB (H, W, 3) -> class ids (H, W)."""
+    ) -> Segmented:
+        """uint8 RGB (H, W, 3) -> class ids and confidence (H, W)."""
 
     def interrupt(self, thread: int) -> None:
         """End what the network does in a thread, if it can be ended."""
@@ -64,10 +66,12 @@ def _segment(
             yield item
             continue
         try:
-            mask = model.mask(item.image, asked.max_size, asked.memory, pipeline.check)
-            done: Result | Failure = Result(
-                item.image, mask, model.classes, item.path, item.name, item.frame, item.notes
-            )
+            found = model.segment(item.image, asked.max_size, asked.memory, pipeline.check)
+            if asked.unknown is not None:
+                found = without_unsure(found, model.classes, asked.unknown, model.path)
+            facts = (item.path, item.name, item.frame, item.notes, found.confidence, asked.unknown)
+            done: Result | Failure = Result(item.image, found.ids, model.classes, *facts)
+            del found, facts
         except (ModelFileError, ConfigError, Cancelled):  # the same for every image
             raise
         except InputError as error:

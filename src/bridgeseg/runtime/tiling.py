@@ -15,14 +15,14 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
 from bridgeseg.errors import ConfigError, ModelFileError
 from bridgeseg.images import Pixels
-from bridgeseg.runtime.runtimes import Ids, Runtime
-from bridgeseg.runtime.windows import Window, blend, cut, highest, of_size
+from bridgeseg.runtime.runtimes import Greys, Ids, Runtime
+from bridgeseg.runtime.windows import Joined, Window, blend, cut, highest, of_size
 
 DEFAULT_MEMORY = 768
 """MB that a network may use at a time: an image of 1920x1080 with 11 classes is still done in one piece."""
@@ -147,7 +147,12 @@ def plan(size: tuple[int, ...], classes: int, memory: int) -> Tiles | None:
 
 
 def segment(
-    runtime: Runtime, image: Pixels, classes: int, tiles: Tiles, check: Callable[[], None] | None = None
+    runtime: Runtime,
+    image: Pixels,
+    classes: int,
+    tiles: Tiles,
+    check: Callable[[], None] | None = None,
+    confidence: Greys | None = None,
 ) -> Ids:
     """Segment an image in tiles.
 
@@ -160,6 +165,7 @@ def segment(
         classes: how many classes the network has.
         tiles: their size, at least 256 where smaller than the image.
         check: called before each tile; what it raises ends the work.
+        confidence: (H, W), is filled with how sure the network is; the runtime must have `with_confidence`.
 
     Returns:
         Class ids (H, W), uint8 (uint16 above 256 classes).
@@ -167,13 +173,14 @@ def segment(
     rows = spans(image.shape[0], tiles.height, tiles.fade)
     columns = spans(image.shape[1], tiles.width, tiles.fade)
     mask: Ids = np.zeros(image.shape[:2], np.uint8 if classes <= 256 else np.uint16)
-    parts = blend(runtime, image, [row.window for row in rows], [column.window for column in columns], check)
+    source = runtime if confidence is None else Joined(runtime)
+    parts = blend(source, image, [row.window for row in rows], [column.window for column in columns], check)
     try:
         first = next(parts)
     except ModelFileError:  # the file gives no logits
-        _meet(runtime, image, rows, columns, mask, check)
+        _meet(runtime, image, rows, columns, mask, check, confidence)
     else:
-        highest(chain([first], parts), mask)
+        highest(chain([first], parts), mask, confidence)
     return mask
 
 
@@ -184,13 +191,19 @@ def _meet(
     columns: Sequence[Span],
     mask: Ids,
     check: Callable[[], None] | None,
+    confidence: Greys | None,
 ) -> None:
     """Take from each tile what is nearer to its middle than to that of its neighbours."""
     for row in (span.whole for span in rows):
         for column in (span.whole for span in columns):
             part = cut(image, row, column, check)
-            ids = of_size(runtime.classes(part[None]), part)
-            mask[row.begin : row.end, column.begin : column.end] = ids[row.used, column.used]
+            place = (slice(row.begin, row.end), slice(column.begin, column.end))
+            if confidence is None:
+                ids = runtime.classes(part[None])
+            else:
+                ids, sure = cast(Any, runtime).with_confidence("classes", part[None])
+                confidence[place] = of_size(sure, part)[row.used, column.used]
+            mask[place] = of_size(ids, part)[row.used, column.used]
 
 
 def _up(value: float) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from bridgeseg.checkpoint import load_checkpoint
 from bridgeseg.errors import ConfigError
 from bridgeseg.models.segmentor import STRIDE, Segmentor, cut, upsample
-from bridgeseg.runtime.runtimes import FolderRuntime, Ids, register_runtime
+from bridgeseg.runtime.runtimes import FolderRuntime, Greys, Ids, register_runtime
 
 
 class DeployNetwork(nn.Module):
@@ -36,20 +37,40 @@ class DeployNetwork(nn.Module):
         self.segmentor, self.with_logits = segmentor.eval().fold(), with_logits
         self.side = 2 if approximate else 1  # of the square that one decision is for, in pixels
 
-    def forward(self, image: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """uint8 RGB (B, H, W, 3) -> class ids (B, H, W), uint8 (int32 above 256 classes), and logits (B, K, H, W)."""
+    def forward(self, image: Tensor, confidence: bool = False) -> Tensor | tuple[Tensor, Tensor]:
+        """uint8 RGB (B, H, W, 3) -> class ids (B, H, W), uint8 (int32 above 256 classes), and logits (B, K, H, W).
+
+        With `confidence` this, uint8 (B, H, W), takes the place of logits.
+        """
         pixels = self.segmentor.normalise(image.permute(0, 3, 1, 2))
-        logits = upsample(self.segmentor(pixels).logits, STRIDE // self.side)
+        small = self.segmentor(pixels).logits
+        logits = upsample(small, STRIDE // self.side)
         # the padding is cut from the ids, one number a pixel, not from K logits
         ids = cut(
             repeat(logits.argmax(dim=1).to(torch.uint8 if logits.shape[1] <= 256 else torch.int32), self.side), pixels
         )
+        if confidence:
+            return ids, self._confidence(small, pixels)
         return (ids, cut(logits, pixels)) if self.with_logits else ids
 
     def logits(self, image: Tensor) -> Tensor:
         """uint8 RGB (B, H, W, 3) -> float32 logits (B, K, H, W) that the class ids are the argmax of."""
         pixels = self.segmentor.normalise(image.permute(0, 3, 1, 2))
-        return cut(repeat(upsample(self.segmentor(pixels).logits, STRIDE // self.side), self.side), pixels)
+        return self._large(self.segmentor(pixels).logits, pixels)
+
+    def logits_with_confidence(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """uint8 RGB (B, H, W, 3) -> logits as of `logits`, and confidence (B, H, W) uint8."""
+        pixels = self.segmentor.normalise(image.permute(0, 3, 1, 2))
+        small = self.segmentor(pixels).logits
+        return self._large(small, pixels), self._confidence(small, pixels)
+
+    def _large(self, maps: Tensor, pixels: Tensor) -> Tensor:
+        return cut(repeat(upsample(maps, STRIDE // self.side), self.side), pixels)
+
+    def _confidence(self, logits: Tensor, pixels: Tensor) -> Tensor:
+        """Return the largest of the bilinear means of the probabilities as bytes, as exported files give it."""
+        shares = self._large(logits.float().softmax(dim=1), pixels).amax(dim=1)
+        return (shares * 255 + 0.5).to(torch.uint8)
 
 
 def repeat(maps: Tensor, side: int) -> Tensor:
@@ -90,8 +111,7 @@ class TorchRuntime:
         """uint8 (B, H, W, 3) -> class ids (B, H, W), uint8 (uint16 above 256 classes)."""
         with _threads(self.threads):
             ids: Tensor = self.network(self._on_device(images))
-            array = ids.cpu().numpy()
-        return array if array.dtype == np.uint8 else array.astype(np.uint16)
+            return _ids(ids)
 
     @torch.inference_mode()
     def logits(self, images: NDArray[np.uint8], /) -> NDArray[np.float32]:
@@ -99,6 +119,22 @@ class TorchRuntime:
         with _threads(self.threads):
             result: NDArray[np.float32] = self.network.logits(self._on_device(images)).float().cpu().numpy()
         return result
+
+    @property
+    def confident(self) -> bool:
+        """Whether it says how sure the network is: always."""
+        return True
+
+    @torch.inference_mode()
+    def with_confidence(self, output: str, images: NDArray[np.uint8], /) -> tuple[Any, Greys]:
+        """Return `classes` or `logits` of images as the methods of these names do, and confidence (B, H, W) uint8."""
+        with _threads(self.threads):
+            pixels = self._on_device(images)
+            if output == "classes":
+                ids, sure = self.network(pixels, True)
+                return _ids(ids), sure.cpu().numpy()
+            logits, sure = self.network.logits_with_confidence(pixels)
+            return logits.float().cpu().numpy(), sure.cpu().numpy()
 
     def _on_device(self, images: NDArray[np.uint8]) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(images)).to(self.device)
@@ -116,6 +152,11 @@ class TorchFolder(TorchRuntime, FolderRuntime):
         checkpoint = load_checkpoint(path)
         super().__init__(checkpoint.segmentor, compile=compile, threads=threads)
         self.path, self.class_set, self.provenance = checkpoint.path, checkpoint.classes, checkpoint.provenance
+
+
+def _ids(found: Tensor) -> Ids:
+    array: Ids = found.cpu().numpy()
+    return array if array.dtype == np.uint8 else array.astype(np.uint16)
 
 
 @contextmanager

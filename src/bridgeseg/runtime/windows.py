@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bridgeseg.errors import ModelFileError
 from bridgeseg.images import Pixels
-from bridgeseg.runtime.runtimes import Ids, Runtime
+from bridgeseg.runtime.runtimes import Greys, Ids, Runtime
 
 Floats = NDArray[np.float32]
 ARGMAX_ROWS = 32
@@ -113,13 +114,39 @@ def blend(
             del logits, part
 
 
-def highest(parts: Iterator[tuple[slice, slice, Floats]], mask: Ids) -> None:
-    """Write the class of the highest logit of every part that `blend` gives into a mask (H, W)."""
+class Joined:
+    """A runtime whose logits have one more channel, its confidence: what averages the one averages the other.
+
+    Args:
+        runtime: one that has `with_confidence`.
+    """
+
+    def __init__(self, runtime: Any) -> None:
+        self._runtime, self.classes = runtime, runtime.classes
+
+    def logits(self, images: NDArray[np.uint8], /) -> Floats:
+        """Turn images (B, H, W, 3) uint8 RGB into logits and confidence, 0 to 255, (B, K + 1, H, W) float32."""
+        logits, confidence = self._runtime.with_confidence("logits", images)
+        return np.concatenate([logits, confidence[:, None].astype(np.float32)], axis=1)
+
+
+def highest(parts: Iterator[tuple[slice, slice, Floats]], mask: Ids, confidence: Greys | None = None) -> None:
+    """Write the class of the highest logit of every part that `blend` gives into a mask (H, W).
+
+    Args:
+        parts: what `blend` gives.
+        mask: (H, W).
+        confidence: (H, W), for the last channel of a `Joined` runtime.
+    """
     for rows, columns, logits in parts:
         for top in range(0, logits.shape[1], ARGMAX_ROWS):
             some = logits[:, top : top + ARGMAX_ROWS]
             begin = rows.start + top
-            mask[begin : begin + some.shape[1], columns] = some.argmax(axis=0)
+            place = (slice(begin, begin + some.shape[1]), columns)
+            if confidence is not None:
+                confidence[place] = (some[-1] + 0.5).astype(np.uint8)
+                some = some[:-1]
+            mask[place] = some.argmax(axis=0)
 
 
 def cut(image: Pixels, row: Window, column: Window, check: Callable[[], None] | None = None) -> Pixels:

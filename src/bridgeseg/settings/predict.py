@@ -71,6 +71,17 @@ class Predict(CommandSettings):
             read="integers",
         ),
     ] = None
+    unknown: Annotated[
+        float | None,
+        setting(
+            "write 255 (65535 above 255 classes) where confidence, 0 to 1, is below this; of run folders, and of files "
+            "exported with `confidence`",
+            option="--unknown",
+            metavar="SHARE",
+            ge=0,
+            le=1,
+        ),
+    ] = None
     overlay: Annotated[bool, setting("write overlays with a legend", option="--overlay/--no-overlay")] = True
     opacity: Annotated[
         float, setting("weight of the colours in overlays, 0 (none) to 1", option="--opacity", metavar="SHARE")
