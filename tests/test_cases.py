@@ -3,7 +3,7 @@
 `cmd` is run by a shell in a copy of the folder; `want.txt` says in words what is wanted, and `expect.yaml` so that it
 can be tested: `exit` is the exit code of the last command, each text of `says` must stand in what the commands print
 (line breaks and runs of blanks count as one blank), and none of `silent_about` may. `without` names packages with
-which the case would be another.
+which the case would be another, `needs` those without which it would.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ def test_case(tmp_path: Path, name: str) -> None:
     expected = yaml.safe_load((folder / "expect.yaml").read_text(encoding="utf-8"))
     if any(find_spec(package) for package in expected.get("without", ())):
         pytest.skip(f"{expected['without']} is installed")
+    if not all(find_spec(package) for package in expected.get("needs", ())):
+        pytest.skip(f"{expected['needs']} is not installed")
     assert (folder / "want.txt").read_text(encoding="utf-8").strip()
     shim = tmp_path / "bin" / "bridgeseg"
     shim.parent.mkdir()

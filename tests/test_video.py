@@ -225,10 +225,10 @@ class TestSeveralStreams:
         cover, film = (SimpleNamespace(disposition=kind, width=4, height=4) for kind in (1024, 1))
         for streams, chosen in (([cover, film], film), ([film, cover], film)):
             container: Any = SimpleNamespace(streams=SimpleNamespace(video=streams))
-            assert videos._film(container, Video(Path("a"), Path("a"))) == (chosen, [])
+            assert videos.film(container, Video(Path("a"), Path("a"))) == (chosen, [])
         container = SimpleNamespace(streams=SimpleNamespace(video=[cover]))
         with pytest.raises(DataError, match="no video in this file, only a cover image"):
-            videos._film(container, Video(Path("a"), Path("a")))
+            videos.film(container, Video(Path("a"), Path("a")))
 
     def test_which_of_two_is_read_is_said_once(self, model: Model, tmp_path: Path) -> None:
         first, second = make(tmp_path / "1.mp4"), make(tmp_path / "2.mp4", size=(16, 16))

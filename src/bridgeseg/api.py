@@ -47,6 +47,8 @@ if TYPE_CHECKING:
         recursive: bool
         every: int
         max_fps: float | None
+        max_frames: int | None
+        reconnect: float
         masks: bool
         codec: str
 
@@ -122,14 +124,16 @@ def predict(
     recursive: bool = False,
     every: int = 1,
     max_fps: float | None = None,
+    max_frames: int | None = None,
+    reconnect: float = 60.0,
     masks: bool = False,
     codec: str = "libx264",
 ) -> list[Result | Failure] | list[Record | VideoRecord | Failure]:
-    """Segment images and videos.
+    """Segment images, videos and streams.
 
     Args:
-        sources: one or many files, folders, globs, videos, `camera:0`; images in memory: Pillow's, bytes and open
-            files, uint8 arrays and tensors (H, W, 3).
+        sources: one or many files, folders, globs, videos, `camera:0`, addresses of streams; images in memory:
+            Pillow's, bytes and open files, uint8 arrays and tensors (H, W, 3).
         model: an .onnx file, a checkpoint or run folder, `street-int8` (the bundled model, and the default) or
             `street`.
         out: folder for masks and overlays.
@@ -151,6 +155,8 @@ def predict(
         recursive: search the subfolders of folders.
         every: take every Nth frame.
         max_fps: take at most F frames a second.
+        max_frames: end after N frames of each video, camera or stream.
+        reconnect: try for so long to connect again to a stream that broke off.
         masks: write the mask of every frame too, as PNGs.
         codec: FFmpeg's name of an encoder.
 

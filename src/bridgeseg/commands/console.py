@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bridgeseg.commands.wording import as_options, worded
+from bridgeseg.reading.addresses import whole
 from bridgeseg.reading.sources import Failure
 from bridgeseg.report.draw import UNKNOWN, percent
 from bridgeseg.report.progress import ProgressBar
@@ -113,7 +114,7 @@ class _Notes:
         for code, (source, note) in self._first.items():
             more = self._counts[code] - 1
             others = f" (and {more:,} more)" if more else ""
-            where = "" if source is None else f"{printable(source)}: "
+            where = "" if source is None else f"{printable(whole(str(source)))}: "
             lines.append(f"warning: {where}{as_options(note.message)}{others}\n  fix: {as_options(note.fix)}")
         return lines
 
@@ -172,7 +173,7 @@ def _print_classes(console: Console, classes: list[dict[str, Any]], iou: dict[st
 
 def _print_failure(failure: Failure, console: Console, as_json: bool) -> None:
     if as_json:
-        source = None if failure.source is None else str(failure.source)
+        source = None if failure.source is None else whole(str(failure.source))
         print_json({"source": source, "error": worded(failure.error)})
     else:
         lines = worded(failure.error).split("\n  fix: ")
@@ -193,14 +194,19 @@ def _print_record(
         more = len(record.areas) - NAMED
         if record.unknown:
             shown.append(f"unknown {percent(record.unknown)}")
-        frames = f"{count} frames, " if (count := getattr(record, "frames", 0)) else ""
-        line = f"{printable(record.source)}: {frames}{', '.join(shown)}{f', and {more} more' if more > 0 else ''}"
+        frames = f"{_frames(record)}, " if getattr(record, "frames", 0) else ""
+        rest = f", and {more} more" if more > 0 else ""
+        line = f"{printable(whole(str(record.source)))}: {frames}{', '.join(shown)}{rest}"
         if shared is None:
             print(line, flush=True)
         else:
             shared.print(line, markup=False, highlight=False, soft_wrap=True)
     else:
         _print_table(record, classes)
+
+
+def _frames(record: Any) -> str:
+    return f"{record.frames} frames" + (f", {record.dropped} dropped" if record.dropped else "")
 
 
 def _print_table(record: Record | VideoRecord, classes: ClassSet) -> None:
@@ -211,9 +217,9 @@ def _print_table(record: Record | VideoRecord, classes: ClassSet) -> None:
     if record.unknown is not None:
         table.add_row(_swatch(UNKNOWN), Text("unknown"), Text(percent(record.unknown), justify="right"))
     console = Console()
-    frames = f", {count} frames" if (count := getattr(record, "frames", 0)) else ""
+    frames = f", {_frames(record)}" if getattr(record, "frames", 0) else ""
     size = f"{record.width} x {record.height}{frames}"
-    console.print(f"{printable(record.source)} ({size})", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"{printable(whole(str(record.source)))} ({size})", markup=False, highlight=False, soft_wrap=True)
     console.print(table)
     for kind in ("mask", "masks", "overlay"):
         if (path := getattr(record, kind, None)) is not None:

@@ -27,7 +27,7 @@ def predict(
         list[str],
         typer.Argument(
             metavar="SOURCES",
-            help="Files, folders, globs, videos, camera:0; - reads names from standard input.",
+            help="Files, folders, globs, videos, camera:0, addresses of streams; - reads names from standard input.",
             show_default=False,
         ),
     ],
@@ -36,7 +36,7 @@ def predict(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Segment images and videos.
+    """Segment images, videos and streams.
 
     Ctrl-C finishes what is being done and leaves whole files; a second Ctrl-C stops at once.
     """

@@ -10,6 +10,7 @@ from pathlib import Path
 from bridgeseg.errors import InputError
 from bridgeseg.predicting.video_writer import DEFAULT_CODEC, VideoRecord, VideoSink, check_codec
 from bridgeseg.predicting.writer import Writer
+from bridgeseg.reading.addresses import is_stream
 from bridgeseg.reading.left_out import LeftOut
 from bridgeseg.reading.loading import Found, ImageInput, as_list, expand
 from bridgeseg.reading.pipeline import Pipeline
@@ -117,7 +118,7 @@ class Batch:
 
     def _outside(self, found: Iterable[Found]) -> Iterator[Found]:
         for item in found:
-            file = isinstance(item, Source) or (isinstance(item, Video) and item.camera is None)
+            file = isinstance(item, Source) or (isinstance(item, Video) and item.is_file)
             if isinstance(item, Source | Video) and file and is_below(item.path, self._out):
                 error = InputError(
                     "lies in the folder of results, which may replace it",
@@ -130,5 +131,6 @@ class Batch:
 
 
 def _leads_to_frames(source: ImageInput) -> bool:
-    named = isinstance(source, str | Path) and (is_camera(str(source)) or is_video(Path(source)))
-    return named or isinstance(source, Video)
+    if isinstance(source, str | Path):
+        return is_camera(str(source)) or is_stream(str(source)) or is_video(Path(source))
+    return isinstance(source, Video)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from bridgeseg.classes import ClassSet
 from bridgeseg.errors import ConfigError, InputError, nearest
 from bridgeseg.files import replacing
 from bridgeseg.images import Note
+from bridgeseg.reading.addresses import whole
 from bridgeseg.reading.own import MARK
 from bridgeseg.reading.pipeline import Cancelled
 from bridgeseg.reading.video import Frame, Video, import_av
@@ -38,7 +39,7 @@ class VideoRecord:
     """What was written for one video.
 
     Attributes:
-        source: the file, or `camera:0`.
+        source: the file, `camera:0`, or the address of a stream without user and password.
         overlay: the video with its classes and a legend; None if none was asked for.
         masks: the folder of PNGs of class ids, named after the number of their frame; None if none were asked for.
         frames: how many frames were done.
@@ -46,8 +47,9 @@ class VideoRecord:
         width: of the video, in pixels.
         height: of the video, in pixels.
         areas: class name -> share of all frames together (0..1), largest first.
-        notes: what of the file was not read.
+        notes: what of the file was not read, and interruptions of a stream.
         unknown: share of all frames together that the model is not sure enough of; None if nothing was asked.
+        dropped: how many frames of a stream were dropped because the network was busy.
     """
 
     source: Path
@@ -60,14 +62,16 @@ class VideoRecord:
     areas: dict[str, float]
     notes: tuple[Note, ...] = ()
     unknown: float | None = None
+    dropped: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready dict; shares are rounded to six digits."""
         return {
-            "source": str(self.source),
+            "source": whole(str(self.source)),
             "overlay": None if self.overlay is None else str(self.overlay),
             "masks": None if self.masks is None else str(self.masks),
             "frames": self.frames,
+            **({"dropped": self.dropped} if self.dropped else {}),
             "seconds": round(self.seconds, 3),
             "width": self.width,
             "height": self.height,
@@ -103,6 +107,7 @@ class VideoSink:
         self._notes: tuple[Note, ...] = ()
         self._counts, self._pixels, self._unknown = np.zeros(len(classes), np.int64), 0, False
         self._classes, self._frames, self._seconds, self._size = classes, 0, 0.0, (0, 0)
+        self._dropped = 0
 
     def write(self, result: Result, frame: Frame) -> None:
         """Add one frame.
@@ -115,6 +120,7 @@ class VideoSink:
         self._pixels, self._unknown = self._pixels + result.mask.size, result.least is not None
         height, width = result.mask.shape
         self._frames, self._seconds, self._size = self._frames + 1, frame.time, (width, height)
+        self._dropped = frame.dropped
         if self.masks is not None:
             save_mask(draw.palette_image(result.mask, self._classes), self.masks / f"{frame.index:06d}.png")
         if self.overlay is not None:
@@ -133,7 +139,8 @@ class VideoSink:
         areas = draw.shares(self._counts, self._classes, self._pixels)
         unknown = max(0.0, 1 - sum(areas.values())) if self._unknown else None
         places = (self.video.path, self.overlay, self.masks)
-        return VideoRecord(*places, self._frames, self._seconds, width, height, areas, self._notes, unknown)
+        record = VideoRecord(*places, self._frames, self._seconds, width, height, areas, self._notes, unknown)
+        return replace(record, dropped=self._dropped)
 
     def abort(self) -> None:
         """Leave nothing of an unfinished overlay video behind."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
@@ -13,7 +16,9 @@ from PIL import Image
 from bridgeseg.errors import InputError
 from bridgeseg.images import DEFAULT_MAX_PIXELS, Note, Pixels, Reading, as_pixels
 from bridgeseg.pixels import AS_STORED
+from bridgeseg.reading.addresses import is_stream
 from bridgeseg.reading.left_out import LeftOut
+from bridgeseg.reading.live import read_stream, stream
 from bridgeseg.reading.pipeline import Pipeline
 from bridgeseg.reading.sources import Failure, PathStream, Source, find
 from bridgeseg.reading.video import Frame, Video, is_camera, is_video, read_frames
@@ -21,7 +26,7 @@ from bridgeseg.reading.video import Frame, Video, is_camera, is_video, read_fram
 InMemory: TypeAlias = Image.Image | NDArray[Any] | bytes | BinaryIO
 """An image in memory: a Pillow image, an array or a tensor, an encoded file as bytes or opened for bytes."""
 ImageInput: TypeAlias = str | Path | Source | Video | PathStream | InMemory
-"""What leads to images: names of files, folders, globs, videos, cameras; what was found; images in memory."""
+"""What leads to images: names of files, folders, globs, videos, cameras, streams; what was found; images in memory."""
 Found: TypeAlias = Source | Video | Failure | InMemory
 
 
@@ -51,6 +56,8 @@ def load(
     max_pixels: int = DEFAULT_MAX_PIXELS,
     every: int = 1,
     max_fps: float | None = None,
+    max_frames: int | None = None,
+    reconnect: float = 60.0,
     how: Reading = AS_STORED,
 ) -> Iterator[Loaded | Failure]:
     """Read what was found, a stage of a pipeline: it waits until there is room for the pixels of the next image.
@@ -61,6 +68,8 @@ def load(
         max_pixels: images and frames with more are refused.
         every: of a video, take every Nth frame only.
         max_fps: of a video, take at most so many frames a second.
+        max_frames: of a video, take at most so many frames.
+        reconnect: seconds for which a stream that broke off is tried again.
         how: how to read values whose meaning an image does not state.
     """
     for item in found:
@@ -77,12 +86,17 @@ def load(
 
         try:
             if isinstance(item, Video):
-                frames = read_frames(item, every=every, max_fps=max_fps, max_pixels=max_pixels, notes=notes)
-                for image, frame in frames:
-                    pipeline.take(image.shape[0] * image.shape[1])
-                    name = item.name.with_suffix("") / f"{frame.index:06d}"
-                    yield Loaded(image, item.path, name, frame, tuple(notes))
-                    notes.clear()  # what is said of a video is said once
+                rates: dict[str, Any] = {"every": every, "max_fps": max_fps, "max_pixels": max_pixels, "notes": notes}
+                if item.address is None:
+                    frames = read_frames(item, **rates)
+                else:
+                    frames = read_stream(item, **rates, patience=reconnect, check=pipeline.check)
+                with closing(frames):
+                    for image, frame in islice(frames, max_frames):
+                        pipeline.take(image.shape[0] * image.shape[1])
+                        name = item.name.with_suffix("") / f"{frame.index:06d}"
+                        yield Loaded(image, item.path, name, frame, tuple(notes))
+                        notes.clear()  # what is said of a video is said once
             elif isinstance(item, Source):
                 image = item.load(max_pixels, admit, how, notes)
                 yield Loaded(image, item.path, item.name, notes=tuple(notes))
@@ -105,7 +119,8 @@ def expand(
 ) -> Iterator[Found]:
     """Replace names by the images and videos they lead to; what is in memory passes as it is.
 
-    A file whose ending is that of a video is one; of folders only the images are taken. Arguments as in `find`.
+    A file whose ending is that of a video is one, and so is a stream by its address; of folders only the images are
+    taken. Arguments as in `find`.
 
     Raises:
         InputError: something that is no image and names none.
@@ -115,6 +130,8 @@ def expand(
             yield from expand(iter(item), recursive=recursive, skip=skip, left_out=left_out)
         elif isinstance(item, str) and is_camera(item):
             yield Video(Path(item), Path(item.replace(":", "-")))
+        elif isinstance(item, str | Path) and is_stream(str(item)) and not os.path.lexists(item):
+            yield stream(str(item))
         elif isinstance(item, str | Path):
             for one in find([item], recursive, skip, left_out):
                 film = isinstance(one, Source) and is_video(one.path)

@@ -1,12 +1,12 @@
-"""Video files and cameras -> frames, upright, with their times. Needs PyAV, the extra `video`."""
+"""Video files and cameras -> frames, upright, with their times (streams: `live`). Needs PyAV, the extra `video`."""
 
 from __future__ import annotations
 
 import os
 import shlex
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,12 +38,24 @@ class Video:
     """A video that has been found, not yet opened; two of the same file are two.
 
     Attributes:
-        path: the file, or `camera:0`.
+        path: the file, `camera:0`, or the address of a stream without user and password.
         name: what outputs are named after, as of an image.
+        address: the whole address of a stream, None for a file or a camera.
     """
 
     path: Path
     name: Path
+    address: str | None = field(default=None, repr=False)
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is neither a camera nor a stream."""
+        return self.camera is None and self.address is None
+
+    @property
+    def shown(self) -> str:
+        """The path as messages show it: that of a stream with both slashes, which a Path makes one."""
+        return str(self.path) if self.address is None else str(self.path).replace(":/", "://", 1)
 
     @property
     def camera(self) -> int | None:
@@ -60,12 +72,14 @@ class Frame:
         index: its number in the video, from 0; with `every` or `max_fps` some are left out.
         pts: its time since the first frame, in units of `time_base`.
         time_base: seconds.
+        dropped: how many frames of a stream were dropped before it, because the one before them took so long.
     """
 
     video: Video
     index: int
     pts: int
     time_base: Fraction
+    dropped: int = 0
 
     @property
     def time(self) -> float:
@@ -93,7 +107,7 @@ def import_av() -> Any:
         import av
     except ModuleNotFoundError as error:
         fix = "pip install 'bridgeseg[video]'"
-        raise MissingDependencyError("videos and cameras need the package 'av' (PyAV)", fix=fix) from error
+        raise MissingDependencyError("videos, cameras and streams need the package 'av' (PyAV)", fix=fix) from error
     return av
 
 
@@ -104,7 +118,7 @@ def read_frames(
     max_fps: float | None = None,
     max_pixels: int | None = None,
     notes: list[Note] | None = None,
-) -> Iterator[tuple[Pixels, Frame]]:
+) -> Generator[tuple[Pixels, Frame], None, None]:
     """Decode a video, one frame after the other.
 
     Frames are turned as the video's own rotation says (phones store them lying), and keep their times, evenly spaced
@@ -126,7 +140,7 @@ def read_frames(
     """
     av = import_av()
     with _open(av, video) as container:
-        stream, several = _film(container, video)
+        stream, several = film(container, video)
         if notes is not None:
             notes += several
         size: tuple[int, int] | None = None
@@ -139,24 +153,35 @@ def read_frames(
             if max_fps is not None:
                 gap, time = 1 / Fraction(max_fps), pts * clock.base
                 due = due + gap if due is not None and due + gap > time else time + gap
-            if max_pixels is not None and frame.width * frame.height > max_pixels:
-                found = f"frames of {frame.width}x{frame.height} are more than the limit of {max_pixels:,} pixels"
-                fix = f"if you trust the file, raise the limit: `max_pixels={frame.width * frame.height}`"
-                raise DataError(found, where=video.path, fix=fix)
-            if size not in (None, (frame.width, frame.height)):
-                fix = "split it there, or convert it to one size"
-                raise DataError(f"its frames change their size at number {index}", where=video.path, fix=fix)
-            size = (frame.width, frame.height)
-            yield _upright(frame), Frame(video, index, pts, clock.base)
+            size = sized(video, frame, index, size, max_pixels)
+            yield upright(frame), Frame(video, index, pts, clock.base)
 
 
-def _film(container: InputContainer, video: Video) -> tuple[VideoStream, list[Note]]:
+def sized(
+    video: Video, frame: VideoFrame, index: int, size: tuple[int, int] | None, max_pixels: int | None
+) -> tuple[int, int]:
+    """Return width and height of a frame, if it is no larger than allowed and of the `size` of the one before it.
+
+    Raises:
+        DataError: it is not.
+    """
+    if max_pixels is not None and frame.width * frame.height > max_pixels:
+        found = f"frames of {frame.width}x{frame.height} are more than the limit of {max_pixels:,} pixels"
+        fix = f"if you trust the file, raise the limit: `max_pixels={frame.width * frame.height}`"
+        raise DataError(found, where=video.shown, fix=fix)
+    if size not in (None, (frame.width, frame.height)):
+        fix = "split it there, or convert it to one size"
+        raise DataError(f"its frames change their size at number {index}", where=video.shown, fix=fix)
+    return frame.width, frame.height
+
+
+def film(container: InputContainer, video: Video) -> tuple[VideoStream, list[Note]]:
     """Choose the first stream that is a film and not the picture on its cover; say so where there are several."""
     streams = list(container.streams.video)
     films = [stream for stream in streams if not getattr(stream.disposition, "value", stream.disposition) & COVER]
     if not films:
         found = "there is no video in this file" + (", only a cover image" if streams else "")
-        raise DataError(found, where=video.path, fix="give a file with a video track")
+        raise DataError(found, where=video.shown, fix="give a file with a video track")
     if len(films) == 1:
         return films[0], []
     size = f"{films[0].width}x{films[0].height}"
@@ -240,7 +265,8 @@ def _open(av: Any, video: Video) -> Any:
         raise DataError(f"cannot be read {what}: {reason}", where=video.path, fix=fix) from error
 
 
-def _upright(frame: VideoFrame) -> Pixels:
+def upright(frame: VideoFrame) -> Pixels:
+    """Return the pixels of a frame, turned as its video says: uint8 RGB (H, W, 3)."""
     pixels = frame.to_ndarray(format="rgb24")
     quarters = round(frame.rotation / 90) % 4
     return np.ascontiguousarray(np.rot90(pixels, quarters) if quarters else pixels)

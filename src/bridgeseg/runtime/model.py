@@ -160,6 +160,8 @@ class Model:
         memory: int = DEFAULT_MEMORY,
         every: int = 1,
         max_fps: float | None = None,
+        max_frames: int | None = None,
+        reconnect: float = 60.0,
         image_range: float | Sequence[float] | None = None,
         bands: Sequence[int] | None = None,
         unknown: float | None = None,
@@ -171,14 +173,16 @@ class Model:
         asked for in another thread, and a few further than results are.
 
         Args:
-            sources: one or many of: files, folders, globs (see `sources.find`), videos, `camera:0`, a `PathStream`,
-                and what `predict` takes.
+            sources: one or many of: files, folders, globs (see `sources.find`), videos, `camera:0`, addresses of
+                streams (see `reading.live`), a `PathStream`, and what `predict` takes.
             recursive: search the subfolders of folders.
             max_size: as in `predict`.
             max_pixels: as in `predict`, of each frame too.
             memory: as in `predict`.
-            every: of a video or a camera, take every Nth frame only.
-            max_fps: of a video or a camera, take at most so many frames a second.
+            every: of a video, a camera or a stream, take every Nth frame only.
+            max_fps: of a video, a camera or a stream, take at most so many frames a second.
+            max_frames: end after so many frames of each video, camera or stream.
+            reconnect: seconds for which a stream that broke off is tried again.
             image_range: as in `predict`.
             bands: as in `predict`.
             unknown: as in `predict`.
@@ -194,7 +198,8 @@ class Model:
         """
         asked = Predict(
             sources=sources, recursive=recursive, max_size=max_size, max_pixels=max_pixels, memory=memory,
-            every=every, max_fps=max_fps, image_range=image_range, bands=bands, unknown=unknown,
+            every=every, max_fps=max_fps, max_frames=max_frames, reconnect=reconnect, image_range=image_range,
+            bands=bands, unknown=unknown,
         )  # fmt: skip
         yield from stream(self, asked, stop)
 

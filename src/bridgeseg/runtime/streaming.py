@@ -47,7 +47,16 @@ def results(model: Segmenter, found: Iterable[Found], pipeline: Pipeline, asked:
     An image counts as done, and makes room for others, when the next one is asked for.
     """
     how = Reading.of(asked.image_range, asked.bands).over(model.reading)
-    images = load(found, pipeline, max_pixels=asked.max_pixels, every=asked.every, max_fps=asked.max_fps, how=how)
+    images = load(
+        found,
+        pipeline,
+        max_pixels=asked.max_pixels,
+        every=asked.every,
+        max_fps=asked.max_fps,
+        max_frames=asked.max_frames,
+        reconnect=asked.reconnect,
+        how=how,
+    )
     loaded = pipeline.ahead(images, source=True)
     for item in pipeline.ahead(_segment(model, loaded, pipeline, asked)):
         pixels = item.mask.size if isinstance(item, Result) else 0

@@ -9,11 +9,11 @@ from typing import Annotated, Any
 from bridgeseg.settings.fields import CommandSettings, setting
 from bridgeseg.settings.load import COMPILE, MEMORY, MODEL, RUNTIME, THREADS
 
-VIDEOS = "Videos and cameras"
+VIDEOS = "Videos, cameras and streams"
 
 
 class Predict(CommandSettings):
-    """Segment images and videos.
+    """Segment images, videos and streams.
 
     Returns:
         With `out`, for each image a Record of what was written, and for each video a VideoRecord; without, the Result
@@ -27,8 +27,8 @@ class Predict(CommandSettings):
     sources: Annotated[
         Any,
         setting(
-            "one or many files, folders, globs, videos, `camera:0`; images in memory: Pillow's, bytes and open files, "
-            "uint8 arrays and tensors (H, W, 3)",
+            "one or many files, folders, globs, videos, `camera:0`, addresses of streams; images in memory: Pillow's, "
+            "bytes and open files, uint8 arrays and tensors (H, W, 3)",
             python="ImageInput | Iterable[ImageInput]",
         ),
     ]
@@ -101,5 +101,20 @@ class Predict(CommandSettings):
         float | None,
         setting("take at most F frames a second", VIDEOS, "--max-fps", metavar="F", gt=0, allow_inf_nan=False),
     ] = None
+    max_frames: Annotated[
+        int | None,
+        setting("end after N frames of each video, camera or stream", VIDEOS, "--max-frames", metavar="N", ge=1),
+    ] = None
+    reconnect: Annotated[
+        float,
+        setting(
+            "try for so long to connect again to a stream that broke off",
+            VIDEOS,
+            "--reconnect",
+            metavar="SECONDS",
+            ge=0,
+            allow_inf_nan=False,
+        ),
+    ] = 60.0
     masks: Annotated[bool, setting("write the mask of every frame too, as PNGs", VIDEOS, "--masks")] = False
     codec: Annotated[str, setting("FFmpeg's name of an encoder", VIDEOS, "--codec", metavar="NAME")] = "libx264"
