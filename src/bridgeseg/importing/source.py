@@ -78,8 +78,9 @@ class Source:
         return [file for file in self.files if file.suffix.lower() in suffixes]
 
     def name(self, path: Path) -> str:
-        """Return a path below the folder with slashes; one elsewhere as it is."""
-        return path.relative_to(self.folder).as_posix() if path.is_relative_to(self.folder) else str(path)
+        """Return a path below the folder, or that of the images, with slashes; of one elsewhere the name alone."""
+        places = [place for place in (self.wanted.images, self.folder) if place is not None]
+        return next((path.relative_to(place).as_posix() for place in places if path.is_relative_to(place)), path.name)
 
     @cached_property
     def _images(self) -> Mapping[str, list[Path]]:
@@ -131,8 +132,7 @@ class Source:
         """
         found = name
         if isinstance(image, Path):
-            places = (place for place in (self.wanted.images, self.folder) if place is not None)
-            found = next((image.relative_to(p).as_posix() for p in places if image.is_relative_to(p)), image.name)
+            found = self.name(image)
         split = split_of(*hints, name, found)
         return split, key_of(found, split)
 

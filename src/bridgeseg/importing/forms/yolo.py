@@ -33,9 +33,10 @@ def read(source: Source) -> Reading:
     lists = {name.lower() for name in LISTS}
     labels = [path for path in source.of(".txt") if path.name.lower() not in lists]
     images = list(source.of(*SUFFIXES))
+    away: dict[Path, Path] = {}
     if source.wanted.images is not None:
-        images += [found for path in labels if (found := _found(source, path)) is not None and found not in images]
-    pairs = {image: _labels(image, source) for image in images}
+        away = {found: path for path in labels if (found := _found(source, path)) is not None}
+    pairs = {image: _labels(image, source) or away.get(image) for image in dict.fromkeys([*images, *away])}
     if not any(pairs.values()):
         raise unread(source, "yolo", "image with a .txt file of labels")
     for path in sorted(set(labels) - set(pairs.values())):
@@ -72,7 +73,8 @@ def _labels(image: Path, source: Source) -> Path | None:
 
 
 def _found(source: Source, labels: Path) -> Path | None:
-    found = (source.image(labels.with_suffix(suffix).name) for suffix in sorted(SUFFIXES))
+    name = Path(*(part for part in Path(source.name(labels)).parts if part != "labels"))
+    found = (source.image(name.with_suffix(suffix).as_posix()) for suffix in sorted(SUFFIXES))
     return next((image for image in found if image is not None), None)
 
 
