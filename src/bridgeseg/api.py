@@ -44,6 +44,9 @@ if TYPE_CHECKING:
         overlay: bool
         opacity: float
         hide: Sequence[str]
+        format: Sequence[str]
+        min_area: int
+        simplify: float
         recursive: bool
         every: int
         max_fps: float | None
@@ -121,6 +124,9 @@ def predict(
     overlay: bool = True,
     opacity: float = 0.55,
     hide: Sequence[str] = (),
+    format: Sequence[str] = ('png',),
+    min_area: int = 1,
+    simplify: float = 0.0,
     recursive: bool = False,
     every: int = 1,
     max_fps: float | None = None,
@@ -152,6 +158,9 @@ def predict(
         overlay: write overlays with a legend.
         opacity: weight of the colours in overlays, 0 (none) to 1.
         hide: classes that overlays leave as they are, such as `background`.
+        format: forms of results, one or several: `png` (the mask), `coco`, `labelme`, `yolo`, `geojson`, `csv`, `npy`.
+        min_area: write no outlines of areas of fewer pixels.
+        simplify: leave out corners of outlines as long as these move by no more pixels than this.
         recursive: search the subfolders of folders.
         every: take every Nth frame.
         max_fps: take at most F frames a second.

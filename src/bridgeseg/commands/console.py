@@ -221,8 +221,9 @@ def _print_table(record: Record | VideoRecord, classes: ClassSet) -> None:
     size = f"{record.width} x {record.height}{frames}"
     console.print(f"{printable(whole(str(record.source)))} ({size})", markup=False, highlight=False, soft_wrap=True)
     console.print(table)
-    for kind in ("mask", "masks", "overlay"):
-        if (path := getattr(record, kind, None)) is not None:
+    files = {kind: getattr(record, kind, None) for kind in ("mask", "masks", "overlay")} | getattr(record, "files", {})
+    for kind, path in files.items():
+        if path is not None:
             console.print(f"{kind}: {printable(path)}", markup=False, highlight=False, soft_wrap=True)
 
 

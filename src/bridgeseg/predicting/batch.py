@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from bridgeseg.errors import InputError
+from bridgeseg.predicting.formats import Forms
 from bridgeseg.predicting.video_writer import DEFAULT_CODEC, VideoRecord, VideoSink, check_codec
 from bridgeseg.predicting.writer import Writer
 from bridgeseg.reading.addresses import is_stream
@@ -45,6 +46,7 @@ class Batch:
         left_out: what the search of folders passed over.
 
     Raises:
+        ConfigError: a form that is not known.
         InputError: no sources; `out` is a file, or a folder that images are taken from; there is no such codec.
     """
 
@@ -56,6 +58,7 @@ class Batch:
         if asked.codec != DEFAULT_CODEC:
             check_codec(asked.codec)
         drawing = Drawing(asked.opacity, tuple(asked.hide))
+        forms = Forms(tuple(asked.format), out, asked.min_area, asked.simplify)
         real = os.path.realpath(out)
         for source in self._sources:
             if isinstance(source, str | Path) and is_folder(source) and os.path.realpath(source) == real:
@@ -70,7 +73,7 @@ class Batch:
         self.total = count if self._counted else None
         self.videos = any(map(_leads_to_frames, self._sources))
         self.frames = 0
-        self._writer = Writer(out, overlay=asked.overlay, inputs=inputs, drawing=drawing)
+        self._writer = Writer(out, overlay=asked.overlay, inputs=inputs, drawing=drawing, forms=forms)
 
     def run(self, model: Model, stop: threading.Event | None = None) -> Iterator[Record | VideoRecord | Failure]:
         """Do one image after the other. A thread of its own writes the results.
@@ -109,6 +112,7 @@ class Batch:
             if sink is not None:
                 yield sink.finish()
                 sink = None
+            self._writer.close()
         finally:
             if sink is not None:
                 sink.abort()

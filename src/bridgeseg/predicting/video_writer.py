@@ -91,6 +91,7 @@ class VideoSink:
         masks: the folder of masks to write, None for none.
         codec: FFmpeg's name of an encoder.
         drawing: how overlays are drawn.
+        notes: what is to be said of it.
     """
 
     def __init__(
@@ -101,10 +102,11 @@ class VideoSink:
         masks: Path | None,
         codec: str,
         drawing: Drawing,
+        notes: tuple[Note, ...] = (),
     ) -> None:
         self.video, self.overlay, self.masks, self._codec, self._drawing = video, overlay, masks, codec, drawing
         self._encoder: _Encoder | None = None
-        self._notes: tuple[Note, ...] = ()
+        self._notes = notes
         self._counts, self._pixels, self._unknown = np.zeros(len(classes), np.int64), 0, False
         self._classes, self._frames, self._seconds, self._size = classes, 0, 0.0, (0, 0)
         self._dropped = 0

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from bridgeseg.classes import ClassSet
 from bridgeseg.errors import InputError
 from bridgeseg.files import sweep
+from bridgeseg.predicting.formats import Forms
 from bridgeseg.predicting.video_writer import DEFAULT_CODEC, VideoSink
 from bridgeseg.reading.own import ENDINGS, MASKS, VIDEO
 from bridgeseg.reading.video import Video
@@ -29,6 +31,7 @@ class Writer:
         overlay: write overlays too.
         inputs: real paths of files that must not be replaced.
         drawing: how overlays are drawn.
+        forms: what is written beside overlays; by default the mask alone.
 
     Raises:
         InputError: `folder` is a file.
@@ -41,8 +44,10 @@ class Writer:
         overlay: bool = True,
         inputs: Iterable[str] = (),
         drawing: Drawing = PLAIN,
+        forms: Forms | None = None,
     ) -> None:
         self.folder, self.overlay, self.drawing = Path(folder), overlay, drawing
+        self._forms = Forms() if forms is None else forms
         self._swept: set[Path] = set()
         self._inputs = frozenset(path.casefold() for path in inputs)
         self._taken: set[int] = set()  # of a million names the hashes; two of the same cost no more than a "-2"
@@ -55,7 +60,17 @@ class Writer:
         Raises:
             InputError: the disk is full, the folder cannot be written or the like; no partial file is left behind.
         """
-        return result.save_as(self._base(result.name), overlay=self.overlay, drawing=self.drawing)
+        base = self._base(result.name)
+        record = result.save_as(base, mask=self._forms.png, overlay=self.overlay, drawing=self.drawing)
+        return replace(record, files=self._forms.write(result, base.relative_to(self.folder)))
+
+    def close(self) -> None:
+        """Write the files that all images share.
+
+        Raises:
+            InputError: they cannot be written.
+        """
+        self._forms.close()
 
     def video(self, video: Video, classes: ClassSet, *, masks: bool = False, codec: str = DEFAULT_CODEC) -> VideoSink:
         """Choose the names for a video, `<name>_overlay.mp4` and the folder `<name>_masks`; nothing is written yet."""
@@ -67,6 +82,7 @@ class Writer:
             base.with_name(base.name + MASKS) if masks else None,
             codec,
             self.drawing,
+            self._forms.not_of_videos(),
         )
 
     def _base(self, name: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from bridgeseg import outlines
 from bridgeseg.classes import ClassSet
-from bridgeseg.errors import InputError
+from bridgeseg.errors import InputError, MissingDependencyError
 from bridgeseg.images import Note, Pixels
+from bridgeseg.outlines import Area
 from bridgeseg.reading.own import MASK, OVERLAY
 from bridgeseg.reading.video import Frame
 from bridgeseg.report import draw
@@ -94,19 +97,75 @@ class Result:
             raise InputError("results go into a folder, this is a file", where=folder, fix="name another folder")
         return self.save_as(folder / stem(self.name), overlay=overlay)
 
-    def save_as(self, base: Path, *, overlay: bool = True, **options: Any) -> Record:
+    def polygons(self, *, min_area: int = 1, simplify: float = 0.0) -> list[Area]:
+        """Return the areas of every class with their outlines, along the borders of pixels.
+
+        Args:
+            min_area: leave out areas of fewer pixels.
+            simplify: leave out corners as long as outlines move by no more pixels than this; 0 keeps all.
+        """
+        return outlines.areas(self.mask, self.classes.names, min_area, simplify)
+
+    def to_coco(
+        self, areas: Iterable[Area] | None = None, *, image_id: int = 1, first_id: int = 1
+    ) -> dict[str, list[dict[str, Any]]]:
+        """Return images, annotations and categories of COCO's JSON, an annotation for each area.
+
+        Category ids are class ids plus 1. COCO knows no holes: they hang at the outline by a cut without width.
+
+        Args:
+            areas: those to write; all of `polygons()` by default.
+            image_id: of this image.
+            first_id: of the first annotation.
+        """
+        height, width = self.mask.shape
+        annotations = [
+            {
+                "id": number,
+                "image_id": image_id,
+                "category_id": area.class_id + 1,
+                "segmentation": [area.joined().ravel().tolist()],
+                "area": area.pixels,
+                "bbox": list(area.box),
+                "iscrowd": 0,
+            }
+            for number, area in enumerate(self.polygons() if areas is None else areas, first_id)
+        ]
+        image = {"id": image_id, "file_name": self.name.as_posix(), "width": width, "height": height}
+        categories = [{"id": number, "name": name} for number, name in enumerate(self.classes.names, 1)]
+        return {"images": [image], "annotations": annotations, "categories": categories}
+
+    def to_supervision(self) -> Any:
+        """Return `supervision.Detections` with a detection for each class that occurs: its box, mask and name.
+
+        Raises:
+            MissingDependencyError: the package supervision is not installed.
+        """
+        try:
+            from supervision import Detections, mask_to_xyxy
+        except ImportError as error:
+            message = "this needs the package 'supervision', which is not installed"
+            raise MissingDependencyError(message, fix="pip install supervision") from error
+        found = [value for value in np.unique(self.mask).tolist() if value < len(self.classes)]
+        masks = self.mask[None] == np.array(found, self.mask.dtype)[:, None, None]
+        names = np.array([self.classes.names[value] for value in found])
+        return Detections(mask_to_xyxy(masks), masks, class_id=np.array(found), data={"class_name": names})
+
+    def save_as(self, base: Path, *, mask: bool = True, overlay: bool = True, **options: Any) -> Record:
         """Write `<base>_mask.png` and `<base>_overlay.jpg`; as `save`, for callers that choose the names.
 
         Args:
             base: the files' path without its endings.
+            mask: write the mask.
             overlay: write an overlay too.
             options: of the overlay, as in `draw.overlay`.
         """
-        mask = base.with_name(base.name + MASK)
-        save_mask(draw.palette_image(self.mask, self.classes), mask)
+        path = base.with_name(base.name + MASK) if mask else None
+        if path is not None:
+            save_mask(draw.palette_image(self.mask, self.classes), path)
         drawn = save_overlay(self.overlay(**options), base.with_name(base.name + OVERLAY)) if overlay else None
         height, width = self.mask.shape
-        return Record(self.source, mask, drawn, width, height, self.areas(), self.notes, self.unknown)
+        return Record(self.source, path, drawn, width, height, self.areas(), self.notes, self.unknown)
 
 
 def stem(name: Path) -> Path:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,34 +26,37 @@ class Record:
 
     Attributes:
         source: the file it was read from; None for an image in memory.
-        mask: the PNG of class ids.
+        mask: the PNG of class ids; None if none was asked for.
         overlay: the image with its classes and legend; None if none was asked for.
         width: of the image, in pixels.
         height: of the image, in pixels.
         areas: class name -> share of the image (0..1), largest first.
         notes: what was dropped or reinterpreted when the image was read.
         unknown: share of the image (0..1) that the model is not sure enough of; None if nothing was asked.
+        files: form -> the file that the image's result went into, of the forms that were asked for beside PNG.
     """
 
     source: Path | None
-    mask: Path
+    mask: Path | None
     overlay: Path | None
     width: int
     height: int
     areas: dict[str, float]
     notes: tuple[Note, ...] = ()
     unknown: float | None = None
+    files: Mapping[str, Path] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready dict; shares are rounded to six digits."""
         return {
             "source": None if self.source is None else str(self.source),
-            "mask": str(self.mask),
+            "mask": None if self.mask is None else str(self.mask),
             "overlay": None if self.overlay is None else str(self.overlay),
             "width": self.width,
             "height": self.height,
             "areas": {name: round(share, 6) for name, share in self.areas.items()},
             **({} if self.unknown is None else {"unknown": round(self.unknown, 6)}),
+            **({"files": {form: str(path) for form, path in self.files.items()}} if self.files else {}),
             **({"notes": [asdict(note) for note in self.notes]} if self.notes else {}),
         }
 

@@ -95,6 +95,29 @@ class Predict(CommandSettings):
             read="listed",
         ),
     ] = ()
+    format: Annotated[
+        Sequence[str],
+        setting(
+            "forms of results, one or several: `png` (the mask), `coco`, `labelme`, `yolo`, `geojson`, `csv`, `npy`",
+            option="--format",
+            metavar="FORMS",
+            read="listed",
+            default="png",
+        ),
+    ] = ("png",)
+    min_area: Annotated[
+        int, setting("write no outlines of areas of fewer pixels", option="--min-area", metavar="PIXELS", ge=1)
+    ] = 1
+    simplify: Annotated[
+        float,
+        setting(
+            "leave out corners of outlines as long as these move by no more pixels than this",
+            option="--simplify",
+            metavar="PIXELS",
+            ge=0,
+            allow_inf_nan=False,
+        ),
+    ] = 0.0
     recursive: Annotated[bool, setting("search the subfolders of folders", option="--recursive -r")] = False
     every: Annotated[int, setting("take every Nth frame", VIDEOS, "--every", metavar="N", ge=1)] = 1
     max_fps: Annotated[

@@ -1,0 +1,39 @@
+"""YOLO polygons: `yolo/labels/NAME.txt`, a line for each area, and `yolo/data.yaml` with the classes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from bridgeseg.files import write
+from bridgeseg.outlines import Area
+from bridgeseg.runtime.result import Result
+from bridgeseg.runtime.saving import FIX
+
+
+class Form:
+    """Writes one file an image, and at the end the classes."""
+
+    outlined = True
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / "yolo"
+        self._names: tuple[str, ...] = ()
+
+    def write(self, result: Result, name: str, areas: list[Area]) -> Path:  # noqa: D102
+        path = self._folder / "labels" / f"{name}.txt"
+        self._names = result.classes.names
+        size = np.array(result.mask.shape[::-1])
+        lines = (
+            " ".join([str(area.class_id), *(f"{value:.8g}" for value in (area.joined() / size).ravel())])
+            for area in areas
+        )
+        write(path, "".join(f"{line}\n" for line in lines), FIX)
+        return path
+
+    def close(self) -> None:  # noqa: D102
+        if self._names:
+            names = {"names": dict(enumerate(self._names))}
+            write(self._folder / "data.yaml", yaml.safe_dump(names, sort_keys=False, allow_unicode=True), FIX)

@@ -1,0 +1,248 @@
+"""Results in the forms of labelling tools and maps: what is written is read back as the same mask."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from PIL.TiffImagePlugin import ImageFileDirectory_v2
+
+import bridgeseg
+from bridgeseg.classes import ClassSet
+from bridgeseg.cli import main
+from bridgeseg.data.masks import read_mask
+from bridgeseg.data.spec import DataSpec
+from bridgeseg.errors import ConfigError, MissingDependencyError
+from bridgeseg.importing.fill import filled
+from bridgeseg.outlines import areas, simplified
+from bridgeseg.runtime.result import Result
+
+NAMES = ("red", "green", "blue")
+RINGS = (
+    "1111111111",
+    "1222222221",
+    "1211111121",
+    "1210220121",
+    "1212112121",
+    "1220220221",
+    "1222222221",
+    "1111111011",
+)
+"""Areas within areas, some of which touch by corners alone."""
+
+
+def drawn(found: Any, shape: tuple[int, int]) -> np.ndarray[Any, Any]:
+    """Fill areas again."""
+    mask = np.full(shape, 255, np.uint8)
+    for area in found:
+        part = filled(area.outline, *shape)
+        for hole in area.holes:
+            part &= ~filled(hole, *shape)
+        assert (filled(area.joined(), *shape) == part).all()
+        assert int(part.sum()) == area.pixels
+        assert (mask[part] == 255).all()
+        left, top, width, height = area.box
+        rows, columns = np.nonzero(part)
+        assert (left, top) == (columns.min(), rows.min())
+        assert (left + width, top + height) == (columns.max() + 1, rows.max() + 1)
+        mask[part] = area.class_id
+    return mask
+
+
+def components(mask: np.ndarray[Any, Any]) -> list[tuple[int, int]]:
+    """Return class and pixels of what hangs together by sides, one pixel after the other."""
+    left, found = {tuple(place): int(mask[tuple(place)]) for place in np.argwhere(mask < 255).tolist()}, []
+    while left:
+        place, value = left.popitem()
+        waiting, count = [place], 0
+        while waiting:
+            y, x = waiting.pop()
+            count += 1
+            for beside in ((y + 1, x), (y - 1, x), (y, x + 1), (y, x - 1)):
+                if left.get(beside) == value:
+                    del left[beside]
+                    waiting.append(beside)
+        found.append((value, count))
+    return sorted(found)
+
+
+class TestOutlines:
+    @given(st.integers(1, 9), st.integers(1, 9), st.randoms(use_true_random=False))
+    @settings(max_examples=120, deadline=None)
+    def test_filled_again_they_are_the_mask(self, height: int, width: int, random: Any) -> None:
+        values = random.choice([[0, 255], [0, 1], [0, 1, 2, 255]])
+        mask = np.array([[random.choice(values) for _ in range(width)] for _ in range(height)], np.uint8)
+        found = areas(mask, NAMES)
+        assert (drawn(found, mask.shape) == mask).all()
+        assert sorted((area.class_id, area.pixels) for area in found) == components(mask)
+
+    def test_areas_within_areas(self) -> None:
+        mask = np.array([[int(value) for value in line] for line in RINGS], np.uint8)
+        found = areas(mask, NAMES)
+        assert (drawn(found, mask.shape) == mask).all()
+        assert sorted((area.class_id, area.pixels) for area in found) == components(mask)
+
+    def test_a_hole(self) -> None:
+        mask = np.zeros((3, 4), np.uint8)
+        mask[1, 1:3] = 1
+        ring, core = areas(mask, NAMES)
+        assert (ring.pixels, len(ring.holes), len(core.holes)) == (10, 1, 0)
+        assert core.outline.tolist() == [[1, 1], [3, 1], [3, 2], [1, 2]]
+        assert len(ring.joined()) == 4 + 4 + 2
+
+    def test_small_ones_are_left_out(self) -> None:
+        mask = np.array([[int(value) for value in line] for line in RINGS], np.uint8)
+        wanted = [area for area in components(mask) if area[1] >= 9]
+        assert sorted((area.class_id, area.pixels) for area in areas(mask, NAMES, least=9)) == wanted
+        assert len(wanted) < len(components(mask))
+
+    def test_fewer_corners(self) -> None:
+        y, x = np.mgrid[:80, :80]
+        disc = ((x - 40) ** 2 + (y - 40) ** 2 < 900).astype(np.uint8)
+        whole, less = (areas(disc, NAMES, simplify=simplify)[1].outline for simplify in (0.0, 0.7))
+        assert len(less) < 0.6 * len(whole)
+        fill, wanted = filled(less, 80, 80), disc.astype(bool)
+        assert (fill & wanted).sum() / (fill | wanted).sum() > 0.97
+        line = np.array([[0, 0], [4, 0], [8, 0], [8, 8], [0, 8.0]])
+        assert simplified(line, 0.1).tolist() == [[0, 0], [8, 0], [8, 8], [0, 8]]
+
+
+@pytest.fixture(scope="module")
+def mask() -> np.ndarray[Any, Any]:
+    """Return a mask (40, 60) with islands, holes and single pixels."""
+    generator = np.random.default_rng(3)
+    coarse = generator.integers(0, 3, (8, 12)).repeat(5, axis=0).repeat(5, axis=1)
+    coarse[generator.random(coarse.shape) < 0.03] = 1
+    return coarse.astype(np.uint8)
+
+
+@pytest.fixture
+def photo(tmp_path: Path, mask: np.ndarray[Any, Any]) -> Path:
+    """Write an image whose classes, by the rule of `rgb_onnx`, are those of `mask`."""
+    path = tmp_path / "photos/street/photo.png"
+    path.parent.mkdir(parents=True)
+    Image.fromarray((np.eye(3, dtype=np.uint8) * 200)[mask]).save(path)
+    return path
+
+
+def predicted(photo: Path, model: Path, form: str, **options: Any) -> Path:
+    """Write the results of one image in a form; return the folder."""
+    out = photo.parents[2] / "out"
+    bridgeseg.predict(photo.parents[1], model, out, recursive=True, overlay=False, format=[form], **options)
+    return out
+
+
+class TestForms:
+    @pytest.mark.parametrize(("form", "place"), [("coco", "coco.json"), ("labelme", "labelme"), ("yolo", "yolo")])
+    def test_imported_again_it_is_the_mask(
+        self, form: str, place: str, photo: Path, rgb_onnx: Path, mask: np.ndarray[Any, Any], tmp_path: Path
+    ) -> None:
+        out = predicted(photo, rgb_onnx, form)
+        report = bridgeseg.import_data(out / place, out=tmp_path / "again", images=photo.parents[1])
+        assert (report.form, report.left_out) == (form, {})
+        spec = DataSpec.load(report.data)
+        (sample,) = spec.samples("train")
+        back = np.array([spec.classes.names.index(name) for name in NAMES])[mask]
+        assert (read_mask(sample.mask, spec) == back).all()
+        assert not list(out.rglob("*.png"))
+
+    def test_geojson(self, photo: Path, rgb_onnx: Path, mask: np.ndarray[Any, Any]) -> None:
+        out = predicted(photo, rgb_onnx, "geojson")
+        found = json.loads((out / "street/photo.geojson").read_text())
+        again = np.full(mask.shape, 255, np.uint8)
+        for feature in found["features"]:
+            parts = [np.array(ring) for ring in feature["geometry"]["coordinates"]]
+            assert all((ring[0] == ring[-1]).all() for ring in parts)
+            inside = np.logical_xor.reduce([filled(ring, *mask.shape) for ring in parts])
+            assert int(inside.sum()) == feature["properties"]["pixels"]
+            again[inside] = feature["properties"]["class_id"]
+        assert (again == mask).all()
+        assert "crs" not in found
+
+    @pytest.mark.parametrize("point", [False, True])
+    def test_geojson_on_the_map(self, photo: Path, rgb_onnx: Path, point: bool) -> None:
+        tags = ImageFileDirectory_v2()
+        tags[33550], tags[33922] = (0.5, 0.25, 0.0), (10.0, 20.0, 0.0, 500_000.0, 4_000_000.0, 0.0)
+        tags[34735] = (1, 1, 0, 3, 1024, 0, 1, 1, 1025, 0, 1, 1 + point, 3072, 0, 1, 32633)
+        for tag in (33550, 33922):
+            tags.tagtype[tag] = 12
+        tags.tagtype[34735] = 3
+        Image.open(photo).save(photo.with_suffix(".tif"), tiffinfo=tags)
+        photo.unlink()
+        found = json.loads((predicted(photo, rgb_onnx, "geojson") / "street/photo.geojson").read_text())
+        assert found["crs"]["properties"]["name"] == "urn:ogc:def:crs:EPSG::32633"
+        corners = np.concatenate([np.array(one["geometry"]["coordinates"][0]) for one in found["features"]])
+        middle = 0.5 * point
+        assert corners.min(axis=0).tolist() == [
+            500_000 + (0 - 10 - middle) * 0.5,
+            4_000_000 + (20 - 40 + middle) * 0.25,
+        ]
+        assert corners.max(axis=0).tolist() == [500_000 + (60 - 10 - middle) * 0.5, 4_000_000 + (20 + middle) * 0.25]
+
+    def test_csv_and_npy(self, photo: Path, rgb_onnx: Path, mask: np.ndarray[Any, Any]) -> None:
+        Image.open(photo).save(photo.with_name("other.png"))
+        out = photo.parents[2] / "out"
+        records = bridgeseg.predict(photo.parents[1], rgb_onnx, out, recursive=True, format=["csv", "npy", "png"])
+        with (out / "areas.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert [int(row["pixels"]) for row in rows] == np.bincount(mask.ravel()).tolist() * 2
+        assert {Path(row["image"]).name for row in rows} == {"photo.png", "other.png"}
+        saved = np.load(out / "street/photo_mask.npy", allow_pickle=False)
+        assert saved.dtype == np.uint8
+        assert (saved == mask).all()
+        assert (out / "street/photo_mask.png").is_file()
+        record = records[1]
+        assert isinstance(record, bridgeseg.Record)
+        assert record.to_dict()["files"] == {
+            "csv": str(out / "areas.csv"),
+            "npy": str(out / "street/photo_mask.npy"),
+        }
+
+    def test_what_labelling_tools_need(self, photo: Path, rgb_onnx: Path) -> None:
+        """Small areas left out and fewer corners; every annotation of COCO has what its readers ask for."""
+        out = predicted(photo, rgb_onnx, "coco", min_area=20, simplify=1.0)
+        found = json.loads((out / "coco.json").read_text())
+        assert [image["file_name"] for image in found["images"]] == ["street/photo.png"]
+        assert [category["id"] for category in found["categories"]] == [1, 2, 3]
+        assert min(one["area"] for one in found["annotations"]) >= 20
+        assert {one["image_id"] for one in found["annotations"]} == {1}
+        numbers = [one["id"] for one in found["annotations"]]
+        assert numbers == list(range(1, len(numbers) + 1))
+        assert all(len(one["bbox"]) == 4 and one["iscrowd"] == 0 for one in found["annotations"])
+
+    def test_mistakes(self, photo: Path, rgb_onnx: Path, capsys: Any, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match="no form is called 'koko'"):
+            predicted(photo, rgb_onnx, "koko")
+        with pytest.raises(ConfigError, match="simplify"):
+            predicted(photo, rgb_onnx, "coco", simplify=-1)
+        words = ["predict", str(photo), "--model", str(rgb_onnx), "--out", str(tmp_path / "out"), "--format"]
+        assert main([*words, "coco,geojso"]) == 2
+        assert "did you mean" in capsys.readouterr().err
+        assert main([*words, "coco,csv", "--no-overlay"]) == 0
+        assert f"coco: {tmp_path / 'out/coco.json'}" in capsys.readouterr().out
+
+
+class TestResult:
+    def result(self, mask: np.ndarray[Any, Any]) -> Result:
+        return Result(np.zeros((*mask.shape, 3), np.uint8), mask, ClassSet.build(NAMES), Path("photo.jpg"))
+
+    def test_polygons_and_coco(self, mask: np.ndarray[Any, Any]) -> None:
+        result = self.result(mask)
+        assert (drawn(result.polygons(), mask.shape) == mask).all()
+        found = result.to_coco(image_id=7, first_id=100)
+        assert found["images"] == [{"id": 7, "file_name": "image", "width": 60, "height": 40}]
+        assert found["annotations"][0]["id"] == 100
+        assert sum(one["area"] for one in found["annotations"]) == mask.size
+
+    def test_supervision(self, mask: np.ndarray[Any, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(__import__("sys").modules, "supervision", None)
+        with pytest.raises(MissingDependencyError, match="supervision") as caught:
+            self.result(mask).to_supervision()
+        assert caught.value.fix == "pip install supervision"
