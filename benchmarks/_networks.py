@@ -16,6 +16,7 @@ from torchvision.models.segmentation import deeplabv3_mobilenet_v3_large, lraspp
 
 from _wrap import FromPixels, from_pixels, settle
 from bridgeseg.extend import DECODERS, METHODS
+from bridgeseg.extend import PEERS as OTHERS
 from bridgeseg.models.backbone import TimmBackbone
 from bridgeseg.models.build import build
 from bridgeseg.runtime.torch_runtime import DeployNetwork
@@ -116,7 +117,9 @@ def own(method: str, backbone: str, decoder: str, classes: int, approximate: boo
 def _pairs(backbone: str, everything: bool, first: bool) -> list[tuple[str, str]]:
     """Return the methods and decoders for a backbone, for the first number of classes or a further one."""
     if everything:
-        return [(method, decoder) for decoder in DECODERS.names() for method in METHODS.names()]
+        return [
+            (method, decoder) for decoder in DECODERS.names() if decoder not in OTHERS for method in METHODS.names()
+        ]
     if not first:
         return [("bridge", "light")] if backbone == BACKBONES[0] else []
     return [pair for pair in FEW if pair[1] == "light" or backbone == BACKBONES[0]]

@@ -358,8 +358,9 @@ def train(
         val_every: epochs between validations; the last epoch is always validated.
         method: how language guides the network: bridge, denseclip, lseg, none.
         backbone: any timm name with features at strides 4, 8, 16 and 32, or `open_clip:MODEL`, CLIP's.
-        decoder: `light` for CPUs, `fpn` for Semantic FPN.
-        width: channels of the decoder; 64 for light, 128 for fpn.
+        decoder: `light` for CPUs, `fpn` for Semantic FPN; others to compare with: `smp:FPN`, `smp:Unet`,
+            `smp:DeepLabV3Plus`, `smp:Segformer`, `torchvision:lraspp`.
+        width: channels of the decoder; by default 64 of light, 128 of fpn.
         dropout: on the decoder's output, in training.
         head: `pixel-text`, `linear`, or `auto`, the method's own.
         text_space: whose mean is taken off the class embeddings: `classes`, those at hand, so that a name more moves

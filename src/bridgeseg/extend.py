@@ -63,7 +63,12 @@ class Loss:
 
 
 METHODS: Registry[Method] = Registry("method", "bridgeseg.methods", modules(GUIDANCE))
-DECODERS: Registry[Callable[..., nn.Module]] = Registry("decoder", "bridgeseg.decoders", modules(DECODER))
+_PEERS: dict[str, str] = import_module(DECODER).PEERS
+DECODERS: Registry[Callable[..., nn.Module]] = Registry(
+    "decoder",
+    "bridgeseg.decoders",
+    modules(DECODER) | {name: f"{DECODER}.{file}" for name, file in _PEERS.items()},
+)
 HEADS: Registry[HeadKind] = Registry(
     "head",
     "bridgeseg.heads",
@@ -80,6 +85,8 @@ REFERENCES: tuple[str, ...] = import_module(GUIDANCE).REFERENCES
 BASELINE = REFERENCES[0]
 """The one among them that latencies, times and class scores are compared with."""
 DEFAULT_DECODER: str = import_module(DECODER).DEFAULT
+PEERS: tuple[str, ...] = tuple(_PEERS)
+"""Decoders of other libraries, to compare with."""
 
 
 def register_method(
@@ -122,6 +129,11 @@ def register_decoder(name: str) -> Callable[[F], F]:
 
     `channels` are the widths of the features at strides 4, 8, 16 and 32. Its `forward` maps a list of these features,
     finest first, to pixel features (B, width, H/4, W/4), signed, and its attribute `width` is their number.
+
+    Attributes of the class ask for something else: `stride` says which stride its pixel features have, if not 4, and
+    `strides` which features it wants: those at (2, 4, 8, 16, 32), or at (4, 8, 16, 16), of a backbone whose last stage
+    is dilated. Methods that guide the features see the last four. `norms_whole_images = True` says that a batch norm of
+    it gets one value from each image, so that a batch of one cannot be trained on.
 
     Raises:
         ConfigError: the name is taken.

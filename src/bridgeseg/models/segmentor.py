@@ -25,11 +25,14 @@ class Segmentor(nn.Module):
     """Images and class embeddings in, logits out; knows nothing of files, trainers or command lines.
 
     Args:
-        backbone: features at strides 4, 8, 16, 32.
+        backbone: features at strides 4, 8, 16, 32, or at those that the decoder asks for.
         guidance: how language guides it, or None.
-        decoder: these features -> pixel features at stride 4.
+        decoder: these features -> pixel features at stride 4, or at that of its attribute `stride`.
         head: pixel features (and tokens) -> logits.
         class_embeddings: (K, D) unit vectors, or None for a network without language.
+
+    Attributes:
+        stride: of the logits that `forward` gives.
     """
 
     class_embeddings: Tensor | None
@@ -46,6 +49,7 @@ class Segmentor(nn.Module):
     ) -> None:
         super().__init__()
         self.backbone, self.guidance, self.decoder, self.head = backbone, guidance, decoder, head
+        self.stride = int(getattr(decoder, "stride", STRIDE))
         self._reads_visual = guidance is not None and guidance.reads_visual
         self.register_buffer("class_embeddings", class_embeddings)
         mean, std = torch.tensor(backbone.mean), torch.tensor(backbone.std)
@@ -57,7 +61,7 @@ class Segmentor(nn.Module):
         return (images.float() - self.mean) / self.std
 
     def forward(self, images: Tensor, class_embeddings: Tensor | None = None) -> Prediction:
-        """Normalised images (B, 3, H, W) of any size -> logits at stride 4 of the size padded to multiples of 32.
+        """Normalised images (B, 3, H, W) of any size -> logits at `stride` of the size padded to multiples of 32.
 
         Class embeddings (K, D) take the place of its own for this call: learned prompts change them at every step.
         """
@@ -70,12 +74,14 @@ class Segmentor(nn.Module):
         features, visual = self.backbone.features(padded) if self._reads_visual else (self.backbone(padded), None)
         if self.guidance is None or text is None:
             return Prediction(self.head(self.decoder(features), text), None)
-        guided = self.guidance(features, text, visual)
-        return Prediction(self.head(self.decoder(guided.features), guided.tokens), guided.score_map)
+        finer, guidable = features[: -len(STRIDES)], features[-len(STRIDES) :]
+        guided = self.guidance(guidable, text, visual)
+        pixels = self.decoder([*finer, *guided.features])
+        return Prediction(self.head(pixels, guided.tokens), guided.score_map)
 
     def logits(self, images: Tensor) -> Tensor:
         """Normalised images (B, 3, H, W) -> logits (B, K, H, W) at their own size."""
-        return to_size(self(images).logits, STRIDE, images)
+        return to_size(self(images).logits, self.stride, images)
 
     def fold(self) -> Segmentor:
         """Drop, in place and for good, all that only text and training need; logits do not change.
@@ -91,6 +97,8 @@ class Segmentor(nn.Module):
 
 def upsample(logits: Tensor, stride: int) -> Tensor:
     """Upsample (B, K, h, w) by `stride`, bilinear."""
+    if stride == 1:
+        return logits
     return F.interpolate(logits, scale_factor=float(stride), mode="bilinear")
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from bridgeseg.checkpoint import load_checkpoint
 from bridgeseg.errors import ConfigError
-from bridgeseg.models.segmentor import STRIDE, Segmentor, cut, upsample
+from bridgeseg.models.segmentor import Segmentor, cut, upsample
 from bridgeseg.runtime.runtimes import FolderRuntime, Greys, Ids, register_runtime
 
 
@@ -27,13 +27,17 @@ class DeployNetwork(nn.Module):
         approximate: decide once for every 2x2 pixels, at a quarter of the cost of upsampling and argmax.
 
     Raises:
-        ConfigError: both: logits at full size cost what `approximate` saves.
+        ConfigError: both: logits at full size cost what `approximate` saves; or `approximate` of a network whose
+            logits have that size.
     """
 
     def __init__(self, segmentor: Segmentor, with_logits: bool = False, approximate: bool = False) -> None:
         super().__init__()
         if with_logits and approximate:
             raise ConfigError("approximate class ids have no logits at full size", fix="choose one of the two")
+        if approximate and segmentor.stride == 1:
+            fix = "leave `approximate` out"
+            raise ConfigError("this network's logits have full size, so approximate class ids save nothing", fix=fix)
         self.segmentor, self.with_logits = segmentor.eval().fold(), with_logits
         self.side = 2 if approximate else 1  # of the square that one decision is for, in pixels
 
@@ -44,7 +48,7 @@ class DeployNetwork(nn.Module):
         """
         pixels = self.segmentor.normalise(image.permute(0, 3, 1, 2))
         small = self.segmentor(pixels).logits
-        logits = upsample(small, STRIDE // self.side)
+        logits = upsample(small, self.segmentor.stride // self.side)
         # the padding is cut from the ids, one number a pixel, not from K logits
         ids = cut(
             repeat(logits.argmax(dim=1).to(torch.uint8 if logits.shape[1] <= 256 else torch.int32), self.side), pixels
@@ -65,7 +69,7 @@ class DeployNetwork(nn.Module):
         return self._large(small, pixels), self._confidence(small, pixels)
 
     def _large(self, maps: Tensor, pixels: Tensor) -> Tensor:
-        return cut(repeat(upsample(maps, STRIDE // self.side), self.side), pixels)
+        return cut(repeat(upsample(maps, self.segmentor.stride // self.side), self.side), pixels)
 
     def _confidence(self, logits: Tensor, pixels: Tensor) -> Tensor:
         """Return the largest of the bilinear means of the probabilities as bytes, as exported files give it."""

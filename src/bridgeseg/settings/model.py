@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from bridgeseg.extend import DEFAULT_DECODER, DEFAULT_METHOD, METHODS
+from bridgeseg.extend import DEFAULT_DECODER, DEFAULT_METHOD, METHODS, PEERS
 from bridgeseg.settings.fields import NETWORK, setting
 from bridgeseg.settings.values import refuse_unknown
 
@@ -39,9 +39,17 @@ class ModelConfig(BaseModel):
             "--backbone",
         ),
     ] = "efficientnet_lite0"
-    decoder: Annotated[str, setting("`light` for CPUs, `fpn` for Semantic FPN", NETWORK, "--decoder")] = DEFAULT_DECODER
+    decoder: Annotated[
+        str,
+        setting(
+            "`light` for CPUs, `fpn` for Semantic FPN; others to compare with: "
+            + ", ".join(f"`{name}`" for name in PEERS),
+            NETWORK,
+            "--decoder",
+        ),
+    ] = DEFAULT_DECODER
     width: Annotated[
-        int | None, setting("channels of the decoder; 64 for light, 128 for fpn", NETWORK, ge=8, le=MOST)
+        int | None, setting("channels of the decoder; by default 64 of light, 128 of fpn", NETWORK, ge=8, le=MOST)
     ] = None
     dropout: Annotated[float, setting("on the decoder's output, in training", NETWORK, ge=0, lt=1)] = 0.1
     head: Annotated[str, setting("`pixel-text`, `linear`, or `auto`, the method's own", NETWORK, "--head")] = "auto"

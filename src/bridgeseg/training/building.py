@@ -83,12 +83,14 @@ def refuse_single_values(segmentor: Segmentor, config: TrainConfig, images: int)
     Raises:
         ConfigError: batch and crop leave one value at the coarsest level.
     """
-    places = math.prod(math.ceil(side / COARSEST) for side in config.augment.crop_size)
+    whole = getattr(segmentor.decoder, "norms_whole_images", False)
+    places = 1 if whole else math.prod(math.ceil(side / COARSEST) for side in config.augment.crop_size)
     normed = any(isinstance(module, _BatchNorm) for module in segmentor.modules())
     if normed and places * min(config.batch_size, images) == 1:
         raise ConfigError(
-            "batch norm needs more than one value, and a batch of one image of this crop has one at the coarsest level",
-            fix="use a larger `augment.crop_size` or `batch_size`",
+            "batch norm needs more than one value, and a batch of one image "
+            + ("has one in this decoder" if whole else "of this crop has one at the coarsest level"),
+            fix="use a larger `batch_size`" if whole else "use a larger `augment.crop_size` or `batch_size`",
         )
 
 

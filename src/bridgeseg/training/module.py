@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from bridgeseg.extend import METHODS
 from bridgeseg.metrics import ConfusionMatrix, Scores
-from bridgeseg.models.segmentor import STRIDE, Segmentor, to_size
+from bridgeseg.models.segmentor import Segmentor, to_size
 from bridgeseg.settings.train import TrainConfig
 from bridgeseg.text.learned import LearnedPrompts
 from bridgeseg.training.losses import SegmentationLoss
@@ -71,12 +71,12 @@ class TrainModule(pl.LightningModule):
         images, masks, _ = batch
         normalised = self.segmentor.normalise(images).contiguous(memory_format=torch.channels_last)
         output = self.segmentor(normalised, self.class_embeddings())
-        loss: Tensor = self.loss(to_size(output.logits, STRIDE, images), masks)
+        loss: Tensor = self.loss(to_size(output.logits, self.segmentor.stride, images), masks)
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(images), sync_dist=True)
         if output.score_map is None:
             return loss
         if self.config.loss.aux:
-            stride = STRIDE * output.logits.shape[-1] // output.score_map.shape[-1]
+            stride = self.segmentor.stride * output.logits.shape[-1] // output.score_map.shape[-1]
             auxiliary = self.loss.auxiliary(output.score_map, masks, stride)
             self.log("train_aux_loss", auxiliary, on_step=False, on_epoch=True, batch_size=len(images), sync_dist=True)
             loss = loss + self.config.loss.aux * auxiliary
