@@ -315,6 +315,7 @@ def train(
     label_smoothing: float = default(0.0),
     aux: float = default(0.4),
     aux_at: Literal["auto", "pixels", "cells"] = default("auto"),
+    deep: float = default(0.0),
     crop_size: tuple[int, int] = default((256, 320)),
     scale: tuple[float, float] = default((0.5, 2.0)),
     cat_max_ratio: float = default(0.75),
@@ -390,6 +391,8 @@ def train(
         aux: weight of the cross-entropy on the score map of a guided network (DenseCLIP: 0.4).
         aux_at: where it is taken: `pixels` of the mask, as DenseCLIP does, or `cells` of the score map, much cheaper;
             `auto` goes by the method.
+        deep: deep supervision: weight of the mean cross-entropy of linear classifiers on the features at strides 8, 16
+            and 32, which only training has; 0 for none.
         crop_size: height and width of training crops.
         scale: range of the random scale of the native size, drawn uniformly.
         cat_max_ratio: draw a crop again while one class has this share of its labelled pixels; 1 for no limit.
@@ -657,6 +660,7 @@ def compare(
     label_smoothing: float = default(0.0),
     aux: float = default(0.4),
     aux_at: Literal["auto", "pixels", "cells"] = default("auto"),
+    deep: float = default(0.0),
     crop_size: tuple[int, int] = default((256, 320)),
     scale: tuple[float, float] = default((0.5, 2.0)),
     cat_max_ratio: float = default(0.75),

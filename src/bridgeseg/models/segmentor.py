@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -15,10 +16,17 @@ STRIDE = STRIDES[0]
 
 
 class Prediction(NamedTuple):
-    """Logits (B, K, h, w) and, of a guided network not folded, the score map (B, K, h', w') of the auxiliary loss."""
+    """What a network gives.
+
+    Attributes:
+        logits: (B, K, h, w).
+        score_map: (B, K, h', w') of the auxiliary loss; of a guided network that is not folded.
+        features: what the decoder read, finest first; in training mode.
+    """
 
     logits: Tensor
     score_map: Tensor | None
+    features: Sequence[Tensor] = ()
 
 
 class Segmentor(nn.Module):
@@ -73,11 +81,15 @@ class Segmentor(nn.Module):
         padded = F.pad(images, (0, columns * PAD - width, 0, rows * PAD - height))
         features, visual = self.backbone.features(padded) if self._reads_visual else (self.backbone(padded), None)
         if self.guidance is None or text is None:
-            return Prediction(self.head(self.decoder(features), text), None)
+            return Prediction(self.head(self.decoder(features), text), None, self._for_training(features))
         finer, guidable = features[: -len(STRIDES)], features[-len(STRIDES) :]
         guided = self.guidance(guidable, text, visual)
-        pixels = self.decoder([*finer, *guided.features])
-        return Prediction(self.head(pixels, guided.tokens), guided.score_map)
+        read = [*finer, *guided.features]
+        return Prediction(self.head(self.decoder(read), guided.tokens), guided.score_map, self._for_training(read))
+
+    def _for_training(self, features: list[Tensor]) -> Sequence[Tensor]:
+        """Hand features on in training, which keeps them anyway; elsewhere their memory is wanted back."""
+        return features if self.training else ()
 
     def logits(self, images: Tensor) -> Tensor:
         """Normalised images (B, 3, H, W) -> logits (B, K, H, W) at their own size."""

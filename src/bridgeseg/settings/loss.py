@@ -52,6 +52,16 @@ class LossConfig(BaseModel):
         ),
     ] = "auto"
 
+    deep: Annotated[
+        float,
+        setting(
+            "deep supervision: weight of the mean cross-entropy of linear classifiers on the features at strides 8, 16 "
+            "and 32, which only training has; 0 for none",
+            LOSS,
+            ge=0,
+        ),
+    ] = 0.0
+
     @property
     def terms(self) -> dict[str, Any]:
         """Weights, or groups of settings, by the names of the losses that are added to the cross-entropy."""

@@ -26,6 +26,7 @@ from bridgeseg.training import folder
 from bridgeseg.training.averaging import Averaging
 from bridgeseg.training.callbacks import ExpectGradients, KeepBest, RightRate, StopOnNan
 from bridgeseg.training.datamodule import DataModule
+from bridgeseg.training.deep import DeepHeads
 from bridgeseg.training.losses import SegmentationLoss
 from bridgeseg.training.module import TrainModule, unit_length
 from bridgeseg.training.processes import SyncBatchNorm
@@ -73,7 +74,8 @@ def make_module(
         shares = (data.statistics.pixels / max(1, data.statistics.pixels.sum())).tolist()
     aux_at = METHODS.get(config.model.method).aux_at
     loss = SegmentationLoss(config.loss, spec.classes.ignore_index, shares, aux_at)
-    module = TrainModule(segmentor, config, loss, list(spec.classes.names), prompts)
+    deep = DeepHeads(segmentor, len(spec.classes.names), config.seed) if config.loss.deep else None
+    module = TrainModule(segmentor, config, loss, list(spec.classes.names), prompts, deep)
     return module.to(memory_format=torch.channels_last)
 
 

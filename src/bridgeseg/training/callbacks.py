@@ -24,6 +24,8 @@ from bridgeseg.training.module import TrainModule
 
 Save = Callable[[str, Segmentor, Scores | None, int], None]
 
+LOSSES = ("train_loss", "train_aux_loss", "train_deep_loss")
+"""What the table has of the training, where there is such a loss."""
 EXPLODED = 1e5
 """A loss above this never comes back; that of a network which knows nothing is the logarithm of the class count."""
 LOOK_EVERY = 16
@@ -87,7 +89,9 @@ class KeepBest(pl.Callback):
         groups = trainer.optimizers[0].param_groups
         row: dict[str, Any] = {"epoch": epoch}
         row["lr"] = next((group["lr"] for group in groups if group["initial_lr"] == pl_module.config.lr), "")
-        row |= {key: float(metrics[key]) for key in ("train_loss", "train_aux_loss") if key in metrics}
+        row |= {
+            key: float(metrics[key]) for key in ("train_loss", "train_aux_loss", "train_deep_loss") if key in metrics
+        }
         if self.latest is not None and self._validated == epoch:
             scores = self.latest.to_dict()
             row |= {"val_loss": float(metrics["val_loss"]), **{key: scores[key] for key in ("miou", "macc", "aacc")}}

@@ -13,6 +13,7 @@ from bridgeseg.metrics import ConfusionMatrix, Scores
 from bridgeseg.models.segmentor import Segmentor, to_size
 from bridgeseg.settings.train import TrainConfig
 from bridgeseg.text.learned import LearnedPrompts
+from bridgeseg.training.deep import DeepHeads
 from bridgeseg.training.losses import SegmentationLoss
 
 Batch = tuple[Tensor, Tensor, Tensor]
@@ -27,6 +28,7 @@ class TrainModule(pl.LightningModule):
         loss: losses on logits and score map.
         names: K class names, for scores.
         prompts: gives the class embeddings of every step, if prompts are learned.
+        deep: classifiers on the features, if they are supervised.
 
     Attributes:
         contexts: the parameter of the learned prompts. Their text encoder is no part of this module: it is neither
@@ -42,11 +44,13 @@ class TrainModule(pl.LightningModule):
         loss: SegmentationLoss,
         names: list[str],
         prompts: LearnedPrompts | None = None,
+        deep: DeepHeads | None = None,
     ) -> None:
         super().__init__()
         self.segmentor, self.config, self.loss, self.names = segmentor, config, loss, names
         self._prompts = (prompts,)  # in a tuple, where PyTorch does not look for modules
         self.contexts = None if prompts is None else prompts.contexts
+        self.deep = deep
         self.confusion, self.val_loss = ConfusionMatrix(len(names), loss.ignore_index), torch.zeros(())
 
     def class_embeddings(self) -> Tensor | None:
@@ -73,6 +77,10 @@ class TrainModule(pl.LightningModule):
         output = self.segmentor(normalised, self.class_embeddings())
         loss: Tensor = self.loss(to_size(output.logits, self.segmentor.stride, images), masks)
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(images), sync_dist=True)
+        if self.deep is not None:
+            deep = self.deep(output.features, masks, self.loss)
+            self.log("train_deep_loss", deep, on_step=False, on_epoch=True, batch_size=len(images), sync_dist=True)
+            loss = loss + self.config.loss.deep * deep
         if output.score_map is None:
             return loss
         if self.config.loss.aux:
@@ -123,6 +131,8 @@ class TrainModule(pl.LightningModule):
         # Lightning cannot clip the gradients of a fused optimiser in mixed precision
         fused = config.precision == "32-true"
         groups = parameter_groups(self.segmentor, config)
+        if self.deep is not None:
+            groups.append({"params": list(self.deep.parameters())})
         if self.contexts is not None:
             groups.append({"params": [self.contexts], "lr": config.lr, "weight_decay": 0.0})
         optimiser = torch.optim.AdamW(groups, lr=config.lr, fused=fused)

@@ -114,9 +114,13 @@ class SegmentationLoss(nn.Module):
     def auxiliary(self, score_map: Tensor, masks: Tensor, stride: int) -> Tensor:
         """Loss of a score map (B, K, h, w) whose cells are `stride` pixels of the masks (B, H, W) wide -> scalar."""
         if self.in_cells:
-            return cell_cross_entropy(score_map, masks, stride, self.ignore_index, self.weights, self.total)
+            return self.of_cells(score_map, masks, stride)
         full = F.interpolate(score_map, scale_factor=float(stride), mode="bilinear")
         return self.cross_entropy(full[..., : masks.shape[1], : masks.shape[2]], masks)
+
+    def of_cells(self, scores: Tensor, masks: Tensor, stride: int) -> Tensor:
+        """Cross-entropy of coarse scores (B, K, h, w) in their cells -> scalar; see `cell_cross_entropy`."""
+        return cell_cross_entropy(scores, masks, stride, self.ignore_index, self.weights, self.total)
 
     def cross_entropy(self, logits: Tensor, masks: Tensor) -> Tensor:
         """Cross-entropy alone: shapes as in `forward`.
