@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from bridgeseg.runtime.saving import Record
     from bridgeseg.settings.train import TrainConfig
     from bridgeseg.training.fit import TrainResult
+    from bridgeseg.vocabulary.asked import Names
 
     class PredictOptions(TypedDict, total=False):
         """What `predict` takes by name."""
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
         threads: int | None
         runtime: str | None
         compile: bool
+        names: Names | None
+        embeddings: str | Path | None
         max_size: int | None
         max_pixels: int
         memory: int
@@ -62,6 +65,8 @@ def load(
     threads: int | None = None,
     runtime: str | None = None,
     compile: bool = False,
+    names: Names | None = None,
+    embeddings: str | Path | None = None,
 ) -> Model:
     """Load a model.
 
@@ -71,6 +76,11 @@ def load(
         threads: CPU threads; one per core by default.
         runtime: `onnxruntime` (the default) or `openvino` for a file, `torch` for a folder.
         compile: of a folder: translate the network with torch.compile first.
+        names: what the classes are to be, trained or not, of a run that language guides or a file with names as an
+            input: `road, person=pedestrian|person` (with phrases for the text encoder), or a YAML file; by default
+            those it was trained with.
+        embeddings: a .safetensors file with the vectors of these names by the same text encoder, where neither the bank
+            that comes with bridgeseg nor the encoder itself has them.
 
     Returns:
         The model: its network, its classes, and where it came from.
@@ -78,7 +88,7 @@ def load(
     Raises:
         ModelFileError: there is no such file, or it cannot be used.
         MissingDependencyError: a folder was given and PyTorch is not installed, or the runtime is not.
-        ConfigError: a runtime that does not exist or does not go with what was given.
+        ConfigError: a runtime that does not exist or does not go with what was given, or names that it cannot take.
     """
     given = locals()
     from bridgeseg.runtime.model import Model
@@ -115,6 +125,8 @@ def predict(
     threads: int | None = None,
     runtime: str | None = None,
     compile: bool = False,
+    names: Names | None = None,
+    embeddings: str | Path | None = None,
     max_size: int | None = None,
     max_pixels: int = 200000000,
     memory: int = 768,
@@ -146,6 +158,11 @@ def predict(
         threads: CPU threads; one per core by default.
         runtime: `onnxruntime` (the default) or `openvino` for a file, `torch` for a folder.
         compile: of a folder: translate the network with torch.compile first.
+        names: what the classes are to be, trained or not, of a run that language guides or a file with names as an
+            input: `road, person=pedestrian|person` (with phrases for the text encoder), or a YAML file; by default
+            those it was trained with.
+        embeddings: a .safetensors file with the vectors of these names by the same text encoder, where neither the bank
+            that comes with bridgeseg nor the encoder itself has them.
         max_size: scale images with a longer side down to this for the network; masks keep the size of the image.
         max_pixels: refuse images of more pixels.
         memory: MB that the network may use; larger images are done in tiles.
@@ -445,6 +462,8 @@ def evaluate(
     threads: int | None = None,
     runtime: str | None = None,
     compile: bool = False,
+    names: Names | None = None,
+    embeddings: str | Path | None = None,
     memory: int = 768,
     quiet: bool = False,
 ) -> Scores:
@@ -453,7 +472,8 @@ def evaluate(
     Args:
         model: an .onnx file, a checkpoint or run folder, `street-int8` (the bundled model, and the default) or
             `street`.
-        data: the dataset's data.yaml, or its folder; its classes must be the model's, in the same order.
+        data: the dataset's data.yaml, or its folder; its classes must be the model's, in the same order, unless the
+            model takes any names: then it is evaluated by the names of the data.
         split: `train`, `val` or `test`.
         mode: `whole`, `slide` or `multiscale`.
         window: height and width of sliding windows; the training crop's size by default.
@@ -463,6 +483,11 @@ def evaluate(
         threads: CPU threads; one per core by default.
         runtime: `onnxruntime` (the default) or `openvino` for a file, `torch` for a folder.
         compile: of a folder: translate the network with torch.compile first.
+        names: what the classes are to be, trained or not, of a run that language guides or a file with names as an
+            input: `road, person=pedestrian|person` (with phrases for the text encoder), or a YAML file; by default
+            those it was trained with.
+        embeddings: a .safetensors file with the vectors of these names by the same text encoder, where neither the bank
+            that comes with bridgeseg nor the encoder itself has them.
         memory: MB that the network may use; larger images are done in tiles.
         quiet: show no progress bar.
 
@@ -491,6 +516,9 @@ def export(
     approximate: bool = False,
     confidence: bool = False,
     confidence_data: str | Path | None = None,
+    open: bool = False,
+    names: Names | None = None,
+    embeddings: str | Path | None = None,
     plain: bool = False,
     size: tuple[int, int] | int | None = None,
     layout: Literal["nhwc", "nchw"] = "nhwc",
@@ -508,6 +536,13 @@ def export(
         approximate: one decision for 2x2 pixels: faster with many classes.
         confidence: add the output `confidence`, uint8 (B, H, W): the probability of the likeliest class, 0 to 255.
         confidence_data: labelled images to fit the temperature of the confidence on, `data.yaml:SPLIT`.
+        open: let the file take any names: class embeddings (K, D) are its second input, and those of its own names lie
+            in it; of a run that language guides.
+        names: what the classes are to be, trained or not, of a run that language guides or a file with names as an
+            input: `road, person=pedestrian|person` (with phrases for the text encoder), or a YAML file; by default
+            those it was trained with.
+        embeddings: a .safetensors file with the vectors of these names by the same text encoder, where neither the bank
+            that comes with bridgeseg nor the encoder itself has them.
         plain: no operators whose output's size depends on the image, so that more runtimes can run it; the same ids.
         size: of a plain file: height and width of the only images that it takes, one at a time; by default any.
         layout: of a plain file: `nhwc`, images (B, H, W, 3), or `nchw`, (B, 3, H, W).

@@ -14,8 +14,8 @@ Pixels whose truth is the ignore index are left out before anything is counted, 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -164,6 +164,30 @@ class CalibrationError:
 
 
 @dataclass(frozen=True)
+class ByNames:
+    """What an evaluation by language was over.
+
+    Attributes:
+        unseen: names that the network was not trained with.
+        unlabelled: names that the dataset does not label: they have no score, and what is predicted as them is wrong.
+        ignored: names of the dataset that were not asked for, whose pixels are ignored.
+    """
+
+    unseen: tuple[str, ...] = ()
+    unlabelled: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
+
+    def means(self, iou: Mapping[str, float | None]) -> dict[str, float | None]:
+        """Return the mean IoU of the names that were trained and of those that were not; None where there are none."""
+        seen = [value for name, value in iou.items() if value is not None and name not in self.unseen]
+        unseen = [value for name, value in iou.items() if value is not None and name in self.unseen]
+        return {
+            "miou_seen": _number(_mean(np.array(seen, float))),
+            "miou_unseen": _number(_mean(np.array(unseen, float))),
+        }
+
+
+@dataclass(frozen=True)
 class Scores:
     """Scores of one split; all fractions of 1 (NaN where no pixel was labelled).
 
@@ -175,6 +199,7 @@ class Scores:
         iou: class name -> IoU, None for a class found in neither, in class order.
         confusion: (K, K) int64 pixel counts, rows = truth, columns = prediction.
         ece: expected calibration error of the confidence, 0..1; None where the model gives none.
+        by_names: what they are over, if the network was evaluated by language.
     """
 
     images: int
@@ -184,6 +209,7 @@ class Scores:
     iou: dict[str, float | None]
     confusion: NDArray[np.int64] = field(repr=False, compare=False)
     ece: float | None = None
+    by_names: ByNames | None = None
 
     @classmethod
     def from_confusion(
@@ -230,7 +256,14 @@ class Scores:
             "aacc": _number(self.aacc),
             **({} if self.ece is None else {"ece": _number(self.ece)}),
             "iou": dict(self.iou),
+            **({} if self.by_names is None else {**self.by_names.means(self.iou), **asdict(self.by_names)}),
         }
+
+    def without(self, names: Collection[str], by_names: ByNames) -> Scores:
+        """Return the scores in which some names have no IoU: nothing of them is labelled."""
+        iou = {name: None if name in names else value for name, value in self.iou.items()}
+        miou = _mean(np.array([value for value in iou.values() if value is not None], float))
+        return replace(self, iou=iou, miou=miou, by_names=by_names)
 
     def table(self) -> Table:
         """Return a Rich table, in percent: IoU, accuracy and share of the labelled pixels per class, then the means."""
@@ -244,14 +277,28 @@ class Scores:
         for header, total in (("IoU", self.miou), ("accuracy", self.macc), ("pixels", math.nan)):
             table.add_column(header, footer=percent(total), justify="right")
         table.columns[-1].footer = ""
+        unseen = () if self.by_names is None else self.by_names.unseen
         for (name, iou), accurate, part in zip(self.iou.items(), accuracy, share, strict=True):
-            table.add_row(
-                Text(name if name.isprintable() else repr(name)), percent(iou), percent(accurate), percent(part)
-            )
+            shown = (name if name.isprintable() else repr(name)) + (" *" if name in unseen else "")
+            table.add_row(Text(shown), percent(iou), percent(accurate), percent(part))
         table.caption = f"mIoU {percent(self.miou)}   mAcc {percent(self.macc)}   aAcc {percent(self.aacc)}"
         if self.ece is not None:
             table.caption += f"   ECE {percent(self.ece)}"
+        if self.by_names is not None:
+            table.caption += self._by_language(self.by_names)
         return table
+
+    def _by_language(self, by: ByNames) -> str:
+        means = by.means(self.iou)
+        lines = ["\nby language: the names are those asked for, not those that the network was trained with"]
+        if by.unseen:
+            unseen, seen = percent(means["miou_unseen"]), percent(means["miou_seen"])
+            lines.append(f"* never seen in training: mIoU {unseen}, of the others {seen}")
+        if by.unlabelled:
+            lines.append(f"not labelled in this data, so without a score: {', '.join(by.unlabelled)}")
+        if by.ignored:
+            lines.append(f"ignored, because not asked for: {len(by.ignored)} names of the data")
+        return "\n".join(lines)
 
 
 def _integers(values: Any, where: str | Path | None) -> NDArray[np.integer[Any]]:

@@ -17,6 +17,7 @@ from bridgeseg.data.spec import DataSpec, Sample
 from bridgeseg.errors import ConfigError, DataError, InputError
 from bridgeseg.evaluating.examples import SideBySide, save_examples
 from bridgeseg.evaluating.modes import EvalMode, segment
+from bridgeseg.evaluating.names import by_names, told
 from bridgeseg.evaluating.plots import save_confusion, save_iou
 from bridgeseg.evaluating.predictors import Predictor, as_model
 from bridgeseg.files import write
@@ -45,10 +46,17 @@ def evaluate(asked: Evaluate) -> Scores:
     if data is None:
         raise ConfigError("no dataset to evaluate on", where="data", fix="give a data.yaml: `data=FOLDER/data.yaml`")
     if not isinstance(model, Model):
-        model = Model.load(model, asked.threads, asked.runtime, asked.compile)
+        model = Model.load(model, asked.threads, asked.runtime, asked.compile, asked.names, asked.embeddings)
+    elif asked.names is not None:
+        model = model.with_names(asked.names, asked.embeddings)
     window = _training_size(model) if asked.mode == "slide" and asked.window is None else asked.window
     eval_mode = EvalMode.named(asked.mode, window, asked.scales, asked.flip)
     spec = data if isinstance(data, DataSpec) else DataSpec.load(data)
+    left = None
+    if asked.names is not None or (model.classes.names != spec.classes.names and model.takes_names):
+        if asked.names is None:
+            model = model.with_names(spec.classes, asked.embeddings)
+        spec, left = by_names(spec, model.classes)
     check_same_classes(model.classes, spec)
     spec = replace(spec, reading=spec.reading.over(model.reading))
     samples = spec.samples(asked.split)
@@ -65,6 +73,8 @@ def evaluate(asked: Evaluate) -> Scores:
         model, samples, spec, mode=eval_mode, memory=asked.memory, progress=not asked.quiet, on_image=keep,
         calibration=calibration,
     )  # fmt: skip
+    if left is not None:
+        scores = told(scores, left, model.trained_names)
     if folder is not None:
         write(folder / "scores.json", json.dumps(scores.to_dict(), indent=2, ensure_ascii=False) + "\n")
         save_confusion(folder / "confusion.png", scores.confusion, spec.classes.names)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def export(asked: Export) -> Exported:
     """Export a checkpoint or run folder, or give a file confidence, or make it plain; see `bridgeseg.export`."""
     check(asked)
-    source, options = named(asked.model), {"logits": asked.logits, "approximate": asked.approximate}
+    source, options = named(asked.model), folder_options(asked)
     if not source.is_file():
         with extra("train"):
             from bridgeseg.exporting.onnx import export_folder
@@ -69,9 +69,13 @@ def check(asked: Export) -> None:
     """Check settings that go together.
 
     Raises:
-        ConfigError: those of a plain file without `plain`, data without `confidence`, approximate ids with it.
+        ConfigError: those of a plain file without `plain`, data without `confidence`, approximate ids with it; either
+            with `open`.
     """
     plain_options(asked)
+    if asked.open and (asked.plain or asked.confidence):
+        message = f"a file that takes any names has no `{'plain' if asked.plain else 'confidence'}`"
+        raise ConfigError(message, where="open", fix="leave `open` out: `names` says which names the file is to have")
     if asked.confidence_data is not None and not asked.confidence:
         message = "there is no temperature without `confidence`"
         raise ConfigError(message, where="confidence_data", fix="add `confidence`")
@@ -83,12 +87,24 @@ def check_file(asked: Export, source: Path) -> None:
     """Check that nothing is asked for that only a run folder can be given.
 
     Raises:
-        ConfigError: `approximate`, or `logits` of a file that is not plain.
+        ConfigError: `approximate`, `open`, names, or `logits` of a file that is not plain.
     """
-    given = {"logits": asked.logits and not asked.plain, "approximate": asked.approximate}
+    given = {"logits": asked.logits and not asked.plain}
+    given |= {name: bool(getattr(asked, name)) for name in ("approximate", "open", "names", "embeddings")}
     if wrong := [name for name, value in given.items() if value]:
         message = f"`{wrong[0]}` is decided when a run folder is exported, and this is an exported file"
         raise ConfigError(message, where=source, fix="leave it out, or give the run folder")
+
+
+def folder_options(asked: Export) -> dict[str, Any]:
+    """Return what is decided when a run folder is exported, as `export_folder` takes it."""
+    return {
+        "logits": asked.logits,
+        "approximate": asked.approximate,
+        "takes_names": asked.open,
+        "names": asked.names,
+        "embeddings": asked.embeddings,
+    }
 
 
 def plain_options(asked: Export) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from bridgeseg.errors import ConfigError, advising
 from bridgeseg.exporting.calibration import training_images
-from bridgeseg.exporting.export import check, check_file, finish
+from bridgeseg.exporting.export import check, check_file, finish, folder_options
 from bridgeseg.exporting.int8_report import compare
 from bridgeseg.exporting.modelfile import check_name
 from bridgeseg.exporting.quantize import quantize
@@ -38,6 +38,9 @@ def export_int8(asked: Mapping[str, Any], *, quiet: bool = True, report: bool = 
     """
     whole, wanted = Export(**Export.of(asked)), Quantize(**{"calibrate": None} | Quantize.of(asked))
     check(whole)
+    if whole.open:
+        fix = "leave `open` out: `names` says which names the file is to have"
+        raise ConfigError("a file of 8 bits takes no other names", where="open", fix=fix)
     check_name(Path(whole.out))
     source, images = named(whole.model), wanted.calibrate
     if images is None:
@@ -52,7 +55,7 @@ def export_int8(asked: Mapping[str, Any], *, quiet: bool = True, report: bool = 
             source = Path(folder) / "float.onnx"
             with extra("train"):
                 from bridgeseg.exporting.onnx import export_folder
-            export_folder(whole.model, source, logits=whole.logits, approximate=whole.approximate)
+            export_folder(whole.model, source, **folder_options(whole))
         more = whole.plain or whole.confidence
         target = Path(folder) / "int8.onnx" if more else Path(whole.out)
         done = quantize(wanted.model_copy(update={"model": source, "out": target, "calibrate": images}))

@@ -11,10 +11,11 @@ import onnx
 from onnx import helper
 
 from bridgeseg import __version__
-from bridgeseg.errors import InputError
+from bridgeseg.errors import InputError, ModelFileError
 from bridgeseg.exporting.opset import lower_opset
 from bridgeseg.files import write
 from bridgeseg.runtime.onnx_file import SHA256
+from bridgeseg.runtime.runtimes import FileRuntime
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,23 @@ def check_name(out: Path) -> None:
         raise InputError("is no name for an exported model", where=out, fix="end it with .onnx")
     if out.is_dir():
         raise InputError("is a folder", where=out, fix="choose another `out`")
+
+
+def refuse_names(runtime: FileRuntime, kind: str) -> None:
+    """Refuse a file whose names are an input.
+
+    Args:
+        runtime: has opened it.
+        kind: what it was to become.
+
+    Raises:
+        ModelFileError: it is such a file.
+    """
+    if runtime.class_embeddings is not None:
+        fix = "export its run with the names that the file is to have: bridgeseg export --model RUN --names NAMES"
+        raise ModelFileError(
+            f"names are an input of this file, and {kind} fits one vocabulary", where=runtime.path, fix=fix
+        )
 
 
 def save(model: onnx.ModelProto, path: str | Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import onnx
 import torch
 from onnx import helper
+from torch import Tensor
 
 from bridgeseg import __version__
 from bridgeseg.checkpoint import load_checkpoint
@@ -26,17 +27,45 @@ from bridgeseg.exporting.verify import verify
 from bridgeseg.files import replacing
 from bridgeseg.models.segmentor import Segmentor
 from bridgeseg.quiet import quiet
+from bridgeseg.renaming import renamed, vocabulary
+from bridgeseg.runtime.open_file import INPUT, KEY, describe
 from bridgeseg.runtime.torch_runtime import DeployNetwork
+from bridgeseg.vocabulary.asked import Names
+from bridgeseg.vocabulary.lookup import Vocabulary
 
 OPSET = 18
+AXES = {
+    "image": {0: "batch", 1: "height", 2: "width"},
+    "classes": {0: "batch", 1: "height", 2: "width"},
+    "logits": {0: "batch", 2: "height", 3: "width"},
+    INPUT: {0: "names"},
+}
+"""Input or output -> its free axes."""
 
 
-def export_folder(model: str | Path, out: str | Path, *, logits: bool = False, approximate: bool = False) -> Exported:
-    """Export a checkpoint or run folder as an ordinary file; see `bridgeseg.export`."""
+def export_folder(
+    model: str | Path,
+    out: str | Path,
+    *,
+    logits: bool = False,
+    approximate: bool = False,
+    takes_names: bool = False,
+    names: Names | None = None,
+    embeddings: str | Path | None = None,
+) -> Exported:
+    """Export a checkpoint or run folder as an ordinary file, or one that takes any names; see `bridgeseg.export`."""
     check_name(Path(out))
     checkpoint = load_checkpoint(model)
-    kinds = {"logits": logits, "approximate": approximate}
-    return export_segmentor(checkpoint.segmentor, checkpoint.classes, checkpoint.provenance, out, **kinds)
+    known = vocabulary(checkpoint) if takes_names else None
+    if names is not None or embeddings is not None:
+        checkpoint = renamed(checkpoint, names, embeddings)
+    own = checkpoint.segmentor.class_embeddings
+    if known is not None and own is not None:
+        known = known._replace(classes=checkpoint.classes, vectors=own.numpy(), encoder=known.space or known.encoder)
+    facts = checkpoint.provenance
+    return export_segmentor(
+        checkpoint.segmentor, checkpoint.classes, facts, out, logits=logits, approximate=approximate, known=known
+    )
 
 
 def export_segmentor(
@@ -47,6 +76,7 @@ def export_segmentor(
     *,
     logits: bool = False,
     approximate: bool = False,
+    known: Vocabulary | None = None,
 ) -> Exported:
     """Export a network, which is folded on the way: no text encoder, no text projection.
 
@@ -55,14 +85,15 @@ def export_segmentor(
         classes: its classes.
         provenance: JSON-ready facts for the metadata.
         out, logits, approximate: as in `bridgeseg.export`, which also says what is raised.
+        known: lets the file take any names; what it says of its own. It is not folded then.
     """
     out = Path(out)
     check_name(out)
-    network = DeployNetwork(segmentor.cpu(), with_logits=logits, approximate=approximate)
+    network = DeployNetwork(segmentor.cpu(), with_logits=logits, approximate=approximate, takes_names=known is not None)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     graph = to_graph(network)
     facts = {"parameters": parameters, "bridgeseg": __version__} | ({"approximate": True} if approximate else {})
-    _describe(graph, classes, {**provenance, **facts})
+    _describe(graph, classes, {**provenance, **facts}, {} if known is None else {KEY: describe(known)})
     with replacing(out, fix="free some space, or choose another `out`") as part:
         part.write_bytes(finished(graph))
         agreement = verify(part, network, out)
@@ -88,14 +119,19 @@ def to_graph(
             f"{name!r} attends in windows, which PyTorch cannot export with free height and width",
             fix="train with another backbone, or run the checkpoint folder in PyTorch: predict --model FOLDER",
         )
-    example = torch.zeros(2, 96, 160, 3, dtype=torch.uint8)
-    axes = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC}
+    free = torch.export.Dim.DYNAMIC
+    inputs: dict[str, Tensor] = {"image": torch.zeros(2, 96, 160, 3, dtype=torch.uint8)}
+    axes = [{0: free, 1: free, 2: free}]
+    own = network.segmentor.class_embeddings
+    if network.takes_names and own is not None:
+        inputs[INPUT] = own.repeat(2, 1)  # of at least two names, as one would be taken for a fixed number
+        axes.append({0: free})
     names = ["classes", "logits"] if network.with_logits else ["classes"]
     try:
         with torch.no_grad(), quiet("torch.onnx", "onnxscript", "onnx_ir"), _silence():
             program = torch.onnx.export(
-                network, (example,), dynamo=True, verbose=False, opset_version=OPSET,
-                input_names=["image"], output_names=names, dynamic_shapes=(axes,),
+                network, tuple(inputs.values()), dynamo=True, verbose=False, opset_version=OPSET,
+                input_names=list(inputs), output_names=names, dynamic_shapes=tuple(axes),
             )  # fmt: skip
     except torch.onnx.OnnxExporterError as error:
         cause: BaseException = error
@@ -106,10 +142,10 @@ def to_graph(
             fix="train with another backbone: not every timm model can be traced with free height and width",
         ) from error
     graph: onnx.ModelProto = program.model_proto  # type: ignore[union-attr]
-    return tail(_tidy(graph))
+    return tail(_tidy(graph, network.takes_names))
 
 
-def _tidy(graph: onnx.ModelProto) -> onnx.ModelProto:
+def _tidy(graph: onnx.ModelProto, takes_names: bool) -> onnx.ModelProto:
     """Name the free axes and drop the exporter's notes on where every node came from: half of a small file."""
     for node in graph.graph.node:
         node.doc_string = ""
@@ -119,10 +155,10 @@ def _tidy(graph: onnx.ModelProto) -> onnx.ModelProto:
     del graph.graph.value_info[:]
     for value in (*graph.graph.input, *graph.graph.output):
         dims = value.type.tensor_type.shape.dim
-        free = ("batch", "height", "width")
-        places = {"image": (0, 1, 2), "classes": (0, 1, 2), "logits": (0, 2, 3)}[value.name]
-        for place, name in zip(places, free, strict=True):
+        for place, name in AXES[value.name].items():
             dims[place].dim_param = name
+        if value.name == "logits" and takes_names:
+            dims[1].dim_param = "names"
     if graph.graph.output[0].type.tensor_type.elem_type == onnx.TensorProto.INT32:
         _cast_output(graph)
     fold_scale(graph)
@@ -140,7 +176,7 @@ def _cast_output(graph: onnx.ModelProto) -> None:
     graph.graph.output[0].type.tensor_type.elem_type = onnx.TensorProto.UINT16
 
 
-def _describe(graph: onnx.ModelProto, classes: ClassSet, provenance: dict[str, Any]) -> None:
+def _describe(graph: onnx.ModelProto, classes: ClassSet, provenance: dict[str, Any], more: dict[str, str]) -> None:
     facts = {key: value for key, value in provenance.items() if value is not None}
     helper.set_model_props(
         graph,
@@ -148,6 +184,7 @@ def _describe(graph: onnx.ModelProto, classes: ClassSet, provenance: dict[str, A
             "bridgeseg.format": "1",
             "bridgeseg.classes": json.dumps(classes.to_dict()),
             "bridgeseg.provenance": json.dumps(facts),
+            **more,
         },
     )
 

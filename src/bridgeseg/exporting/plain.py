@@ -18,7 +18,7 @@ from bridgeseg.exporting.agreement import SIZES, check_same_ids
 from bridgeseg.exporting.confidence import NAME, confidence_everywhere, decision, drop_confidence
 from bridgeseg.exporting.fixed import drop_copies, fix_sizes, fold
 from bridgeseg.exporting.graph import add_constant, attribute, drop_dead, makers, read_instead, replace
-from bridgeseg.exporting.modelfile import Exported, check_name, finished
+from bridgeseg.exporting.modelfile import Exported, check_name, finished, refuse_names
 from bridgeseg.exporting.spelling import respell
 from bridgeseg.exporting.tail import everywhere
 from bridgeseg.files import replacing
@@ -64,6 +64,7 @@ def export_plain(
     check_name(target)
     before = OnnxRuntime(source)
     _, provenance = read_metadata(before)
+    refuse_names(before, "a plain file")
     if "plain" in provenance:
         raise ModelFileError("this file is plain already", where=source, fix="give the file it was made from")
     graph = onnx.load(source)

@@ -18,7 +18,7 @@ from bridgeseg.errors import ConfigError, ModelFileError, advising
 from bridgeseg.evaluating.evaluate import check_same_classes, evaluate_split
 from bridgeseg.exporting.agreement import same_ids
 from bridgeseg.exporting.calibration import Calibration, find_calibration, measure_ranges, read_small
-from bridgeseg.exporting.modelfile import check_name, save
+from bridgeseg.exporting.modelfile import check_name, refuse_names, save
 from bridgeseg.exporting.qdq import OP_TYPES, fits_16_bits, int8_products, prepare, products, quantise
 from bridgeseg.exporting.sensitivity import rank, within_budget
 from bridgeseg.runtime.metadata import read_metadata, trained_reading
@@ -54,6 +54,7 @@ def quantize(asked: Quantize) -> Quantized:
     check_name(target)
     before = OnnxRuntime(source)
     classes, provenance = read_metadata(before)
+    refuse_names(before, "an 8-bit file")
     if "quantisation" in provenance:
         raise ModelFileError("this file is 8-bit already", where=source, fix="give the float file it was made from")
     chosen = asked.calibrate

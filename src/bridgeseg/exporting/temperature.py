@@ -20,7 +20,7 @@ from bridgeseg.exporting.agreement import SIZES, check_same_ids
 from bridgeseg.exporting.calibration import Calibration, find_calibration, read_small
 from bridgeseg.exporting.confidence import NAME, decision, drop_confidence, give_confidence
 from bridgeseg.exporting.graph import constant
-from bridgeseg.exporting.modelfile import save
+from bridgeseg.exporting.modelfile import refuse_names, save
 from bridgeseg.exporting.tail import everywhere
 from bridgeseg.metrics import CalibrationError
 from bridgeseg.runtime.metadata import read_metadata
@@ -150,6 +150,7 @@ def add_confidence(source: Path, out: Path, data: str | Path | Calibration | Non
     """
     before = OnnxRuntime(source)
     classes, provenance = read_metadata(before)
+    refuse_names(before, "confidence")
     if "plain" in provenance:
         raise ModelFileError("this file is plain already", where=source, fix="give the file it was made from")
     facts: dict[str, Any] = {"temperature": 1.0}

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import normalize
 
 from bridgeseg.errors import ModelFileError
 from bridgeseg.runtime.onnx_runtime import OnnxRuntime
@@ -36,9 +38,13 @@ def verify(path: Path, network: DeployNetwork, name: Path | None = None) -> floa
             that differ by more than `TOLERANCE` of the largest one.
     """
     runtime, name = OnnxRuntime(path), name or path
+    own = None if runtime.class_embeddings is None else torch.from_numpy(runtime.class_embeddings)
     generator = torch.Generator().manual_seed(0)
     equal = total = 0
-    for batch, height, width in SIZES:
+    for index, (batch, height, width) in enumerate(SIZES):
+        text = None if own is None else _other(own, index)
+        if text is not None:
+            runtime.class_embeddings = text.numpy()
         coarse = torch.rand(batch, 3, max(1, height // 8), max(1, width // 8), generator=generator) * 255
         smooth = torch.nn.functional.interpolate(coarse, size=(height, width), mode="bilinear")
         images = smooth.byte().permute(0, 2, 3, 1).contiguous().numpy()
@@ -46,7 +52,7 @@ def verify(path: Path, network: DeployNetwork, name: Path | None = None) -> floa
         if found.shape != images.shape[:3]:
             raise ModelFileError(f"gives ids of shape {found.shape} for images of {images.shape[:3]}", where=name)
         with torch.inference_mode():
-            expected = network.logits(torch.from_numpy(images))
+            expected = network.logits(torch.from_numpy(images), text)
         if network.with_logits:
             _check_logits(name, runtime.logits(images), expected.numpy())
         chosen = expected.gather(1, torch.from_numpy(found.astype(np.int64))[:, None])[:, 0]
@@ -59,6 +65,12 @@ def verify(path: Path, network: DeployNetwork, name: Path | None = None) -> floa
             fix=FIX,
         )
     return equal / total
+
+
+def _other(own: Tensor, index: int) -> Tensor:
+    """Return other vocabularies than a file's own (K, D): itself, in another order, of more names, of fewer."""
+    mixed = normalize(own + own.roll(1, dims=0), dim=-1)
+    return (own, own.flip(0), torch.cat([own, mixed]), own[: (len(own) + 1) // 2], mixed)[index]
 
 
 def _check_logits(name: Path, found: NDArray[np.float32], expected: NDArray[np.float32]) -> None:

@@ -45,7 +45,9 @@ def start(asked: Predict, stop: threading.Event | None = None) -> Prediction:
     batch = None if asked.out is None else Batch(asked)
     model = asked.model
     if not isinstance(model, Model):
-        model = Model.load(model, asked.threads, asked.runtime, asked.compile)
+        model = Model.load(model, asked.threads, asked.runtime, asked.compile, asked.names, asked.embeddings)
+    elif asked.names is not None:
+        model = model.with_names(asked.names, asked.embeddings)
     return Prediction(model, stream(model, asked, stop) if batch is None else batch.run(model, stop), batch)
 
 

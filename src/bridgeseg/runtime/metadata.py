@@ -10,6 +10,7 @@ from bridgeseg.classes import ClassSet
 from bridgeseg.errors import ConfigError, DataError, ModelFileError
 from bridgeseg.pixels import Reading
 from bridgeseg.runtime.onnx_file import SHA256, graph_digest
+from bridgeseg.runtime.open_file import INPUT
 from bridgeseg.runtime.runtimes import FileRuntime
 from bridgeseg.runtime.taking import Taking
 from bridgeseg.wording import shortened, shown
@@ -46,7 +47,7 @@ def read_metadata(runtime: FileRuntime) -> tuple[ClassSet, dict[str, Any]]:
         message = f"a class name of {longest:,} characters; at most {LONGEST_NAME} are allowed"
         raise ModelFileError(message, where=runtime.path, fix=_EXPORT)
     check_provenance(provenance, runtime.path)
-    _check_input(runtime)
+    _check_input(runtime, len(classes))
     _check_outputs(runtime, len(classes))
     _check_digest(runtime)
     return classes, provenance
@@ -116,11 +117,15 @@ def _json(runtime: FileRuntime, key: str) -> dict[str, Any]:
     return value
 
 
-def _check_input(runtime: FileRuntime) -> None:
-    if list(runtime.inputs) != ["image"] or Taking.of(runtime.inputs) is None:
+def _check_input(runtime: FileRuntime, count: int) -> None:
+    vectors = runtime.class_embeddings
+    if vectors is not None and len(vectors) != count:
+        message = f"its metadata names {count} classes, and has class embeddings of {len(vectors)}"
+        raise ModelFileError(message, where=runtime.path, fix=_EXPORT)
+    if set(runtime.inputs) - {INPUT} != {"image"} or Taking.of(runtime.inputs) is None:
         raise ModelFileError(
-            "its one input must be `image`, uint8 or float (B, H, W, 3) or (B, 3, H, W), with B, H and W free or B = 1 "
-            "and H and W fixed; found "
+            "its one input, but for class embeddings, must be `image`, uint8 or float (B, H, W, 3) or (B, 3, H, W), "
+            "with B, H and W free or B = 1 and H and W fixed; found "
             + ", ".join(f"`{name}`, {kind} {shape}" for name, (kind, shape) in runtime.inputs.items()),
             where=runtime.path,
             fix=_EXPORT,

@@ -15,12 +15,15 @@ from bridgeseg.reading.loading import ImageInput, InMemory
 from bridgeseg.reading.sources import Failure, Source
 from bridgeseg.runtime.metadata import check_provenance, read_metadata, trained_reading
 from bridgeseg.runtime.network import Network, Segmented, without_unsure
+from bridgeseg.runtime.open_file import check_count, vocabulary
 from bridgeseg.runtime.result import Result
 from bridgeseg.runtime.runtimes import FILES, FOLDERS, FileRuntime, Ids, Runtime, open_folder, open_runtime
 from bridgeseg.runtime.streaming import stream
 from bridgeseg.runtime.tiling import DEFAULT_MEMORY
 from bridgeseg.runtime.windows import Floats
 from bridgeseg.settings.predict import Predict
+from bridgeseg.vocabulary.asked import Names, asked
+from bridgeseg.vocabulary.lookup import look_up, trained_names
 
 WEIGHTS = Path(__file__).parents[1] / "weights"
 BUNDLED = WEIGHTS / "street-int8.onnx"
@@ -68,6 +71,8 @@ class Model:
         threads: int | None = None,
         runtime: str | None = None,
         compile: bool = False,
+        names: Names | None = None,
+        embeddings: str | Path | None = None,
     ) -> Model:
         """Load an .onnx file written by `bridgeseg export`, or a checkpoint or run folder.
 
@@ -78,25 +83,57 @@ class Model:
             runtime: what runs it: `onnxruntime` (the default), `openvino` or one that a package brings for a file,
                 `torch` for a folder.
             compile: of a folder, let `torch.compile` translate the network at the first image.
+            names: what the classes are to be, in place of those that it was trained with (see
+                `vocabulary.asked.asked`): of a folder whose network language guides, and of a file that was exported
+                with `open`.
+            embeddings: a .safetensors file with the vectors of these names, if they are not at hand (see
+                `vocabulary.lookup.look_up`).
 
         Raises:
             ModelFileError: there is no such file, or it is not a whole bridgeseg file.
             MissingDependencyError: the runtime's package is not installed.
-            ConfigError: a runtime that does not exist or does not go with what was given, or less than one thread.
+            ConfigError: a runtime that does not exist or does not go with what was given, less than one thread, or
+                names that it cannot take.
         """
         place = BUNDLED if path is None else named(path)
         if path is None and not place.is_file():
             fix = "reinstall bridgeseg, or name a model file: `model=FILE.onnx`"
             raise ModelFileError("the bundled model is missing from this installation", where=place, fix=fix)
-        model = _of_folder(cls, place, threads, runtime, compile) if place.is_dir() else None
+        if names is not None:
+            asked(names)  # a mistake in them is told before anything is loaded
+        model = _of_folder(cls, place, threads, runtime, compile, names, embeddings) if place.is_dir() else None
         if model is None and compile:
             fix = "give the run folder, or leave `compile` out"
             raise ConfigError("only a folder, which runs in PyTorch, can be compiled", where="compile", fix=fix)
         if model is None:
             opened = open_runtime(place, threads, runtime or FILES)
-            model = cls(opened, *read_metadata(opened), opened.path)
-        model._origin = (place.absolute(), threads, runtime, compile)
+            model = cls(opened, *_renamed(opened, names, embeddings), opened.path)
+        kept = None if names is None else model.classes
+        model._origin = (place.absolute(), threads, runtime, compile, kept, embeddings)
         return model
+
+    @property
+    def takes_names(self) -> bool:
+        """Whether it can be loaded with other names than its own."""
+        if isinstance(self.runtime, FileRuntime):
+            return self.runtime.class_embeddings is not None
+        return self._origin is not None and bool(getattr(self.runtime, "takes_names", False))
+
+    @property
+    def trained_names(self) -> tuple[str, ...]:
+        """The names that the network was trained with, which `classes` may leave out and add to."""
+        return trained_names(self.classes, self.provenance)
+
+    def with_names(self, names: Names, embeddings: str | Path | None = None) -> Model:
+        """Load it again with other names; arguments and errors are those of `load`.
+
+        Raises:
+            TypeError: it was not made by `load`.
+        """
+        if self._origin is None:
+            raise TypeError("only a Model made by `load` can get other names: it is loaded again from its file")
+        place, threads, runtime, compile, _, own = self._origin
+        return type(self).load(place, threads, runtime, compile, names, embeddings or own)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle as the path and options it was loaded with; whoever unpickles it loads it again.
@@ -272,13 +309,43 @@ class Model:
         return Network(self.runtime, len(self.classes), self.path)
 
 
-def _of_folder(kind: type[Model], folder: Path, threads: int | None, runtime: str | None, compile: bool) -> Model:
+def _of_folder(
+    kind: type[Model],
+    folder: Path,
+    threads: int | None,
+    runtime: str | None,
+    compile: bool,
+    names: Names | None,
+    embeddings: str | Path | None,
+) -> Model:
     if runtime not in (None, FOLDERS):
         message = f"a folder runs in PyTorch, not in {runtime!r}"
         raise ConfigError(message, where="runtime", fix="export it: bridgeseg export --model FOLDER --out FILE.onnx")
-    opened = open_folder(folder, threads, compile=compile)
+    opened = open_folder(folder, threads, compile=compile, names=names, embeddings=embeddings)
     check_provenance(opened.provenance, folder)
     return kind(opened, opened.class_set, opened.provenance, opened.path)
+
+
+def _renamed(
+    opened: FileRuntime, names: Names | None, embeddings: str | Path | None
+) -> tuple[ClassSet, dict[str, Any]]:
+    """Return classes and provenance of a file, which gets the class embeddings of other names if such are given."""
+    own, provenance = read_metadata(opened)
+    if names is None and embeddings is None:
+        return own, provenance
+    if opened.class_embeddings is None:
+        raise ConfigError(
+            f"this file knows its own {len(own)} classes only",
+            where=opened.path,
+            fix="export its run with names as an input, bridgeseg export --model RUN --open --out open.onnx, or give "
+            "the run folder itself",
+        )
+    classes = own if names is None else asked(names, own)
+    check_count(classes, len(own), opened.path)
+    known = vocabulary(own, opened.class_embeddings, opened.metadata, opened.path)
+    opened.class_embeddings = look_up(classes, known, embeddings)
+    facts = {key: value for key, value in provenance.items() if key != "scores"}
+    return classes, facts | {"trained_names": list(trained_names(own, provenance))}
 
 
 def _reopened(kind: type[Model], origin: tuple[Any, ...], classes: dict[str, Any], provenance: dict[str, Any]) -> Model:

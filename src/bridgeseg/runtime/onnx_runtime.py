@@ -57,7 +57,7 @@ class OnnxRuntime(FileRuntime):
         options.only_execute_path_to_fetches = len(self.outputs) > 1
         self._running[threading.get_ident()] = options
         try:
-            found: list[Any] = self._session.run(list(outputs), {"image": images}, options)
+            found: list[Any] = self._session.run(list(outputs), self._fed(images), options)
             return found
         finally:
             del self._running[threading.get_ident()]

@@ -78,7 +78,7 @@ class OpenVinoRuntime(FileRuntime):
         requests: dict[tuple[str, ...], Any] = self._local.requests
         if (wanted := tuple(outputs)) not in requests:
             requests[wanted] = self._compile(wanted).create_infer_request()
-        found = requests[wanted].infer([np.ascontiguousarray(images)], share_inputs=True)
+        found = requests[wanted].infer(self._fed(np.ascontiguousarray(images)), share_inputs=True)
         return [found[place].copy() for place in range(len(wanted))]
 
 

@@ -24,7 +24,10 @@ from bridgeseg.classes import ClassSet
 from bridgeseg.errors import ConfigError, MissingDependencyError, ModelFileError, NetworkError, nearest
 from bridgeseg.hardware import usable_cores
 from bridgeseg.registry import Registry
+from bridgeseg.runtime.open_file import INPUT, own_vectors
 from bridgeseg.runtime.taking import Signature, Taking
+from bridgeseg.vocabulary.asked import Names
+from bridgeseg.vocabulary.embeddings import Vectors
 
 Ids = NDArray[np.uint8] | NDArray[np.uint16]
 Greys = NDArray[np.uint8]
@@ -56,6 +59,7 @@ class FileRuntime(ABC):
         producer: the program that wrote the file, if the runtime tells.
         inputs: name -> (type, shape) as the file declares them; a free side has a name or None.
         outputs: the same for its outputs.
+        class_embeddings: (K, D), what its second input gets beside every batch; None if it has none.
 
     Raises:
         ModelFileError: there is no such file, or the runtime cannot load it.
@@ -74,6 +78,7 @@ class FileRuntime(ABC):
         check_threads(threads)
         _check_file(self.path)
         self._open(threads)
+        self.class_embeddings: Vectors | None = own_vectors(self.inputs, self.metadata, self.path)
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -132,7 +137,12 @@ class FileRuntime(ABC):
 
     @abstractmethod
     def _run(self, output: str, images: NDArray[np.uint8]) -> Any:
-        """Return one output of images as the file takes them."""
+        """Return one output of images as the file takes them, and of `class_embeddings` if it takes those."""
+
+    def _fed(self, images: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """Return the inputs of one run by their names."""
+        own = {} if self.class_embeddings is None else {INPUT: self.class_embeddings}
+        return {"image": images} | own
 
     def _run_all(self, outputs: Sequence[str], images: NDArray[np.uint8]) -> list[Any]:
         """Return several outputs; a runtime that gives them in one pass says so here."""
@@ -160,11 +170,13 @@ class FolderRuntime(ABC):
         path: the checkpoint folder.
         class_set: names, prompts and colours of its classes.
         provenance: training facts.
+        takes_names: whether it can be opened with other names than its own.
     """
 
     path: Path | None
     class_set: ClassSet
     provenance: dict[str, Any]
+    takes_names: bool = False
 
     @abstractmethod
     def classes(self, images: NDArray[np.uint8], /) -> Ids:
@@ -220,21 +232,29 @@ def open_runtime(path: str | Path, threads: int | None = None, runtime: str = FI
     return opened
 
 
-def open_folder(path: str | Path, threads: int | None = None, *, compile: bool = False) -> FolderRuntime:
+def open_folder(
+    path: str | Path,
+    threads: int | None = None,
+    *,
+    compile: bool = False,
+    names: Names | None = None,
+    embeddings: str | Path | None = None,
+) -> FolderRuntime:
     """Open a checkpoint or run folder in PyTorch.
 
     Args:
         path: the folder.
         threads: number of CPU threads; None for PyTorch's own choice.
         compile: let `torch.compile` translate the network, see `torch_runtime.TorchRuntime`.
+        names, embeddings: other names for its classes, and a file with their vectors; see `renaming.renamed`.
 
     Raises:
         MissingDependencyError: PyTorch, or another package of the train extra, is not installed.
         ModelFileError: it is no checkpoint, or cannot be used.
-        ConfigError: less than one thread.
+        ConfigError: less than one thread, or names that it cannot take.
     """
     check_threads(threads)
-    opened: FolderRuntime = _find(FOLDERS)(path, threads, compile=compile)
+    opened: FolderRuntime = _find(FOLDERS)(path, threads, compile=compile, names=names, embeddings=embeddings)
     return opened
 
 

@@ -15,52 +15,62 @@ from torch import Tensor, nn
 from bridgeseg.checkpoint import load_checkpoint
 from bridgeseg.errors import ConfigError
 from bridgeseg.models.segmentor import Segmentor, cut, upsample
+from bridgeseg.renaming import renamed, takes_names
 from bridgeseg.runtime.runtimes import FolderRuntime, Greys, Ids, register_runtime
+from bridgeseg.vocabulary.asked import Names
 
 
 class DeployNetwork(nn.Module):
     """Normalisation, padding, network, upsampling and argmax in one graph.
 
     Args:
-        segmentor: the network; put into evaluation mode and folded.
+        segmentor: the network; put into evaluation mode and, unless it stays open, folded.
         with_logits: also return the logits at full size.
         approximate: decide once for every 2x2 pixels, at a quarter of the cost of upsampling and argmax.
+        takes_names: let the class embeddings be a second input, with the text projection in the graph.
 
     Raises:
         ConfigError: both: logits at full size cost what `approximate` saves; or `approximate` of a network whose
             logits have that size.
     """
 
-    def __init__(self, segmentor: Segmentor, with_logits: bool = False, approximate: bool = False) -> None:
+    def __init__(
+        self, segmentor: Segmentor, with_logits: bool = False, approximate: bool = False, takes_names: bool = False
+    ) -> None:
         super().__init__()
         if with_logits and approximate:
             raise ConfigError("approximate class ids have no logits at full size", fix="choose one of the two")
         if approximate and segmentor.stride == 1:
             fix = "leave `approximate` out"
             raise ConfigError("this network's logits have full size, so approximate class ids save nothing", fix=fix)
-        self.segmentor, self.with_logits = segmentor.eval().fold(), with_logits
+        self.segmentor, self.with_logits, self.takes_names = segmentor.eval(), with_logits, takes_names
+        if not takes_names:
+            segmentor.fold()
         self.side = 2 if approximate else 1  # of the square that one decision is for, in pixels
 
-    def forward(self, image: Tensor, confidence: bool = False) -> Tensor | tuple[Tensor, Tensor]:
+    def forward(
+        self, image: Tensor, class_embeddings: Tensor | None = None, confidence: bool = False
+    ) -> Tensor | tuple[Tensor, Tensor]:
         """uint8 RGB (B, H, W, 3) -> class ids (B, H, W), uint8 (int32 above 256 classes), and logits (B, K, H, W).
 
-        With `confidence` this, uint8 (B, H, W), takes the place of logits.
+        Class embeddings (K, D), if it takes names, are those of the names that the ids stand for; the type of the ids
+        is that of its own names. With `confidence` this, uint8 (B, H, W), takes the place of logits.
         """
         pixels = self.segmentor.normalise(image.permute(0, 3, 1, 2))
-        small = self.segmentor(pixels).logits
+        small = self.segmentor(pixels, class_embeddings).logits
         logits = upsample(small, self.segmentor.stride // self.side)
+        own = self.segmentor.class_embeddings
+        count = len(own) if self.takes_names and own is not None else logits.shape[1]
         # the padding is cut from the ids, one number a pixel, not from K logits
-        ids = cut(
-            repeat(logits.argmax(dim=1).to(torch.uint8 if logits.shape[1] <= 256 else torch.int32), self.side), pixels
-        )
+        ids = cut(repeat(logits.argmax(dim=1).to(torch.uint8 if count <= 256 else torch.int32), self.side), pixels)
         if confidence:
             return ids, self._confidence(small, pixels)
         return (ids, cut(logits, pixels)) if self.with_logits else ids
 
-    def logits(self, image: Tensor) -> Tensor:
+    def logits(self, image: Tensor, class_embeddings: Tensor | None = None) -> Tensor:
         """uint8 RGB (B, H, W, 3) -> float32 logits (B, K, H, W) that the class ids are the argmax of."""
         pixels = self.segmentor.normalise(image.permute(0, 3, 1, 2))
-        return self._large(self.segmentor(pixels).logits, pixels)
+        return self._large(self.segmentor(pixels, class_embeddings).logits, pixels)
 
     def logits_with_confidence(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """uint8 RGB (B, H, W, 3) -> logits as of `logits`, and confidence (B, H, W) uint8."""
@@ -135,7 +145,7 @@ class TorchRuntime:
         with _threads(self.threads):
             pixels = self._on_device(images)
             if output == "classes":
-                ids, sure = self.network(pixels, True)
+                ids, sure = self.network(pixels, confidence=True)
                 return _ids(ids), sure.cpu().numpy()
             logits, sure = self.network.logits_with_confidence(pixels)
             return logits.float().cpu().numpy(), sure.cpu().numpy()
@@ -146,14 +156,26 @@ class TorchRuntime:
 
 @register_runtime("torch")
 class TorchFolder(TorchRuntime, FolderRuntime):
-    """A checkpoint or run folder in PyTorch, on the CPU; arguments as of `TorchRuntime`.
+    """A checkpoint or run folder in PyTorch, on the CPU; arguments as of `TorchRuntime` and `renaming.renamed`.
 
     Raises:
         ModelFileError: it is no checkpoint, or cannot be used.
+        ConfigError: names that it cannot take.
     """
 
-    def __init__(self, path: str | Path, threads: int | None = None, *, compile: bool = False) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        threads: int | None = None,
+        *,
+        compile: bool = False,
+        names: Names | None = None,
+        embeddings: str | Path | None = None,
+    ) -> None:
         checkpoint = load_checkpoint(path)
+        self.takes_names = takes_names(checkpoint)
+        if names is not None or embeddings is not None:
+            checkpoint = renamed(checkpoint, names, embeddings)
         super().__init__(checkpoint.segmentor, compile=compile, threads=threads)
         self.path, self.class_set, self.provenance = checkpoint.path, checkpoint.classes, checkpoint.provenance
 

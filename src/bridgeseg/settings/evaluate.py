@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from bridgeseg.settings.fields import CommandSettings, setting
-from bridgeseg.settings.load import COMPILE, MEMORY, MODEL, RUNTIME, THREADS
+from bridgeseg.settings.load import COMPILE, EMBEDDINGS, MEMORY, MODEL, NAMES, RUNTIME, THREADS
 
 
 class Evaluate(CommandSettings):
@@ -27,7 +27,8 @@ class Evaluate(CommandSettings):
     data: Annotated[
         Any,
         setting(
-            "the dataset's data.yaml, or its folder; its classes must be the model's, in the same order",
+            "the dataset's data.yaml, or its folder; its classes must be the model's, in the same order, unless the "
+            "model takes any names: then it is evaluated by the names of the data",
             option="--data",
             metavar="YAML",
             python="str | Path | DataSpec | None",
@@ -63,5 +64,7 @@ class Evaluate(CommandSettings):
     threads: Annotated[int | None, THREADS] = None
     runtime: Annotated[str | None, RUNTIME] = None
     compile: Annotated[bool, COMPILE] = False
+    names: Annotated[Any, NAMES] = None
+    embeddings: Annotated[str | Path | None, EMBEDDINGS] = None
     memory: Annotated[int, MEMORY] = 768
     quiet: Annotated[bool, setting("show no progress bar")] = False

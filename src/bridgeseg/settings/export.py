@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from bridgeseg.settings.fields import CommandSettings, setting
+from bridgeseg.settings.load import EMBEDDINGS, NAMES
 
 INT8 = "8 bits"
 PLAIN = "Runtimes that know little"
@@ -72,6 +73,16 @@ class Export(CommandSettings):
             default="what a run was validated on",
         ),
     ] = None
+    open: Annotated[
+        bool,
+        setting(
+            "let the file take any names: class embeddings (K, D) are its second input, and those of its own names lie "
+            "in it; of a run that language guides",
+            option="--open",
+        ),
+    ] = False
+    names: Annotated[Any, NAMES] = None
+    embeddings: Annotated[str | Path | None, EMBEDDINGS] = None
     plain: Annotated[
         bool,
         setting(

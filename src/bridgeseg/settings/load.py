@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from bridgeseg.settings.fields import CommandSettings, setting
 
@@ -19,6 +19,20 @@ RUNTIME = setting(
 )
 MEMORY = setting("MB that the network may use; larger images are done in tiles", option="--memory", metavar="MB", ge=1)
 COMPILE = setting("of a folder: translate the network with torch.compile first", option="--compile")
+NAMES = setting(
+    "what the classes are to be, trained or not, of a run that language guides or a file with names as an input: "
+    "`road, person=pedestrian|person` (with phrases for the text encoder), or a YAML file; by default those it was "
+    "trained with",
+    option="--names",
+    metavar="NAMES|YAML",
+    python="Names | None",
+)
+EMBEDDINGS = setting(
+    "a .safetensors file with the vectors of these names by the same text encoder, where neither the bank that comes "
+    "with bridgeseg nor the encoder itself has them",
+    option="--embeddings",
+    metavar="FILE",
+)
 
 
 class Load(CommandSettings):
@@ -30,7 +44,7 @@ class Load(CommandSettings):
     Raises:
         ModelFileError: there is no such file, or it cannot be used.
         MissingDependencyError: a folder was given and PyTorch is not installed, or the runtime is not.
-        ConfigError: a runtime that does not exist or does not go with what was given.
+        ConfigError: a runtime that does not exist or does not go with what was given, or names that it cannot take.
     """
 
     path: Annotated[
@@ -43,3 +57,5 @@ class Load(CommandSettings):
     threads: Annotated[int | None, THREADS] = None
     runtime: Annotated[str | None, RUNTIME] = None
     compile: Annotated[bool, COMPILE] = False
+    names: Annotated[Any, NAMES] = None
+    embeddings: Annotated[str | Path | None, EMBEDDINGS] = None

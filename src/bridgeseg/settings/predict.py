@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from bridgeseg.settings.fields import CommandSettings, setting
-from bridgeseg.settings.load import COMPILE, MEMORY, MODEL, RUNTIME, THREADS
+from bridgeseg.settings.load import COMPILE, EMBEDDINGS, MEMORY, MODEL, NAMES, RUNTIME, THREADS
 
 VIDEOS = "Videos, cameras and streams"
 
@@ -40,6 +40,8 @@ class Predict(CommandSettings):
     threads: Annotated[int | None, THREADS] = None
     runtime: Annotated[str | None, RUNTIME] = None
     compile: Annotated[bool, COMPILE] = False
+    names: Annotated[Any, NAMES] = None
+    embeddings: Annotated[str | Path | None, EMBEDDINGS] = None
     max_size: Annotated[
         int | None,
         setting(

@@ -59,6 +59,7 @@ TYPES = {
     "bridgeseg.runtime.saving": "Record",
     "bridgeseg.settings.train": "TrainConfig",
     "bridgeseg.training.fit": "TrainResult",
+    "bridgeseg.vocabulary.asked": "Names",
 }
 """Where the types of the signatures are defined."""
 

@@ -14,8 +14,8 @@ MANY = 100
 """Names of a file of embeddings that are enough to stand for the names of a language."""
 
 
-def bank_of(encoder: str) -> Tensor | None:
-    """Return the bank of a text encoder, (N, D) float32 of unit length; None if it has none.
+def named_bank(encoder: str) -> Embeddings | None:
+    """Return the bank of a text encoder with its names, vectors (N, D) of unit length; None if it has none.
 
     That is the bank that the package carries; of a file of embeddings, the bank of the encoder that the file was made
     with, else its own rows, if they are many; and of an encoder whose vectors cost nothing, those of common names.
@@ -27,17 +27,22 @@ def bank_of(encoder: str) -> Tensor | None:
         InputError: no such encoder, or its file cannot be used.
     """
     source = open_encoder(encoder)
-    found: Embeddings | None
     if isinstance(source, FileEncoder):
         own = read(source.path)
         found = bank(own.encoder)
-        if found is None or found.vectors.shape[1] != own.vectors.shape[1]:
-            found = own._replace(vectors=unit(own.vectors)) if len(own.names) >= MANY else None
-    else:
-        found = bank(encoder)
-        common = bank(LARGEST) if found is None and source.identity() is None else None
-        if common is not None:
-            return source.encode(common.names)
+        if found is not None and found.vectors.shape[1] == own.vectors.shape[1]:
+            return found
+        return own._replace(vectors=unit(own.vectors)) if len(own.names) >= MANY else None
+    found = bank(encoder)
+    common = bank(LARGEST) if found is None and source.identity() is None else None
+    if common is not None:
+        return Embeddings(source.encode(common.names).numpy(), common.names, {})
+    return found
+
+
+def bank_of(encoder: str) -> Tensor | None:
+    """Return the vectors of `named_bank`, (N, D) float32."""
+    found = named_bank(encoder)
     return None if found is None else torch.from_numpy(found.vectors)
 
 
