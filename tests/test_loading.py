@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import socket
 import struct
@@ -117,7 +118,7 @@ def header(entries: dict[str, Any], size: int = 0, length: int | None = None) ->
     return write
 
 
-def entry(shape: list[int], size: int = 0) -> dict[str, Any]:
+def entry(shape: list[Any], size: int = 0) -> dict[str, Any]:
     return {"dtype": "F32", "shape": shape, "data_offsets": [0, size]}
 
 
@@ -132,6 +133,9 @@ def entry(shape: list[int], size: int = 0) -> dict[str, Any]:
         (header({"t": entry([3], 12)}, size=400), "400 bytes of 12 are there"),
         (header({"t": {"shape": [1]}}), "no safetensors file: 'data_offsets'"),
         (header({"t": 3}), "no safetensors file"),
+        (header({"t": entry([math.inf])}), "no safetensors file: a size or a place that is no whole"),
+        (header({"t": {"shape": [1], "data_offsets": [0, math.inf]}}), "no safetensors file"),
+        (header({"t": {"shape": [True], "data_offsets": [0, 4.5]}}), "no safetensors file"),
         (lambda path: path.write_bytes(b"\x05"), "is cut"),
         (lambda path: path.mkdir(), "is no file"),
     ],

@@ -38,7 +38,7 @@ def read_shapes(path: Path) -> Shapes:
         if len(entries) > TENSORS:
             raise ModelFileError(f"names {len(entries)} tensors, at most {TENSORS} are read", where=path, fix=FIX)
         shapes = {key: _shape(entry) for key, entry in entries.items()}
-        end = max((int(entry["data_offsets"][1]) for entry in entries.values()), default=0)
+        end = max((entry["data_offsets"][1] for entry in entries.values()), default=0)
     except (ValueError, AttributeError, KeyError, TypeError, IndexError, RecursionError) as error:
         raise ModelFileError(f"is no safetensors file: {shown(error)}", where=path, fix=FIX) from error
     if end != size - 8 - length:
@@ -48,8 +48,9 @@ def read_shapes(path: Path) -> Shapes:
 
 def _shape(entry: dict[str, Any]) -> tuple[int, ...]:
     """Return a shape whose numbers take no more bytes than the header gives them."""
-    shape = tuple(int(size) for size in entry["shape"])
-    start, stop = entry["data_offsets"]
+    shape, (start, stop) = tuple(entry["shape"]), entry["data_offsets"]
+    if not all(type(number) is int for number in (*shape, start, stop)):  # JSON has 1.5, and Python's has Infinity
+        raise ValueError("a size or a place that is no whole number")
     if min(shape, default=1) < 0 or math.prod(shape) > max(stop - start, 0):
         raise ValueError(f"{stop - start} bytes for a tensor of shape {shape}")
     return shape
