@@ -22,6 +22,7 @@ from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import ConfigError, MissingDependencyError
 from bridgeseg.importing.fill import filled
 from bridgeseg.outlines import areas, simplified
+from bridgeseg.runtime.network import Network, Segmented
 from bridgeseg.runtime.result import Result
 
 NAMES = ("red", "green", "blue")
@@ -227,6 +228,54 @@ class TestForms:
         assert "did you mean" in capsys.readouterr().err
         assert main([*words, "coco,csv", "--no-overlay"]) == 0
         assert f"coco: {tmp_path / 'out/coco.json'}" in capsys.readouterr().out
+
+
+class TestLabels:
+    @pytest.fixture
+    def sure(self, rgb_onnx: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """Let the model say how sure it is: more where the image is brighter."""
+        segment = Network.segment
+
+        def confident(self: Any, image: Any, *rest: Any, **options: Any) -> Segmented:
+            return Segmented(segment(self, image, *rest, **options).ids, image.max(axis=2))
+
+        monkeypatch.setattr(Network, "segment", confident)
+        return rgb_onnx
+
+    def test_what_is_sure_is_labelled_and_images_are_ranked(
+        self, photo: Path, sure: Path, mask: np.ndarray[Any, Any], tmp_path: Path
+    ) -> None:
+        pixels = np.asarray(Image.open(photo)).copy()
+        pixels[:, :30] //= 2  # 100 of 255: below one half
+        Image.fromarray(pixels).save(photo.with_name("darker.png"))
+        out = tmp_path / "labels"
+        bridgeseg.label(photo.parents[1], sure, out, recursive=True, min_area=1, simplify=0.0)
+        with (out / "rank.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert [Path(row["image"]).stem for row in rows] == ["darker", "photo"]
+        assert [float(row["unknown"]) for row in rows] == [0.5, 0.0]
+        assert float(rows[1]["confidence"]) == pytest.approx(200 / 255, abs=1e-5)
+        report = bridgeseg.import_data(
+            out / "labelme", out=tmp_path / "again", images=photo.parents[1], unlabelled="ignore", val_share=0
+        )
+        spec = DataSpec.load(report.data)
+        darker, whole = (read_mask(sample.mask, spec) for sample in spec.samples("train"))
+        back = np.array([spec.classes.names.index(name) for name in NAMES])[mask]
+        assert (whole == back).all()
+        assert (darker[:, :30] == 255).all()
+        assert (darker[:, 30:] == back[:, 30:]).all()
+
+    def test_command(self, photo: Path, sure: Path, tmp_path: Path, capsys: Any) -> None:
+        words = ["label", str(photo), "--model", str(sure), "--out", str(tmp_path / "labels"), "--to", "coco,rank"]
+        assert main([*words, "--confidence", "0.9"]) == 0
+        assert json.loads((tmp_path / "labels/coco.json").read_text())["annotations"] == []
+        assert f"rank: {tmp_path / 'labels/rank.csv'}" in capsys.readouterr().out
+
+    def test_models_that_do_not_say(self, photo: Path, rgb_onnx: Path, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match="does not say how sure it is"):
+            bridgeseg.label(photo, rgb_onnx, tmp_path / "labels")
+        with pytest.raises(ConfigError, match="`rank` needs confidence"):
+            bridgeseg.label(photo, rgb_onnx, tmp_path / "labels", unknown=None)
 
 
 class TestResult:

@@ -24,6 +24,7 @@ _HOME = {
     "quantize": "bridgeseg.api",
     "benchmark": "bridgeseg.api",
     "check": "bridgeseg.api",
+    "label": "bridgeseg.api",
     "import_data": "bridgeseg.api",
     "compare": "bridgeseg.api",
     "prepare": "bridgeseg.catalog",
@@ -51,6 +52,7 @@ __all__ = [
     "evaluate",
     "export",
     "import_data",
+    "label",
     "load",
     "predict",
     "prepare",
@@ -59,7 +61,19 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from bridgeseg.api import benchmark, check, compare, evaluate, export, import_data, load, predict, quantize, train
+    from bridgeseg.api import (
+        benchmark,
+        check,
+        compare,
+        evaluate,
+        export,
+        import_data,
+        label,
+        load,
+        predict,
+        quantize,
+        train,
+    )
     from bridgeseg.catalog import prepare
     from bridgeseg.classes import ClassSet
     from bridgeseg.errors import BridgeSegError, InputError

@@ -19,6 +19,7 @@ from bridgeseg.wording import shortened
 
 COMMANDS = {
     "predict": "Segment images and videos: write masks of class ids and overlays, print the classes and their share.",
+    "label": "Pre-label images for a labelling tool where the model is sure, and say which images to look at first.",
     "check": "Look for everything that is wrong with a dataset: files, sizes, mask values, classes, duplicates.",
     "info": "Say what a model is: classes, colours, where it comes from, scores, inputs and outputs, size.",
     "train": "Train a network on your own data (needs the train extra); what is not given keeps its default.",

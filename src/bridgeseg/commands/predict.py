@@ -20,17 +20,20 @@ MODELS = (Predict,)
 OUT = Path("out")
 
 
+Sources = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="SOURCES",
+        help="Files, folders, globs, videos, camera:0, addresses of streams; - reads names from standard input.",
+        show_default=False,
+    ),
+]
+
+
 @options(*MODELS)
 def predict(
     given: Given,
-    sources: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="SOURCES",
-            help="Files, folders, globs, videos, camera:0, addresses of streams; - reads names from standard input.",
-            show_default=False,
-        ),
-    ],
+    sources: Sources,
     null: Annotated[bool, typer.Option("--null", "-0", help="Names on standard input end with NUL bytes.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
@@ -39,6 +42,19 @@ def predict(
     """Segment images, videos and streams.
 
     Ctrl-C finishes what is being done and leaves whole files; a second Ctrl-C stops at once.
+    """
+    segment(Predict, {"out": OUT, **given}, sources, null=null, as_json=as_json, quiet=quiet)
+
+
+def segment(model: type[Predict], given: Given, sources: list[str], *, null: bool, as_json: bool, quiet: bool) -> None:
+    """Segment what was named, with these settings, and print what comes of it; exits with the code of `EPILOG`.
+
+    Args:
+        model: of the settings.
+        given: settings, `out` among them.
+        sources: names, - for those of standard input.
+        null: whether names on standard input end with NUL bytes.
+        as_json, quiet: as in `console.report`.
     """
     import sys
 
@@ -50,10 +66,9 @@ def predict(
     if "-" in sources and sys.stdin is None:
         raise InputError("standard input is closed", where="-", fix="pipe paths into the command")
     named = [PathStream(sys.stdin.buffer, null) if source == "-" else source for source in sources]
-    out = Path(given.pop("out", OUT))
     with Stop() as stop:
-        run = start(Predict(sources=named, out=out, **given), stop)
-        counts = console.report(run, out, as_json=as_json, quiet=quiet)
+        run = start(model(sources=named, **given), stop)
+        counts = console.report(run, Path(given["out"]), as_json=as_json, quiet=quiet)
     if stop.signal is not None:
         console.print_stopped(counts.done, quiet=quiet)
         raise typer.Exit(128 + stop.signal)

@@ -14,6 +14,7 @@ from bridgeseg.runtime.model import Model
 from bridgeseg.runtime.result import Result
 from bridgeseg.runtime.saving import Record
 from bridgeseg.runtime.streaming import stream
+from bridgeseg.settings.label import Label
 from bridgeseg.settings.predict import Predict
 
 
@@ -49,6 +50,11 @@ def start(asked: Predict, stop: threading.Event | None = None) -> Prediction:
     elif asked.names is not None:
         model = model.with_names(asked.names, asked.embeddings)
     return Prediction(model, stream(model, asked, stop) if batch is None else batch.run(model, stop), batch)
+
+
+def label(asked: Label) -> list[Any]:
+    """Pre-label all of it, and return what was written; see `bridgeseg.label`."""
+    return predict(asked)
 
 
 def predict(asked: Predict) -> list[Any]:

@@ -100,7 +100,8 @@ class Predict(CommandSettings):
     format: Annotated[
         Sequence[str],
         setting(
-            "forms of results, one or several: `png` (the mask), `coco`, `labelme`, `yolo`, `geojson`, `csv`, `npy`",
+            "forms of results, one or several: `png` (the mask), `coco`, `labelme`, `yolo`, `geojson`, `csv`, `npy`, "
+            "`rank`",
             option="--format",
             metavar="FORMS",
             read="listed",

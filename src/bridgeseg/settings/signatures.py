@@ -22,6 +22,7 @@ from bridgeseg.settings.export import Export, Quantize
 from bridgeseg.settings.fields import Setting, settings_of
 from bridgeseg.settings.given import python_name
 from bridgeseg.settings.importing import Import
+from bridgeseg.settings.label import Label
 from bridgeseg.settings.load import Load
 from bridgeseg.settings.predict import Predict
 from bridgeseg.settings.train import Train, TrainConfig
@@ -91,9 +92,11 @@ class Function:
     calls: str | None = None
 
 
+RESULTS, RECORDS = "list[Result | Failure]", "list[Record | VideoRecord | Failure]"
 FUNCTIONS = (
     Function("load", Load, "bridgeseg.runtime.model", "Model", calls="Model.load"),
     Function("predict", Predict, "bridgeseg.predicting.run", "", positional=3),
+    Function("label", Label, "bridgeseg.predicting.run", RECORDS, positional=3),
     Function("check", Check, "bridgeseg.checking.check", "Report"),
     Function("import_data", Import, "bridgeseg.importing.run", "Imported"),
     Function("train", Train, "bridgeseg.training.start", "TrainResult", "train", 2, True, ("data",)),
@@ -106,7 +109,6 @@ FUNCTIONS = (
 REGISTERED = {"model.method": "DEFAULT_METHOD", "model.decoder": "DEFAULT_DECODER", "against": "REFERENCES"}
 """Defaults that `bridgeseg.extend` knows."""
 BEGIN, END = "<!-- settings: made by python -m bridgeseg.settings.signatures -->\n", "<!-- end of settings -->\n"
-RESULTS, RECORDS = "list[Result | Failure]", "list[Record | VideoRecord | Failure]"
 
 
 def api() -> str:

@@ -20,6 +20,7 @@ FORMATS = {
     "geojson": "bridgeseg.predicting.formats.geojson",
     "csv": "bridgeseg.predicting.formats.table",
     "npy": "bridgeseg.predicting.formats.array",
+    "rank": "bridgeseg.predicting.formats.rank",
 }
 """Every other form and the module whose class `Form` writes it."""
 

@@ -1,10 +1,12 @@
-"""NumPy: `NAME_mask.npy`, class ids (H, W), uint8, or uint16 above 256 classes."""
+"""NumPy: `NAME_mask.npy`, class ids (H, W), and `NAME_confidence.npy`, float32, if the model says how sure it is."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bridgeseg.files import replacing
 from bridgeseg.outlines import Area
@@ -22,9 +24,15 @@ class Form:
 
     def write(self, result: Result, name: str, areas: list[Area]) -> Path:  # noqa: D102
         path = self._folder / f"{name}_mask.npy"
-        with replacing(path, FIX) as part, part.open("wb") as file:
-            np.save(file, result.mask, allow_pickle=False)
+        _save(path, result.mask)
+        if (confidence := result.confidence) is not None:
+            _save(self._folder / f"{name}_confidence.npy", confidence)
         return path
 
     def close(self) -> None:  # noqa: D102
         return
+
+
+def _save(path: Path, array: NDArray[Any]) -> None:
+    with replacing(path, FIX) as part, part.open("wb") as file:
+        np.save(file, array, allow_pickle=False)
