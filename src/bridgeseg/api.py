@@ -175,7 +175,8 @@ def predict(
         overlay: write overlays with a legend.
         opacity: weight of the colours in overlays, 0 (none) to 1.
         hide: classes that overlays leave as they are, such as `background`.
-        format: forms of results, one or several: `png` (the mask), `coco`, `labelme`, `yolo`, `geojson`, `csv`, `npy`.
+        format: forms of results, one or several: `png` (the mask), `coco`, `labelme`, `yolo`, `geojson`, `csv`, `npy`,
+            `rank`.
         min_area: write no outlines of areas of fewer pixels.
         simplify: leave out corners of outlines as long as these move by no more pixels than this.
         recursive: search the subfolders of folders.
@@ -198,6 +199,90 @@ def predict(
     from bridgeseg.predicting.run import predict as run
     from bridgeseg.settings.predict import Predict
     return run(Predict(**given))
+
+
+def label(
+    sources: ImageInput | Iterable[ImageInput],
+    model: str | Path | Model | None = None,
+    out: str | Path | None = "labels",
+    *,
+    threads: int | None = None,
+    runtime: str | None = None,
+    compile: bool = False,
+    names: Names | None = None,
+    embeddings: str | Path | None = None,
+    max_size: int | None = None,
+    max_pixels: int = 200000000,
+    memory: int = 768,
+    image_range: float | Sequence[float] | None = None,
+    bands: Sequence[int] | None = None,
+    unknown: float | None = 0.5,
+    overlay: bool = False,
+    opacity: float = 0.55,
+    hide: Sequence[str] = (),
+    format: Sequence[str] = ('labelme', 'rank'),
+    min_area: int = 25,
+    simplify: float = 1.0,
+    recursive: bool = False,
+    every: int = 1,
+    max_fps: float | None = None,
+    max_frames: int | None = None,
+    reconnect: float = 60.0,
+    masks: bool = False,
+    codec: str = "libx264",
+) -> list[Record | VideoRecord | Failure]:
+    """Pre-label images for a labelling tool: outlines of what the model is sure of, and which images to look at first.
+
+    Where the model is not sure enough, nothing is labelled. `rank.csv` lists the images, those that it is least sure
+    of first: their labels are worth most (least confidence: Settles, Active Learning Literature Survey, 2009, 3.1).
+
+    Args:
+        sources: one or many files, folders, globs, videos, `camera:0`, addresses of streams; images in memory:
+            Pillow's, bytes and open files, uint8 arrays and tensors (H, W, 3).
+        model: an .onnx file, a checkpoint or run folder, `street-int8` (the bundled model, and the default) or
+            `street`.
+        out: folder for labels and rank.csv.
+        threads: CPU threads; one per core by default.
+        runtime: `onnxruntime` (the default) or `openvino` for a file, `torch` for a folder.
+        compile: of a folder: translate the network with torch.compile first.
+        names: what the classes are to be, trained or not, of a run that language guides or a file with names as an
+            input: `road, person=pedestrian|person` (with phrases for the text encoder), or a YAML file; by default
+            those it was trained with.
+        embeddings: a .safetensors file with the vectors of these names by the same text encoder, where neither the bank
+            that comes with bridgeseg nor the encoder itself has them.
+        max_size: scale images with a longer side down to this for the network; masks keep the size of the image.
+        max_pixels: refuse images of more pixels.
+        memory: MB that the network may use; larger images are done in tiles.
+        image_range: the value of white in images of more than 8 bits, or those of black and white: `4095`, `100,4095`;
+            by default as in training, else 0..65535 of integers and 0..1 of floats.
+        bands: the bands that are red, green and blue, from 0, or the one that is grey: `0,1,2`; by default as in
+            training, else the first three, on white where they are transparent.
+        unknown: label nothing where confidence, 0 to 1, is below this.
+        overlay: write overlays with a legend.
+        opacity: weight of the colours in overlays, 0 (none) to 1.
+        hide: classes that overlays leave as they are, such as `background`.
+        format: forms of labels, one or several: `labelme`, `coco`, `yolo`, `geojson`, `png`; and `rank`.
+        min_area: write no outlines of areas of fewer pixels.
+        simplify: leave out corners of outlines as long as these move by no more pixels than this.
+        recursive: search the subfolders of folders.
+        every: take every Nth frame.
+        max_fps: take at most F frames a second.
+        max_frames: end after N frames of each video, camera or stream.
+        reconnect: try for so long to connect again to a stream that broke off.
+        masks: write the mask of every frame too, as PNGs.
+        codec: FFmpeg's name of an encoder.
+
+    Returns:
+        As `predict` with `out`.
+
+    Raises:
+        ConfigError: the model does not say how sure it is.
+        InputError: as `predict` does.
+    """
+    given = locals()
+    from bridgeseg.predicting.run import label as run
+    from bridgeseg.settings.label import Label
+    return run(Label(**given))
 
 
 def check(
