@@ -254,7 +254,9 @@ def open_folder(
         ConfigError: less than one thread, or names that it cannot take.
     """
     check_threads(threads)
-    opened: FolderRuntime = _find(FOLDERS)(path, threads, compile=compile, names=names, embeddings=embeddings)
+    wanted = {"names": names, "embeddings": embeddings}  # not every runtime of a package knows of them
+    given = {key: value for key, value in wanted.items() if value is not None}
+    opened: FolderRuntime = _find(FOLDERS)(path, threads, compile=compile, **given)
     return opened
 
 
