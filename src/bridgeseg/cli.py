@@ -27,6 +27,7 @@ COMMANDS = {
     "export": "Write a network as one .onnx file that runs without PyTorch; --int8 makes it 8-bit and states the cost.",
     "compare": "Train methods x backbones x seeds x label fractions, and compare them (needs the train extra).",
     "benchmark": "Measure a model on this machine: latency, throughput, memory, cold start.",
+    "demo": "Show a page in the browser on which a model is tried: images, a camera, videos (needs the demo extra).",
     "data": "Datasets: a data.yaml of a public download, or of what a labelling tool exported.",
 }
 """Every command and what it does. Its module, `commands.NAME`, is imported when it is used: help and completion of the
@@ -46,6 +47,8 @@ ELSEWHERE = {
     "finetune": "train --data data.yaml",
     "quantize": "export --int8 --model RUN --out FILE.onnx",
     "prepare": "data prepare NAME --root DOWNLOAD --out DIR",
+    "serve": "demo --model FILE.onnx",
+    "gui": "demo --model FILE.onnx",
     "import": "data import EXPORT --out DIR",
 }
 """What commands of other programs are called here."""
