@@ -186,6 +186,9 @@ class TestWrappers:
         class Answer:
             folder, epoch, first, bytes, confidence = Path("run"), 3, True, 5, None
 
+            def parts_dict(self) -> dict[str, Any]:
+                return {}
+
             def to_dict(self) -> dict[str, Any]:
                 return {"miou": 0.5}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 import torch
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
+from bridgeseg.classes import ClassSet
+from bridgeseg.data.joining import join
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.metrics import ConfusionMatrix
 from bridgeseg.models.build import build
@@ -20,6 +23,7 @@ from bridgeseg.settings.train import TrainConfig
 from bridgeseg.training.datamodule import DataModule
 from bridgeseg.training.losses import SegmentationLoss
 from bridgeseg.training.module import TrainModule
+from bridgeseg.training.task import Task
 from test_metrics import CASES, case
 from tiny_data import NAMES, TINY, write_dataset
 from tiny_networks import embeddings
@@ -27,15 +31,17 @@ from tiny_networks import embeddings
 
 def module_of(segmentor: Any, count: int, ignore: int) -> TrainModule:
     """Return a training module whose network is `segmentor`, ready to validate."""
-    module = TrainModule(
-        torch.nn.Identity(),  # type: ignore[arg-type]
-        TrainConfig(data="d"),
-        SegmentationLoss(LossConfig(), ignore),
-        [f"class {index}" for index in range(count)],
-    )
+    classes = replace(ClassSet.build([f"class {index}" for index in range(count)]), ignore_index=ignore)
+    member = join([DataSpec(Path("data.yaml"), Path(), classes, {})]).members[0]
+    task = Task(member, count, SegmentationLoss(LossConfig(), ignore), chooses=False)
+    task.start("cpu")
+    module = TrainModule(torch.nn.Identity(), TrainConfig(data="d"), [task])  # type: ignore[arg-type]
     object.__setattr__(module, "segmentor", segmentor)
-    module.confusion = ConfusionMatrix(count, ignore)
     return module
+
+
+def task_of(module: TrainModule) -> Task:
+    return module.tasks[0]  # type: ignore[return-value]
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -58,7 +64,7 @@ def test_validation_in_training_counts_as_evaluation_does(name: str) -> None:
         masks = torch.from_numpy(mask.astype(np.int64))[None]
         module.validation_step((torch.zeros(1, 3, *mask.shape, dtype=torch.uint8), masks, torch.zeros(1)), 0)
         expected.update(answer, mask)
-    assert np.array_equal(module.confusion.matrix, expected.matrix)
+    assert np.array_equal(task_of(module).confusion.matrix, expected.matrix)
     theirs = multiclass_confusion_matrix(
         torch.from_numpy(prediction.astype(np.int64)),
         torch.from_numpy(truth.astype(np.int64)),
@@ -66,8 +72,8 @@ def test_validation_in_training_counts_as_evaluation_does(name: str) -> None:
         None,
         ignore,
     )
-    assert np.array_equal(module.confusion.matrix, theirs.numpy()[:count, :count])
-    assert torch.isfinite(module.val_loss)  # an image without a label has a loss of 0
+    assert np.array_equal(task_of(module).confusion.matrix, theirs.numpy()[:count, :count])
+    assert torch.isfinite(task_of(module).val_loss)  # an image without a label has a loss of 0
 
 
 @pytest.fixture(scope="module")
@@ -86,12 +92,12 @@ def test_validation_does_not_depend_on_batch_size_and_workers(data: Path, networ
     spec, found = DataSpec.load(data), []
     for batch_size, workers, cache in ((4, 0, True), (1, 1, False), (3, 2, False)):
         changes = {"data": str(data), "batch_size": batch_size, "workers": workers, "cache": cache}
-        loader: Any = DataModule(spec, TrainConfig.parse(TINY | changes)).val_dataloader()
+        loader: Any = DataModule(join([spec]), TrainConfig.parse(TINY | changes)).val_dataloader()
         module = module_of(network, len(NAMES), 255)
         with torch.no_grad():
             for index, batch in enumerate(loader):
                 module.validation_step(batch, index)
-        found.append((module.confusion.matrix.tolist(), float(module.val_loss)))
+        found.append((task_of(module).confusion.matrix.tolist(), float(task_of(module).val_loss)))
     assert found[0] == found[1] == found[2]
     assert int(torch.tensor(found[0][0]).sum()) == 5 * 46 * 64
 
@@ -109,6 +115,6 @@ def test_a_picture_is_predicted_alike_in_every_batch(network: Any) -> None:
 
 def test_the_mean_loss_counts_every_image_once() -> None:
     module = module_of(None, 2, 255)
-    module.val_loss = torch.tensor(6.0)
-    module._trainer = SimpleNamespace(world_size=1, datamodule=SimpleNamespace(val=[0, 0, 0]))  # type: ignore[assignment]
-    assert module.gather_loss() == 2.0
+    task_of(module).val_loss = torch.tensor(6.0)
+    module._trainer = SimpleNamespace(world_size=1, datamodule=SimpleNamespace(vals=[[0, 0, 0]]))  # type: ignore[assignment]
+    assert module.gather_losses() == [2.0]

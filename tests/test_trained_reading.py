@@ -44,6 +44,7 @@ def dataset(root: Path, deep: Path, extra: str = "") -> Path:
 
 def test_a_checkpoint_says_how_its_images_were_read(tmp_path: Path, deep: Path) -> None:
     torch = pytest.importorskip("torch")
+    from bridgeseg.data.joining import join
     from bridgeseg.data.spec import DataSpec
     from bridgeseg.settings.train import TrainConfig
     from bridgeseg.training.provenance import provenance
@@ -51,7 +52,7 @@ def test_a_checkpoint_says_how_its_images_were_read(tmp_path: Path, deep: Path) 
     network, config = torch.nn.Linear(1, 1), TrainConfig.parse({"data": "d", "model": {"method": "none"}})
     for extra, expected in (("", None), ("image_range: 4095\nbands: [2, 1, 0]\n", {**TWELVE, "bands": [2, 1, 0]})):
         spec = DataSpec.load(dataset(tmp_path / (extra[:5] or "plain"), deep, extra))
-        assert provenance(config, None, spec, network, None, 1).get("reading") == expected
+        assert provenance(config, None, join([spec]), network, None, 1).get("reading") == expected
 
 
 def test_predictions_read_like_the_training(make_onnx: MakeOnnx, deep: Path) -> None:

@@ -24,6 +24,7 @@ from safetensors.torch import load_file
 from bridgeseg.api import train
 from bridgeseg.checkpoint import load_checkpoint
 from bridgeseg.data.dataset import SegmentationDataset
+from bridgeseg.data.joining import join
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import ConfigError, DataError, InputError, ModelFileError
 from bridgeseg.evaluating.evaluate import evaluate_split
@@ -303,7 +304,7 @@ class TestOrder:
 
     def test_loading_does_not_touch_the_networks_random_numbers(self, data: Path) -> None:
         config = TrainConfig.parse(TINY | {"data": str(data)})
-        module = DataModule(DataSpec.load(data), config)
+        module = DataModule(join([DataSpec.load(data)]), config)
         torch.manual_seed(1)
         expected = torch.rand(3)
         for loader in (module.train_dataloader(), module.val_dataloader()):
@@ -312,10 +313,10 @@ class TestOrder:
             assert torch.equal(torch.rand(3), expected)
 
     def test_an_incomplete_batch_is_used_only_if_it_is_the_only_one(self, data: Path) -> None:
-        spec = DataSpec.load(data)
+        joined = join([DataSpec.load(data)])
         for batch, sizes in ((3, [3, 3]), (8, [8]), (20, [8])):
             config = TrainConfig.parse(TINY | {"data": str(data), "batch_size": batch})
-            assert [len(images) for images, _, _ in DataModule(spec, config).train_dataloader()] == sizes
+            assert [len(images) for images, _, _ in DataModule(joined, config).train_dataloader()] == sizes
 
 
 class TestRun:
@@ -761,7 +762,7 @@ class TestTrouble:
         class Trainer:
             global_rank, world_size = 0, 5
 
-        module = DataModule(DataSpec.load(data), TrainConfig.parse(TINY | {"data": str(data)}))
+        module = DataModule(join([DataSpec.load(data)]), TrainConfig.parse(TINY | {"data": str(data)}))
         module.trainer = Trainer()  # type: ignore[assignment]
         assert len(list(module.train_dataloader())) == 1
         with pytest.raises(ConfigError, match="4 validation images cannot be shared among 5 devices"):

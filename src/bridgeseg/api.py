@@ -371,12 +371,15 @@ def import_data(
 
 
 def train(
-    data: str | Path | None = None,
+    data: str | Path | Sequence[str | Path] | None = None,
     out: str | Path = "runs/run",
     *,
     config: TrainConfig | str | Path | None = None,
     resume: bool = False,
     quiet: bool = False,
+    shares: tuple[float, ...] = default(()),
+    same: tuple[tuple[str, ...], ...] = default(()),
+    parts: dict[str, tuple[str, ...]] = default({}),
     train_splits: tuple[str, ...] = default(('train',)),
     val_split: str | None = default("val"),
     val_share: float = default(0.0),
@@ -384,6 +387,7 @@ def train(
     batch_size: int = default(16),
     accumulate: int = default(1),
     fraction: float = default(1.0),
+    data_fractions: tuple[float, ...] = default(()),
     repeat: int = default(1),
     seed: int = default(0),
     val_every: int = default(1),
@@ -418,6 +422,7 @@ def train(
     aux: float = default(0.4),
     aux_at: Literal["auto", "pixels", "cells"] = default("auto"),
     deep: float = default(0.0),
+    partial: Literal["softmax", "sigmoid"] = default("softmax"),
     crop_size: tuple[int, int] = default((256, 320)),
     scale: tuple[float, float] = default((0.5, 2.0)),
     cat_max_ratio: float = default(0.75),
@@ -441,14 +446,19 @@ def train(
     sync_batchnorm: bool = default(False),
     **dotted: object,
 ) -> TrainResult:
-    """Train a network on a dataset.
+    """Train a network on a dataset, or on several.
 
     Args:
-        data: the dataset's data.yaml, or its folder; needed unless `config` or a resumed run names it.
+        data: the dataset's data.yaml, or its folder; several are joined, each keeping its own names; needed unless
+            `config` or a resumed run names it.
         out: the run folder; it must not hold a run yet, unless that is resumed.
         config: file of settings, such as a run's train.json; settings that are given go on top.
         resume: continue the run in the run folder after its last finished epoch.
         quiet: show no progress.
+        shares: of several datasets: relative numbers of steps on each, such as `[1, 1]`; by default every image of all
+            comes once in an epoch.
+        same: names of the datasets that are one, such as `[[pedestrian, person]]`; the first is kept.
+        parts: coarse names and their parts, such as `{vehicle: [car, bus]}`: a coarse label means one of them.
         train_splits: splits trained on; `train,val` joins two, and then wants `val_split=none` or `val_split=test`.
         val_split: split validated on; `none` for no validation (the last weights are then the best).
         val_share: share of the images of train that are the split val, told by their names; for data that has none.
@@ -456,6 +466,7 @@ def train(
         batch_size: images of one step on one device.
         accumulate: steps whose gradients are added up before the weights change.
         fraction: share of the training images used, drawn by `seed`; smaller shares are parts of larger ones.
+        data_fractions: of several datasets: the `fraction` of each, in its place.
         repeat: times that every training image comes in an epoch, each time augmented differently.
         seed: fixes weights, order and augmentation.
         val_every: epochs between validations; the last epoch is always validated.
@@ -495,6 +506,8 @@ def train(
             `auto` goes by the method.
         deep: deep supervision: weight of the mean cross-entropy of linear classifiers on the features at strides 8, 16
             and 32, which only training has; 0 for none.
+        partial: what a label says: `softmax`, one of the names of the step is true; or `sigmoid`, every labelled name
+            is true or not by itself (UniSeg).
         crop_size: height and width of training crops.
         scale: range of the random scale of the native size, drawn uniformly.
         cat_max_ratio: draw a crop again while one class has this share of its labelled pixels; 1 for no limit.
@@ -745,12 +758,16 @@ def compare(
     dry_run: bool = False,
     report_only: bool = False,
     quiet: bool = False,
+    shares: tuple[float, ...] = default(()),
+    same: tuple[tuple[str, ...], ...] = default(()),
+    parts: dict[str, tuple[str, ...]] = default({}),
     train_splits: tuple[str, ...] = default(('train',)),
     val_split: str | None = default("val"),
     val_share: float = default(0.0),
     epochs: int = default(50),
     batch_size: int = default(16),
     accumulate: int = default(1),
+    data_fractions: tuple[float, ...] = default(()),
     method: str = default(DEFAULT_METHOD),
     decoder: str = default(DEFAULT_DECODER),
     width: int | None = default(None),
@@ -781,6 +798,7 @@ def compare(
     aux: float = default(0.4),
     aux_at: Literal["auto", "pixels", "cells"] = default("auto"),
     deep: float = default(0.0),
+    partial: Literal["softmax", "sigmoid"] = default("softmax"),
     crop_size: tuple[int, int] = default((256, 320)),
     scale: tuple[float, float] = default((0.5, 2.0)),
     cat_max_ratio: float = default(0.75),

@@ -140,9 +140,13 @@ def model_card(checkpoint: Checkpoint) -> str:
     """Describe a checkpoint for people, in Markdown."""
     facts, scores = checkpoint.provenance, checkpoint.provenance.get("scores") or {}
     lines = [f"# {facts.get('method', 'network')} on {facts.get('backbone', 'a backbone')}", ""]
-    lines += [f"- {key}: {value}" for key, value in facts.items() if not isinstance(value, dict)]
-    if isinstance(data := facts.get("data"), dict):
-        lines.append(f"- data: {data.get('file')}, SHA-256 {data.get('sha256')}")
+    lines += [
+        f"- {key}: {value}" for key, value in facts.items() if not isinstance(value, dict | list) or key == "image_size"
+    ]
+    data = facts.get("data")
+    for one in data if isinstance(data, list) else [data]:
+        if isinstance(one, dict):
+            lines.append(f"- data: {one.get('file')}, SHA-256 {one.get('sha256')}")
     lines.append(f"- classes: {', '.join(checkpoint.classes.names)}")
     if scores:
         lines += [

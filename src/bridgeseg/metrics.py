@@ -200,6 +200,7 @@ class Scores:
         confusion: (K, K) int64 pixel counts, rows = truth, columns = prediction.
         ece: expected calibration error of the confidence, 0..1; None where the model gives none.
         by_names: what they are over, if the network was evaluated by language.
+        parts: dataset -> its own scores, where several datasets were scored together (see `join_scores`).
     """
 
     images: int
@@ -210,6 +211,7 @@ class Scores:
     confusion: NDArray[np.int64] = field(repr=False, compare=False)
     ece: float | None = None
     by_names: ByNames | None = None
+    parts: dict[str, Scores] = field(default_factory=dict)
 
     @classmethod
     def from_confusion(
@@ -219,7 +221,8 @@ class Scores:
 
         Args:
             matrix: a `ConfusionMatrix`, or (K, K) pixel counts with rows = truth, columns = prediction.
-            names: K distinct class names.
+            names: K distinct class names. The last row and column of a matrix of K + 1 count pixels that are none of
+                them, and predictions that are none of them: they are wrong, and have no score.
             images: how many images were counted; by default what the `ConfusionMatrix` says, 0 for a bare array.
 
         Raises:
@@ -228,16 +231,16 @@ class Scores:
         counts = np.asarray(matrix.matrix if isinstance(matrix, ConfusionMatrix) else matrix, np.int64)
         if counts.ndim != 2 or counts.shape[0] != counts.shape[1]:
             raise InputError(f"a confusion matrix is (K, K), found {counts.shape}")
-        if len(names) != len(counts) or len(set(names)) != len(names):
+        if len(counts) - len(names) not in (0, 1) or len(set(names)) != len(names):
             raise InputError(f"a matrix of {len(counts)} classes needs as many distinct names, found {list(names)}")
         if images is None:
             images = matrix.images if isinstance(matrix, ConfusionMatrix) else 0
         hits, true, predicted = np.diag(counts), counts.sum(axis=1), counts.sum(axis=0)
-        iou = _ratio(hits, true + predicted - hits)
+        iou = _ratio(hits, true + predicted - hits)[: len(names)]
         return cls(
             images=images,
             miou=_mean(iou),
-            macc=_mean(_ratio(hits, true)),
+            macc=_mean(_ratio(hits, true)[: len(names)]),
             aacc=float(hits.sum() / counts.sum()) if counts.any() else math.nan,
             iou={name: _number(value) for name, value in zip(names, iou.tolist(), strict=True)},
             confusion=counts.copy(),
@@ -265,6 +268,10 @@ class Scores:
         miou = _mean(np.array([value for value in iou.values() if value is not None], float))
         return replace(self, iou=iou, miou=miou, by_names=by_names)
 
+    def parts_dict(self) -> dict[str, Any]:
+        """Return dataset -> scores, JSON-ready; empty for one dataset."""
+        return {name: part.to_dict() for name, part in self.parts.items()}
+
     def table(self) -> Table:
         """Return a Rich table, in percent: IoU, accuracy and share of the labelled pixels per class, then the means."""
         from rich.table import Table
@@ -278,12 +285,14 @@ class Scores:
             table.add_column(header, footer=percent(total), justify="right")
         table.columns[-1].footer = ""
         unseen = () if self.by_names is None else self.by_names.unseen
-        for (name, iou), accurate, part in zip(self.iou.items(), accuracy, share, strict=True):
+        for (name, iou), accurate, part in zip(self.iou.items(), accuracy, share, strict=False):
             shown = (name if name.isprintable() else repr(name)) + (" *" if name in unseen else "")
             table.add_row(Text(shown), percent(iou), percent(accurate), percent(part))
+        means = ", ".join(f"{name} {percent(part.miou)}" for name, part in self.parts.items())
         table.caption = f"mIoU {percent(self.miou)}   mAcc {percent(self.macc)}   aAcc {percent(self.aacc)}"
         if self.ece is not None:
             table.caption += f"   ECE {percent(self.ece)}"
+        table.caption += f"\nmIoU of each: {means}" if means else ""
         if self.by_names is not None:
             table.caption += self._by_language(self.by_names)
         return table
@@ -299,6 +308,27 @@ class Scores:
         if by.ignored:
             lines.append(f"ignored, because not asked for: {len(by.ignored)} names of the data")
         return "\n".join(lines)
+
+
+def join_scores(parts: Mapping[str, Scores]) -> Scores:
+    """Return scores of several datasets, each by its own names, as one.
+
+    mIoU, mAcc and aAcc are the means of those of the datasets, so that each dataset counts alike. Classes are called
+    `dataset: class`, and the matrix has those of the datasets on its diagonal.
+    """
+    sizes = [len(part.confusion) for part in parts.values()]
+    matrix, start = np.zeros((sum(sizes), sum(sizes)), np.int64), 0
+    for part, size in zip(parts.values(), sizes, strict=True):
+        matrix[start : start + size, start : start + size] = part.confusion
+        start += size
+    means = {key: _mean(np.array([getattr(part, key) for part in parts.values()])) for key in ("miou", "macc", "aacc")}
+    return Scores(
+        images=sum(part.images for part in parts.values()),
+        iou={f"{name}: {own}": value for name, part in parts.items() for own, value in part.iou.items()},
+        confusion=matrix,
+        parts=dict(parts),
+        **means,
+    )
 
 
 def _integers(values: Any, where: str | Path | None) -> NDArray[np.integer[Any]]:

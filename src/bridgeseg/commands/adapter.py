@@ -103,7 +103,7 @@ def _parameter(name: str, setting: Setting) -> inspect.Parameter:
 
 def _kind(setting: Setting) -> tuple[Any, bool]:
     """Return the type that Typer reads, and whether it is a number."""
-    if setting.read == "variants":
+    if setting.read in ("variants", "several"):
         return list[str], False
     inner = [kind for kind in typing.get_args(setting.annotation) if kind is not type(None)] or [setting.annotation]
     kind = inner[0] if len(inner) == 1 and inner[0] in PLAIN and setting.read is None else str

@@ -62,6 +62,11 @@ def listed(text: str, option: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
+def several(texts: list[str], option: str) -> str | list[str] | None:
+    """Return what an option was given that can be given again and again: one text, or all of them."""
+    return (texts[0] if len(texts) == 1 else texts) if texts else None
+
+
 def variants(texts: list[str], option: str) -> dict[str, dict[str, Any]]:
     """Read `NAME: KEY=VALUE KEY=VALUE`, quoted as in a shell where a value holds spaces.
 

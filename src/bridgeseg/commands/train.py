@@ -40,9 +40,11 @@ def train(
     result = api.train(**given, quiet=quiet or as_json)
     if not result.first:  # a process for a further device: the first one tells
         return
-    scores = None if result.scores is None else result.scores.to_dict()
     if as_json:
-        console.print_json({"run": str(result.folder), "epoch": result.epoch, "scores": scores})
+        scores = None if result.scores is None else result.scores.to_dict()
+        parts = result.scores.parts_dict() if result.scores else {}
+        line = {"run": str(result.folder), "epoch": result.epoch, "scores": scores}
+        console.print_json(line | ({"datasets": parts} if parts else {}))
     elif not quiet:
         console.print_scores(result.scores)
         print(f"run: {result.folder}")

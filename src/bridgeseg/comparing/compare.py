@@ -147,7 +147,7 @@ def _report_beside(out: Path, split: str, against: Sequence[str], latency: bool)
 def _check_data(plan: Plan) -> DataSpec:
     """Find now, and not after the first training, that a split is missing; return the dataset."""
     config = plan.runs[0].config
-    spec = DataSpec.load(config.data, config.val_share)
+    spec = DataSpec.load(config.datasets[0], config.val_share)
     for split in dict.fromkeys([*config.train_splits, config.val_split, plan.split]):
         if split is not None:
             spec.samples(split)

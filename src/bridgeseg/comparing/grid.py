@@ -66,6 +66,9 @@ def make_plan(asked: Compare, settings: Settings) -> Plan:
         base = set_values(base, {"data": str(asked.data)})
     if "data" not in base:
         raise ConfigError("no dataset given", fix="`data=FOLDER/data.yaml`")
+    if len(datasets := TrainConfig.parse(base).datasets) > 1:
+        message = f"a comparison is made on one dataset, found {len(datasets)}"
+        raise ConfigError(message, fix="compare on one, or train on all of them: `bridgeseg train`")
     chosen = [TrainConfig.parse(base).model.backbone] if asked.backbones is None else list(asked.backbones)
     _refuse_repeats("backbones", chosen)
     whole, shares = _numbers("seeds", asked.seeds, int), _numbers("fractions", asked.fractions, float)

@@ -67,7 +67,7 @@ def _train(config: TrainConfig, place: Path) -> None:
 
 def score(place: Path, config: TrainConfig, split: str) -> dict[str, object]:
     """Score the last weights of a run: split name -> scores; those on the validation split are the training's own."""
-    spec = DataSpec.load(config.data, config.val_share)
+    spec = DataSpec.load(config.datasets[0], config.val_share)
     checkpoint = load_checkpoint(place / "last")
     validated = dict(checkpoint.provenance.get("scores") or {})
     result: dict[str, object] = {}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bridgeseg.classes import ClassSet
-from bridgeseg.data import fields, places
+from bridgeseg.data import fields, labelling, places
 from bridgeseg.data.exports import no_yaml
 from bridgeseg.data.finding import Finding, of_error
 from bridgeseg.errors import DataError, nearest
@@ -20,7 +20,11 @@ from bridgeseg.yamlfile import MAX_BYTES, read_mapping, read_text
 
 SPLITS = ("train", "val", "test")
 READING = ("image_range", "bands")
-KEYS = ("path", *SPLITS, "names", "masks_dir", "mask_suffix", "prompts", "palette", "label_map", *READING, "val_share")
+LABELLING = ("labelled", "unlabelled", "labelled_file", "same", "parts")
+KEYS = (
+    *("path", *SPLITS, "names", "masks_dir", "mask_suffix", "prompts", "palette", "label_map", *READING, "val_share"),
+    *LABELLING,
+)
 FOREIGN_KEYS = (
     *("nc", "label_mapping", "validation", "download", "channels", "kpt_shape", "flip_idx", "kpt_names", "minival"),
     *("yaml_file", "roboflow"),
@@ -99,6 +103,7 @@ class _Reader:
         suffix = self._try("mask-suffix-invalid", fields.mask_suffix, self.data, self.path)
         reading = self._try("reading-invalid", fields.reading, self.data, self.path)
         share = self._try("val-share-invalid", fields.val_share, self.data, splits, self.path)
+        labels = self._labelling(names or [], root)
         findings = self._all()
         if root is None or masks_dir is None or not splits:
             return Declaration(None, findings)
@@ -106,6 +111,7 @@ class _Reader:
         values = {"path": self.path, "root": root, "classes": classes, "splits": splits, "masks_dir": masks_dir}
         values |= {"label_map": label_map, "colour_map": colour_map, "mask_suffix": suffix or ""}
         values |= {"reading": reading or AS_STORED, "val_share": share or 0.0, "digest": digest}
+        values |= {key: value for key, value in labels.items() if value is not None}
         return Declaration(values, findings, maps is not None)
 
     def _try(self, code: str, read: Callable[..., Any], *arguments: Any) -> Any:
@@ -183,6 +189,20 @@ class _Reader:
             self._put(whole, code)
             return None
         return kept or None
+
+    def _labelling(self, names: list[str], root: Path | None) -> dict[str, Any]:
+        """Return what the file says of what is labelled, as far as it can be used."""
+        code, data, path = "labelling-invalid", self.data, self.path
+        found = {
+            "labelled": self._try(code, labelling.labelled, data, names, path),
+            "unlabelled": self._try(code, labelling.unlabelled, data, path),
+            "same": self._try(code, labelling.same, data, path),
+            "parts": self._try(code, labelling.parts, data, path),
+        }
+        if root is not None:
+            found["labelled_images"] = self._try(code, labelling.labelled_images, data, names, root, path)
+            found["labelled_file"] = data.get("labelled_file") if found["labelled_images"] else None
+        return found
 
     def _splits(self) -> dict[str, tuple[str, ...]]:
         given = {name: self.data[name] for name in SPLITS if self.data.get(name) is not None}

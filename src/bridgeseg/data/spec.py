@@ -6,7 +6,7 @@ import hashlib
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -37,6 +37,12 @@ class DataSpec:
         mask_suffix: what the name of a mask has behind the name of its image.
         reading: how images are read.
         val_share: share of the images of train, told by their names, that are the split val; 0 if that is its own.
+        labelled: names that are labelled wherever they occur; None if all are, and the masks leave nothing out.
+        unlabelled: what pixels of the other names are: `ignore` (unknown), or `other` (none of the labelled names).
+        labelled_images: image -> names it was labelled for, where that is not `labelled`; relative to the root.
+        labelled_file: the file that says so, as written.
+        same: groups of names, of this dataset or others, that are one.
+        parts: coarse name -> names, of this dataset or others, that are its parts.
         digest: SHA-256 of the data.yaml.
     """
 
@@ -50,12 +56,28 @@ class DataSpec:
     mask_suffix: str = ""
     reading: Reading = AS_STORED
     val_share: float = 0.0
+    labelled: tuple[str, ...] | None = None
+    unlabelled: str = "ignore"
+    labelled_images: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    labelled_file: str = ""
+    same: tuple[tuple[str, ...], ...] = ()
+    parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     digest: str = ""
 
     @property
     def all_splits(self) -> tuple[str, ...]:
         """The names of the splits, with val where that is taken from train."""
         return (*self.splits, *(["val"] if self.val_share else []))
+
+    @property
+    def partial(self) -> bool:
+        """Whether the file says what is labelled: then an image may show what its mask does not say."""
+        return self.labelled is not None or bool(self.labelled_images)
+
+    @property
+    def name(self) -> str:
+        """A short name: that of the file, or of its folder if it is called data.yaml."""
+        return self.path.stem if self.path.name != "data.yaml" else self.path.absolute().parent.name or "data"
 
     @classmethod
     def load(cls, path: str | Path, val_share: float = 0.0) -> DataSpec:
@@ -107,7 +129,7 @@ class DataSpec:
         """
         if self.val_share and split in ("train", "val"):
             whole = list_pairs(self, "train")
-            for_val = _for_validation([self._key(sample) for sample in whole.samples], self.val_share)
+            for_val = _for_validation([self.key(sample) for sample in whole.samples], self.val_share)
             wanted = [sample for sample, held in zip(whole.samples, for_val, strict=True) if held == (split == "val")]
             return Listing(wanted, whole.findings if split == "train" else [])
         if split not in self.splits:
@@ -115,7 +137,8 @@ class DataSpec:
             raise DataError(message, where=self.path, fix="choose one of these, or add the split to the file")
         return list_pairs(self, split)
 
-    def _key(self, sample: Sample) -> str:
+    def key(self, sample: Sample) -> str:
+        """Return the path of an image from the root, with `/` between its parts."""
         return Path(os.path.relpath(sample.image, self.root)).as_posix()
 
     def to_dict(self) -> dict[str, Any]:
@@ -130,6 +153,11 @@ class DataSpec:
             **self.reading.to_dict(),
             **({"val_share": self.val_share} if self.val_share else {}),
             "classes": self.classes.to_dict(),
+            **({"labelled": list(self.labelled)} if self.labelled is not None else {}),
+            **({"labelled_file": self.labelled_file} if self.labelled_file else {}),
+            **({"unlabelled": self.unlabelled} if self.partial else {}),
+            **({"same": [list(group) for group in self.same]} if self.same else {}),
+            **({"parts": {whole: list(listed) for whole, listed in self.parts.items()}} if self.parts else {}),
             **{
                 key: table and {f"#{value:06x}" if key == "colour_map" else str(value): table[value] for value in table}
                 for key, table in maps.items()

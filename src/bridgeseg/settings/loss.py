@@ -61,6 +61,14 @@ class LossConfig(BaseModel):
             ge=0,
         ),
     ] = 0.0
+    partial: Annotated[
+        Literal["softmax", "sigmoid"],
+        setting(
+            "what a label says: `softmax`, one of the names of the step is true; or `sigmoid`, every labelled name is "
+            "true or not by itself (UniSeg)",
+            LOSS,
+        ),
+    ] = "softmax"
 
     @property
     def terms(self) -> dict[str, Any]:

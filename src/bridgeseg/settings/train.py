@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from bridgeseg.errors import ConfigError
 from bridgeseg.extend import DECODERS, HEADS, METHODS
@@ -38,7 +40,36 @@ class TrainConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
-    data: Annotated[str, setting("the dataset's data.yaml, or its folder", TRAINING, "--data", metavar="YAML")]
+    data: Annotated[
+        str | tuple[str, ...],
+        setting(
+            "the dataset's data.yaml, or its folder; several are joined: each keeps its own names",
+            TRAINING,
+            "--data",
+            metavar="YAML",
+            read="several",
+        ),
+    ]
+    shares: Annotated[
+        tuple[float, ...],
+        setting(
+            "of several datasets: relative numbers of steps on each, such as `[1, 1]`; by default every image of all "
+            "comes once in an epoch",
+            TRAINING,
+            "--shares",
+            read="numbers",
+        ),
+    ] = ()
+    same: Annotated[
+        tuple[tuple[str, ...], ...],
+        setting("names of the datasets that are one, such as `[[pedestrian, person]]`; the first is kept", TRAINING),
+    ] = ()
+    parts: Annotated[
+        dict[str, tuple[str, ...]],
+        setting(
+            "coarse names and their parts, such as `{vehicle: [car, bus]}`: a coarse label means one of them", TRAINING
+        ),
+    ] = {}
     train_splits: Annotated[
         tuple[str, ...],
         setting(
@@ -76,6 +107,10 @@ class TrainConfig(BaseModel):
             le=1,
         ),
     ] = 1.0
+    data_fractions: Annotated[
+        tuple[float, ...],
+        setting("of several datasets: the `fraction` of each, in its place", TRAINING),
+    ] = ()
     repeat: Annotated[
         int,
         setting("times that every training image comes in an epoch, each time augmented differently", TRAINING, ge=1),
@@ -160,6 +195,30 @@ class TrainConfig(BaseModel):
         bool, setting("on several GPUs, take the statistics of batch norm over all of them", MACHINE)
     ] = False
 
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """The data.yaml of every dataset."""
+        return (self.data,) if isinstance(self.data, str) else self.data
+
+    def fraction_of(self, index: int) -> float:
+        """Return the share of the training images of a dataset that is used."""
+        return self.data_fractions[index] if self.data_fractions else self.fraction
+
+    @field_validator("data", mode="before")
+    @classmethod
+    def _paths(cls, value: Any) -> Any:
+        """Take one path, or a list; a list of one is that one."""
+        listed = list(value) if isinstance(value, list | tuple) else [value]
+        if not listed or not all(isinstance(path, str) for path in listed):
+            raise PydanticCustomError("string_type", "must be text")
+        return listed[0] if len(listed) == 1 else tuple(listed)
+
+    @field_validator("same", mode="before")
+    @classmethod
+    def _groups(cls, value: Any) -> Any:
+        """Take one group for a list of one."""
+        return [value] if isinstance(value, list | tuple) and value and isinstance(value[0], str) else value
+
     @field_validator("backbone_weights", "val_split", mode="before")
     @classmethod
     def _none(cls, value: Any) -> Any:
@@ -199,6 +258,17 @@ class TrainConfig(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _for_each(self) -> TrainConfig:
+        for key, given, most in (("shares", self.shares, math.inf), ("data_fractions", self.data_fractions, 1)):
+            if given and len(given) != len(self.datasets):
+                raise ValueError(f"`{key}` has {len(given)} numbers for {len(self.datasets)} datasets")
+            if any(not 0 < number <= most for number in given):
+                raise ValueError(f"`{key}` must be above 0{' and at most 1' if most == 1 else ''}, found {list(given)}")
+        if any(len(set(group)) < 2 for group in self.same):
+            raise ValueError(f"`same` lists groups of two names or more: {[list(group) for group in self.same]}")
+        return self
+
+    @model_validator(mode="after")
     def _unseen(self) -> TrainConfig:
         if self.val_split in self.train_splits:
             raise ValueError(
@@ -229,7 +299,7 @@ class TrainConfig(BaseModel):
 
 
 class Train(CommandSettings):
-    """Train a network on a dataset.
+    """Train a network on a dataset, or on several.
 
     Returns:
         The run folder, the scores of its best checkpoint, and their epoch. The folder holds `train.json` (settings),
@@ -242,11 +312,13 @@ class Train(CommandSettings):
     """
 
     data: Annotated[
-        str | Path | None,
+        str | Path | Sequence[str | Path] | None,
         setting(
-            "the dataset's data.yaml, or its folder; needed unless `config` or a resumed run names it",
+            "the dataset's data.yaml, or its folder; several are joined, each keeping its own names; needed unless "
+            "`config` or a resumed run names it",
             option="--data",
             metavar="YAML",
+            read="several",
         ),
     ] = None
     out: Annotated[

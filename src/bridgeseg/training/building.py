@@ -7,16 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from bridgeseg.data.spec import DataSpec
+from bridgeseg.classes import ClassSet
+from bridgeseg.data.joining import Joined, Member
+from bridgeseg.data.labels import UNKNOWN
+from bridgeseg.data.stats import ClassStatistics
 from bridgeseg.errors import ConfigError, ModelFileError
 from bridgeseg.extend import METHODS
 from bridgeseg.models.build import build
+from bridgeseg.models.counting import takes_any_names
 from bridgeseg.models.segmentor import Segmentor
 from bridgeseg.settings.train import TrainConfig
 from bridgeseg.text import embed
@@ -27,56 +32,81 @@ from bridgeseg.training.averaging import Averaging
 from bridgeseg.training.callbacks import ExpectGradients, KeepBest, RightRate, StopOnNan
 from bridgeseg.training.datamodule import DataModule
 from bridgeseg.training.deep import DeepHeads
+from bridgeseg.training.likelihood import Likelihood, Sigmoid, Softmax
 from bridgeseg.training.losses import SegmentationLoss
 from bridgeseg.training.module import TrainModule, unit_length
 from bridgeseg.training.processes import SyncBatchNorm
 from bridgeseg.training.progress import RunProgress
 from bridgeseg.training.saving import SafeCheckpointIO
 from bridgeseg.training.stops import refused
+from bridgeseg.training.task import Task
 
 COARSEST = 32
 """Stride of the coarsest features of a network."""
 
 
 def make_network(
-    config: TrainConfig, spec: DataSpec, state: dict[str, Any] | None
+    config: TrainConfig, classes: ClassSet, state: dict[str, Any] | None
 ) -> tuple[Segmentor, LearnedPrompts | None]:
     """Build the network, and the prompts if they are learned.
 
     A resumed run has its class embeddings and weights in its state and needs no encoder, unless to learn through it.
     """
-    names, weights = spec.classes.names, config.backbone_weights
+    weights = config.backbone_weights
     vectors, prompts = None, None
     if config.prompt == "learned":
         torch.manual_seed(config.seed)
-        phrases = [own[0] for own in spec.classes.prompts]
+        phrases = [own[0] for own in classes.prompts]
         prompts = LearnedPrompts.load(config.text_encoder, phrases, **config.learned.model_dump())
     if state is not None:
         vectors, weights = state["state_dict"].get("segmentor.class_embeddings"), None
     elif prompts is not None:
         vectors = prompts.frozen(normalize=unit_length(config))
     elif METHODS.get(config.model.method).needs_text:
-        vectors = embed(spec.classes, config.text_encoder, templates=config.templates).vectors
+        vectors = embed(classes, config.text_encoder, templates=config.templates).vectors
     wants_bank = config.model.text_space == "bank" or config.model.projection == "pca"
     # a resumed run has these constants in its state
     bank = None if vectors is None or state is not None or not wants_bank else reference(config.text_encoder, vectors)
     # Here and not earlier: a text encoder that is not in the cache uses random numbers up.
     torch.manual_seed(config.seed)
-    return build(config.model, len(names), vectors, weights, bank), prompts
+    return build(config.model, len(classes), vectors, weights, bank), prompts
 
 
 def make_module(
-    config: TrainConfig, spec: DataSpec, segmentor: Segmentor, data: DataModule, prompts: LearnedPrompts | None
+    config: TrainConfig, joined: Joined, segmentor: Segmentor, data: DataModule, prompts: LearnedPrompts | None
 ) -> TrainModule:
-    """Build the LightningModule, its losses weighted by what the training samples hold."""
-    shares = None
-    if data.statistics is not None:
-        shares = (data.statistics.pixels / max(1, data.statistics.pixels.sum())).tolist()
-    aux_at = METHODS.get(config.model.method).aux_at
-    loss = SegmentationLoss(config.loss, spec.classes.ignore_index, shares, aux_at)
-    deep = DeepHeads(segmentor, len(spec.classes.names), config.seed) if config.loss.deep else None
-    module = TrainModule(segmentor, config, loss, list(spec.classes.names), prompts, deep)
+    """Build the LightningModule, the losses of each dataset weighted by what its training samples hold."""
+    text = segmentor.class_embeddings
+    chooses = joined.several and text is not None and takes_any_names(config.model, text.shape[1])
+    tasks = [
+        make_task(config, member, len(joined.classes), statistics, chooses=chooses)
+        for member, statistics in zip(joined.members, data.statistics, strict=True)
+    ]
+    for task, part in zip(tasks, data.parts(), strict=True):
+        task.find(part)
+    deep = DeepHeads(segmentor, len(joined.classes), config.seed) if config.loss.deep else None
+    module = TrainModule(segmentor, config, tasks, prompts, deep)
     return module.to(memory_format=torch.channels_last)
+
+
+def make_task(
+    config: TrainConfig, member: Member, names: int, statistics: ClassStatistics | None, *, chooses: bool
+) -> Task:
+    """Build what a step on one dataset does; see `Task`."""
+    labels, aux_at = member.labels, METHODS.get(config.model.method).aux_at
+    likelihood: Likelihood | None = None
+    if config.loss.partial == "sigmoid":
+        likelihood = Sigmoid(labels.groups, labels.members)
+    elif labels.groups:
+        likelihood = Softmax(labels.groups)
+    ignore = member.spec.classes.ignore_index if labels.plain else UNKNOWN
+    shares = None
+    if statistics is not None:
+        pixels = statistics.pixels if labels.plain else np.array(labels.of_ids(statistics.pixels.tolist()))
+        shares = (pixels / max(1, pixels.sum())).tolist()
+        shares *= len(labels.sets) if isinstance(likelihood, Sigmoid) else 1
+    loss = SegmentationLoss(config.loss, ignore, shares, aux_at, likelihood)
+    return Task(member, names, loss, chooses=chooses, sets_apart=isinstance(likelihood, Sigmoid))
 
 
 def refuse_single_values(segmentor: Segmentor, config: TrainConfig, images: int) -> None:

@@ -17,7 +17,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from bridgeseg.errors import ConfigError, DataError, InputError
 from bridgeseg.files import write
-from bridgeseg.metrics import Scores
+from bridgeseg.metrics import Scores, join_scores
 from bridgeseg.models.segmentor import Segmentor
 from bridgeseg.training.folder import FULL
 from bridgeseg.training.module import TrainModule
@@ -67,13 +67,22 @@ class KeepBest(pl.Callback):
             return
         epoch = trainer.current_epoch + 1
         scores = pl_module.gather_scores()
-        if math.isnan(scores.miou):
+        for name, part in (scores.parts or {"": scores}).items():
+            if not math.isnan(part.miou):
+                continue
             raise DataError(
-                f"no pixel of the {scores.images} validation images is labelled, so there is nothing to score",
+                f"no pixel of the {part.images} validation images{name and f' of {name}'} is labelled, so there is "
+                "nothing to score",
                 fix="choose another `val_split`, correct `label_map`, or use `val_split=none`",
             )
         pl_module.log("val_miou", scores.miou, rank_zero_only=True)
-        pl_module.log("val_loss", pl_module.gather_loss(), rank_zero_only=True)
+        losses = pl_module.gather_losses()
+        pl_module.log("val_loss", sum(losses) / len(losses), rank_zero_only=True)
+        for (name, part), key, loss in zip(
+            scores.parts.items(), pl_module.loss_names("val_loss"), losses, strict=False
+        ):
+            pl_module.log(f"val_miou {name}", part.miou, rank_zero_only=True)
+            pl_module.log(key, loss, rank_zero_only=True)
         self.latest, self._validated = scores, epoch
         if self.best is None or scores.miou > self.best.miou:
             self.best, self.best_epoch = scores, epoch
@@ -89,12 +98,13 @@ class KeepBest(pl.Callback):
         groups = trainer.optimizers[0].param_groups
         row: dict[str, Any] = {"epoch": epoch}
         row["lr"] = next((group["lr"] for group in groups if group["initial_lr"] == pl_module.config.lr), "")
-        row |= {
-            key: float(metrics[key]) for key in ("train_loss", "train_aux_loss", "train_deep_loss") if key in metrics
-        }
+        losses = ("train_loss", "train_aux_loss", "train_deep_loss", *pl_module.loss_names("train_loss"))
+        row |= {key: float(metrics[key]) for key in losses if key in metrics}
         if self.latest is not None and self._validated == epoch:
             scores = self.latest.to_dict()
             row |= {"val_loss": float(metrics["val_loss"]), **{key: scores[key] for key in ("miou", "macc", "aacc")}}
+            row |= {f"miou {name}": part.to_dict()["miou"] for name, part in self.latest.parts.items()}
+            row |= {key: float(metrics[key]) for key in pl_module.loss_names("val_loss") if key in metrics}
             row |= {f"iou {name}": value for name, value in scores["iou"].items()}
         self.rows = [*(old for old in self.rows if old["epoch"] < epoch), row]
         write_rows(self.table, self.rows)
@@ -226,10 +236,15 @@ def _pack(scores: Scores | None) -> dict[str, Any] | None:
     """Turn scores into what PyTorch loads without executing code."""
     if scores is None:
         return None
+    if scores.parts:
+        return {"parts": {name: _pack(part) for name, part in scores.parts.items()}}
     return {"confusion": torch.from_numpy(scores.confusion), "names": list(scores.iou), "images": scores.images}
 
 
 def _unpack(state: Any) -> Scores | None:
     if not isinstance(state, dict):
         return None
+    if "parts" in state:
+        parts = {name: _unpack(part) for name, part in state["parts"].items()}
+        return join_scores({name: part for name, part in parts.items() if part is not None})
     return Scores.from_confusion(state["confusion"].numpy(), state["names"], state["images"])

@@ -6,6 +6,8 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from bridgeseg.data.joining import Joined, Member
+from bridgeseg.data.places import locate
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import DataError
 from bridgeseg.files import digest, write
@@ -25,6 +27,7 @@ def contents(spec: DataSpec, config: TrainConfig, *, quiet: bool = False) -> dic
     """
     splits = dict.fromkeys([*config.train_splits, *([] if config.val_split is None else [config.val_split])])
     files = {file for split in splits for sample in spec.samples(split) for file in (sample.image, sample.mask)}
+    files |= {locate(spec.root, spec.labelled_file)} if spec.labelled_file else set()
     named = {Path(os.path.relpath(file, spec.root)).as_posix(): file for file in files}
     found: dict[str, str] = {}
     with (
@@ -37,18 +40,24 @@ def contents(spec: DataSpec, config: TrainConfig, *, quiet: bool = False) -> dic
     return dict(sorted(found.items()))
 
 
-def write_contents(out: Path, found: dict[str, str]) -> None:
-    """Write `data.sha256` into a run folder.
+def contents_file(joined: Joined, member: Member) -> str:
+    """Return the name of the file in the run folder: `data.sha256`, or `data-camvid.sha256` of one of several."""
+    stem, dot, kind = CONTENTS.partition(".")
+    return f"{stem}-{member.name}{dot}{kind}".replace("/", "_") if joined.several else CONTENTS
+
+
+def write_contents(out: Path, found: dict[str, str], name: str = CONTENTS) -> None:
+    """Write `data.sha256`, or a file of another name, into a run folder.
 
     Raises:
         InputError: it cannot be written.
     """
-    write(
-        out / CONTENTS, "".join(f"{value}  {name}\n" for name, value in found.items()).encode(errors="surrogateescape")
-    )
+    write(out / name, "".join(f"{value}  {name}\n" for name, value in found.items()).encode(errors="surrogateescape"))
 
 
-def refuse_other_contents(out: Path, spec: DataSpec, config: TrainConfig, *, quiet: bool = False) -> None:
+def refuse_other_contents(
+    out: Path, spec: DataSpec, config: TrainConfig, name: str = CONTENTS, *, quiet: bool = False
+) -> None:
     """Refuse to continue a run on images or masks that are not those that it was started with.
 
     Runs of versions that wrote no `data.sha256` are not checked.
@@ -57,7 +66,7 @@ def refuse_other_contents(out: Path, spec: DataSpec, config: TrainConfig, *, qui
         DataError: files were changed, added or removed; the text says how many and names the first.
     """
     try:
-        lines = (out / CONTENTS).read_bytes().decode(errors="surrogateescape").splitlines()
+        lines = (out / name).read_bytes().decode(errors="surrogateescape").splitlines()
     except FileNotFoundError:
         return
     known = {name: value for value, _, name in (line.partition("  ") for line in lines)}

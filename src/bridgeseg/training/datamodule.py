@@ -11,13 +11,16 @@ import torch
 from torch.utils.data import Sampler
 
 from bridgeseg.checking.check import quick_check
-from bridgeseg.data.dataset import SegmentationDataset
+from bridgeseg.data.dataset import CACHE_BYTES, SegmentationDataset
+from bridgeseg.data.joining import Joined, Member
 from bridgeseg.data.spec import DataSpec, Sample
 from bridgeseg.data.stats import ClassStatistics, class_statistics
 from bridgeseg.data.transforms import TrainTransform
 from bridgeseg.errors import ConfigError, DataError
 from bridgeseg.settings.train import TrainConfig
+from bridgeseg.training.joint import Collate, JointDataset, JointSampler, repeats, share_steps
 from bridgeseg.training.loading import Loader
+from bridgeseg.training.task import Part
 
 
 def check_data(spec: DataSpec, config: TrainConfig, *, quiet: bool = False) -> None:
@@ -35,6 +38,15 @@ def check_data(spec: DataSpec, config: TrainConfig, *, quiet: bool = False) -> N
     report.raise_for_errors()
     for finding in [] if quiet else report.of("warning"):
         print(f"warning: {finding.message}\n  fix: {finding.fix}", file=sys.stderr)
+
+
+def rare_weights(statistics: ClassStatistics, member: Member) -> list[float]:
+    """Return how often a crop around a rare class asks for each class; never for one that is not labelled."""
+    weights = statistics.inverse_frequency()
+    return [
+        weight if name in member.labels.own else 0.0
+        for name, weight in zip(member.spec.classes.names, weights, strict=True)
+    ]
 
 
 class ShardSampler(Sampler[int]):
@@ -72,43 +84,65 @@ class DataModule(pl.LightningDataModule):
     """Training and validation data of a run.
 
     Args:
-        spec: the dataset.
+        joined: the datasets.
         config: splits, augmentation, batch size.
         epoch: the epoch that a resumed run begins with.
 
     Attributes:
-        train: the training dataset, augmented.
-        val: the validation dataset at native size, or None.
-        statistics: pixel counts per class of the training samples, where a loss or the augmentation needs them.
+        trains: the training dataset of each of the datasets, augmented.
+        vals: their validation datasets at native size, none without validation.
+        statistics: for each of them pixel counts per class of the training samples, or None where neither a loss nor
+            the augmentation needs them.
     """
 
-    def __init__(self, spec: DataSpec, config: TrainConfig, epoch: int = 0) -> None:
+    def __init__(self, joined: Joined, config: TrainConfig, epoch: int = 0) -> None:
         super().__init__()
-        self.config, self.epoch = config, epoch
-        self._loaders: list[Loader[tuple[torch.Tensor, torch.Tensor, int]]] = []
-        samples: list[Sample] = [sample for split in config.train_splits for sample in spec.samples(split)]
-        plain = SegmentationDataset(spec, samples, fraction=config.fraction, seed=config.seed)
-        self.statistics: ClassStatistics | None = None
-        if config.loss.class_weights or config.augment.rare_class_prob > 0:
-            self.statistics = class_statistics(spec, plain.samples)
-        weights = None if self.statistics is None else self.statistics.inverse_frequency()
-        transform = TrainTransform(config.augment, spec.classes.ignore_index, weights)
-        self.train = SegmentationDataset(
-            spec, plain.samples, transform, seed=config.seed, repeat=config.repeat, cache=config.cache
-        )
-        self.val: SegmentationDataset | None = None
-        if config.val_split is not None:
-            self.val = SegmentationDataset(spec, config.val_split)
+        self.joined, self.config, self.epoch = joined, config, epoch
+        self._loaders: list[Loader[Any]] = []
+        self.statistics: list[ClassStatistics | None] = []
+        self.trains = [self._train(member, index) for index, member in enumerate(joined.members)]
+        vals = joined.members if config.val_split is not None else ()
+        self.vals = [SegmentationDataset(member.spec, config.val_split or "") for member in vals]
 
-    def train_dataloader(self) -> Loader[tuple[torch.Tensor, torch.Tensor, int]]:
+    def _train(self, member: Member, index: int) -> SegmentationDataset:
+        """Build one training dataset. What it repeats for a step of all devices is settled when these are known."""
+        spec, config = member.spec, self.config
+        samples: list[Sample] = [sample for split in config.train_splits for sample in spec.samples(split)]
+        plain = SegmentationDataset(spec, samples, fraction=config.fraction_of(index), seed=config.seed)
+        statistics, weights = None, None
+        if config.loss.class_weights or config.augment.rare_class_prob > 0:
+            statistics = class_statistics(spec, plain.samples)
+            weights = rare_weights(statistics, member)
+        self.statistics.append(statistics)
+        transform = TrainTransform(config.augment, spec.classes.ignore_index, weights)
+        room = CACHE_BYTES // len(self.joined.members)
+        return SegmentationDataset(
+            spec, plain.samples, transform, seed=config.seed, repeat=config.repeat, cache=config.cache, cache_bytes=room
+        )
+
+    @property
+    def images(self) -> int:
+        """The fewest images that a step can be made of: fewer than a batch where one dataset is smaller."""
+        return len(self.trains[0]) if len(self.trains) == 1 else self.config.batch_size
+
+    def parts(self) -> list[Part]:
+        """Return where the samples of each dataset stand among all."""
+        vals = [val.samples for val in self.vals] or [[] for _ in self.trains]
+        firsts = JointDataset(self.trains).firsts
+        return [Part(*part) for part in zip((train.samples for train in self.trains), firsts, vals, strict=True)]
+
+    def train_dataloader(self) -> Loader[Any]:
         """Shuffled crops; an incomplete last batch is left out unless it is the only one."""
-        sampler = ShardSampler(len(self.train), *self._place(len(self.train), "training"), seed=self.config.seed)
+        if len(self.trains) > 1:
+            return self._joint_loader()
+        train = self.trains[0]
+        sampler = ShardSampler(len(train), *self._place(len(train), "training"), seed=self.config.seed)
         # Lightning starts to load before it says which epoch a resumed run begins with
         sampler.set_epoch(self.epoch)
-        self.train.set_epoch(self.epoch)
+        train.set_epoch(self.epoch)
         workers = self.config.workers
         return self._loader(
-            self.train,
+            train,
             batch_size=self.config.batch_size,
             sampler=sampler,
             num_workers=workers,
@@ -117,19 +151,44 @@ class DataModule(pl.LightningDataModule):
             pin_memory=torch.cuda.is_available(),
         )
 
-    def val_dataloader(self) -> Loader[tuple[torch.Tensor, torch.Tensor, int]] | list[object]:
-        """Whole images, one at a time."""
-        if self.val is None:
-            return []
-        sampler = ShardSampler(len(self.val), *self._place(len(self.val), "validation"))
+    def _joint_loader(self) -> Loader[Any]:
+        """Batches of one dataset each, of all datasets in turn."""
+        config, places = self.config, [self._place(len(train), "training") for train in self.trains]
+        (rank, world), sizes = places[0], [len(train.samples) for train in self.trains]
+        step = config.batch_size * world
+        steps = share_steps([len(train) for train in self.trains], step, config.shares)
+        for train, size, count in zip(self.trains, sizes, steps, strict=True):
+            train.repeat = repeats(size, count * step)
+        dataset = JointDataset(self.trains)
+        sampler = JointSampler(sizes, steps, config.batch_size, rank, world, config.seed)
+        sampler.set_epoch(self.epoch)
+        dataset.set_epoch(self.epoch)
+        return self._loader(
+            dataset,
+            batch_sampler=sampler,
+            collate_fn=Collate(dataset.firsts),
+            num_workers=config.workers,
+            persistent_workers=config.workers > 0,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    def val_dataloader(self) -> Loader[Any] | list[Loader[Any]]:
+        """Whole images, one at a time; a loader for each dataset if there are several."""
         workers = min(1, self.config.workers)
-        return self._loader(self.val, batch_size=1, sampler=sampler, num_workers=workers)
+        loaders = [
+            self._loader(
+                val, batch_size=1, sampler=ShardSampler(len(val), *self._place(len(val), "validation")),
+                num_workers=workers,
+            )
+            for val in self.vals
+        ]  # fmt: skip
+        return loaders[0] if len(loaders) == 1 else loaders
 
     def lost_process(self) -> bool:
         """Say whether a process that loads data ended by a signal or with an error."""
         return any(loader.lost() for loader in self._loaders)
 
-    def _loader(self, dataset: SegmentationDataset, **options: Any) -> Loader[tuple[torch.Tensor, torch.Tensor, int]]:
+    def _loader(self, dataset: SegmentationDataset | JointDataset, **options: Any) -> Loader[Any]:
         # a generator of its own: the loader must not use up the random numbers of the network
         self._loaders.append(Loader(dataset, generator=torch.Generator(), **options))
         return self._loaders[-1]

@@ -38,14 +38,18 @@ class DeepHeads(nn.Module):
             torch.manual_seed(seed)
             self.heads = nn.ModuleList(nn.Conv2d(width, classes, 1) for width in widths[-LEVELS:])
 
-    def forward(self, features: Sequence[Tensor], masks: Tensor, loss: SegmentationLoss) -> Tensor:
+    def forward(
+        self, features: Sequence[Tensor], masks: Tensor, loss: SegmentationLoss, rows: Tensor | None = None
+    ) -> Tensor:
         """Return the mean of the losses of the heads.
 
         Args:
             features: what the decoder read, [(B, C_i, H/s_i, W/s_i)], finest first.
             masks: (B, H, W) int64.
             loss: how cells are compared with masks.
+            rows: which of the K classes the masks are about; None for all.
         """
         levels = zip(self.heads, features[-LEVELS:], self.strides, strict=True)
-        losses = [loss.of_cells(head(maps), masks, stride) for head, maps, stride in levels]
+        scores = ((head(maps), stride) for head, maps, stride in levels)
+        losses = [loss.of_cells(found if rows is None else found[:, rows], masks, stride) for found, stride in scores]
         return torch.stack(losses).mean()

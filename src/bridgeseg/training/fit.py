@@ -12,7 +12,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.utilities import rank_zero_only
 
 from bridgeseg.checkpoint import Checkpoint, save_checkpoint
-from bridgeseg.data.spec import DataSpec
+from bridgeseg.data.joining import Joined
 from bridgeseg.errors import BridgeSegError, ConfigError, InputError
 from bridgeseg.metrics import Scores
 from bridgeseg.models.segmentor import Segmentor
@@ -21,11 +21,12 @@ from bridgeseg.text.learned import LearnedPrompts
 from bridgeseg.training import folder
 from bridgeseg.training.building import load_weights, make_module, make_network, make_trainer, refuse_single_values
 from bridgeseg.training.callbacks import KeepBest, restore_table
-from bridgeseg.training.contents import contents, refuse_other_contents, write_contents
+from bridgeseg.training.contents import contents, contents_file, refuse_other_contents, write_contents
 from bridgeseg.training.datamodule import DataModule, check_data
 from bridgeseg.training.drawing import write_images
 from bridgeseg.training.missing import refuse_missing
 from bridgeseg.training.module import unit_length
+from bridgeseg.training.overview import tell
 from bridgeseg.training.processes import meet
 from bridgeseg.training.progress import log
 from bridgeseg.training.provenance import environment, provenance, source_commit
@@ -67,22 +68,22 @@ def fit(config: TrainConfig, out: Path, *, resume: bool = False, quiet: bool = F
 
 
 def _fit(config: TrainConfig, out: Path, first: bool, *, resume: bool, quiet: bool) -> TrainResult:
-    spec = load_data(out, config, resume=resume)
+    joined = load_data(out, config, resume=resume)
     state = folder.read_state(out) if resume else None
     done = 0 if state is None else int(state["epoch"]) + 1
     if resume and state is None:  # of a new run it is told before anything is imported
-        refuse_missing(config, spec.classes)
-    if first and done < config.epochs:
+        refuse_missing(config, joined.classes)
+    for member in joined.members if first and done < config.epochs else ():
         if config.check:
-            check_data(spec, config, quiet=quiet)
+            check_data(member.spec, config, quiet=quiet)
         if resume:
-            refuse_other_contents(out, spec, config, quiet=quiet)
-    segmentor, prompts = make_network(config, spec, state)
+            refuse_other_contents(out, member.spec, config, contents_file(joined, member), quiet=quiet)
+    segmentor, prompts = make_network(config, joined.classes, state)
     commit = source_commit()
 
     def save(name: str, segmentor: Segmentor, scores: Scores | None, epoch: int) -> None:
-        facts = provenance(config, commit, spec, segmentor, scores, epoch)
-        save_checkpoint(out / name, Checkpoint(segmentor, config.model, spec.classes, facts))
+        facts = provenance(config, commit, joined, segmentor, scores, epoch)
+        save_checkpoint(out / name, Checkpoint(segmentor, config.model, joined.classes, facts))
 
     keep_best = KeepBest(save, out / folder.TABLE)
     if state is not None:
@@ -91,23 +92,25 @@ def _fit(config: TrainConfig, out: Path, first: bool, *, resume: bool, quiet: bo
             restore_table(out / folder.TABLE, state["callbacks"].get(keep_best.state_key, {}).get("rows"))
     if done < config.epochs:
         state = None  # room for the training
-        data = DataModule(spec, config, epoch=done)
-        refuse_single_values(segmentor, config, len(data.train))
-        module = make_module(config, spec, segmentor, data, prompts)
-        trainer = make_trainer(config, out, keep_best, quiet, validates=data.val is not None)
-        _prepare(trainer, config, out, spec, commit, resume=resume, first=first, quiet=quiet)
+        data = DataModule(joined, config, epoch=done)
+        refuse_single_values(segmentor, config, data.images)
+        module = make_module(config, joined, segmentor, data, prompts)
+        trainer = make_trainer(config, out, keep_best, quiet, validates=bool(data.vals))
+        _prepare(trainer, config, out, joined, commit, resume=resume, first=first, quiet=quiet)
+        if first and not joined.plain:
+            tell(joined, segmentor.class_embeddings, out, quiet=quiet or resume)
         with stoppable(trainer, out, data):
             trainer.fit(module, datamodule=data, ckpt_path=out / folder.RESUME if done else None, weights_only=True)
     elif first and not quiet:
         print(f"{out}: all {config.epochs} epochs of this run are done", file=sys.stderr)
     if first:
-        _finish(config, out, spec, segmentor, prompts, keep_best, state)
+        _finish(config, out, joined, segmentor, prompts, keep_best, state)
     _meet(out)
     return TrainResult(out, keep_best.best, keep_best.best_epoch or config.epochs, first)
 
 
 def _prepare(
-    trainer: pl.Trainer, config: TrainConfig, out: Path, spec: DataSpec, commit: str | None,
+    trainer: pl.Trainer, config: TrainConfig, out: Path, joined: Joined, commit: str | None,
     *, resume: bool, first: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Write what a new run folder says of its run; see to it that a resumed one goes on alike."""
@@ -118,14 +121,15 @@ def _prepare(
     if resume:
         refuse_other_step(out, images, trainer.world_size)
     elif first:
-        write_contents(out, contents(spec, config, quiet=quiet))
-        folder.describe(out, config, environment(spec, commit, images))
+        for member in joined.members:
+            write_contents(out, contents(member.spec, config, quiet=quiet), contents_file(joined, member))
+        folder.describe(out, config, environment(joined, commit, images))
     if first:
         log(out, f"{'continued' if resume else 'started'}: {config.model.method} on {config.model.backbone}")
 
 
 def _finish(
-    config: TrainConfig, out: Path, spec: DataSpec, segmentor: Segmentor, prompts: LearnedPrompts | None,
+    config: TrainConfig, out: Path, joined: Joined, segmentor: Segmentor, prompts: LearnedPrompts | None,
     keep_best: KeepBest, state: dict[str, Any] | None,
 ) -> None:  # fmt: skip
     """Write `last/` and the images of a run whose epochs are all done."""
@@ -139,7 +143,7 @@ def _finish(
         segmentor.class_embeddings = prompts.frozen(normalize=unit_length(config))
     keep_best.load_state_dict(state["callbacks"].get(keep_best.state_key, {}))
     keep_best.save("last", segmentor, keep_best.latest, config.epochs)
-    write_images(out, spec, config.val_split or config.train_splits[0], keep_best.best)
+    write_images(out, joined, config.val_split or config.train_splits[0], keep_best.best)
 
 
 def _meet(out: Path) -> None:

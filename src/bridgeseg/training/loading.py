@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from types import ModuleType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from torch.utils.data import DataLoader
 from torch.utils.data.dataloader import _BaseDataLoaderIter
@@ -35,6 +35,13 @@ class Loader(DataLoader[Item]):
         started = tuple(process for process in multiprocessing.active_children() if process not in before)
         self.processes = started or self.processes
         return iterator
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose order and augmentation are drawn."""
+        parts: tuple[Any, ...] = (self.dataset, self.sampler, self.batch_sampler)
+        for part in parts:
+            if hasattr(part, "set_epoch"):
+                part.set_epoch(epoch)
 
     def lost(self) -> list[BaseProcess]:
         """Return the processes that ended by a signal or with an error."""

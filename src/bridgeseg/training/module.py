@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import lightning.pytorch as pl
@@ -9,14 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from bridgeseg.extend import METHODS
-from bridgeseg.metrics import ConfusionMatrix, Scores
+from bridgeseg.metrics import Scores, join_scores
 from bridgeseg.models.segmentor import Segmentor, to_size
 from bridgeseg.settings.train import TrainConfig
 from bridgeseg.text.learned import LearnedPrompts
 from bridgeseg.training.deep import DeepHeads
-from bridgeseg.training.losses import SegmentationLoss
+from bridgeseg.training.task import Task
 
-Batch = tuple[Tensor, Tensor, Tensor]
+Batch = tuple[Any, ...]
 
 
 class TrainModule(pl.LightningModule):
@@ -25,8 +26,7 @@ class TrainModule(pl.LightningModule):
     Args:
         segmentor: the network; it knows nothing of this class.
         config: rates, schedule, losses.
-        loss: losses on logits and score map.
-        names: K class names, for scores.
+        tasks: what a step and a validation on each dataset do.
         prompts: gives the class embeddings of every step, if prompts are learned.
         deep: classifiers on the features, if they are supervised.
 
@@ -41,17 +41,16 @@ class TrainModule(pl.LightningModule):
         self,
         segmentor: Segmentor,
         config: TrainConfig,
-        loss: SegmentationLoss,
-        names: list[str],
+        tasks: Sequence[Task],
         prompts: LearnedPrompts | None = None,
         deep: DeepHeads | None = None,
     ) -> None:
         super().__init__()
-        self.segmentor, self.config, self.loss, self.names = segmentor, config, loss, names
+        self.segmentor, self.config = segmentor, config
+        self.tasks = nn.ModuleList(tasks)
         self._prompts = (prompts,)  # in a tuple, where PyTorch does not look for modules
         self.contexts = None if prompts is None else prompts.contexts
         self.deep = deep
-        self.confusion, self.val_loss = ConfusionMatrix(len(names), loss.ignore_index), torch.zeros(())
 
     def class_embeddings(self) -> Tensor | None:
         """Class embeddings (K, D) of the learned prompts as they are now; None where the segmentor's own are used."""
@@ -66,26 +65,28 @@ class TrainModule(pl.LightningModule):
     def on_train_epoch_start(self) -> None:
         """Tie all random numbers of an epoch to (seed, epoch), so that a resumed run equals an uninterrupted one."""
         loader: Any = self.trainer.train_dataloader
-        loader.dataset.set_epoch(self.current_epoch)
-        loader.sampler.set_epoch(self.current_epoch)
+        loader.set_epoch(self.current_epoch)
         torch.manual_seed(self.config.seed * 1_000_003 + self.current_epoch + 7919 * self.global_rank)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """One step on (images uint8 (B, 3, h, w), masks int64 (B, h, w), indices)."""
-        images, masks, _ = batch
+        """One step on (images uint8 (B, 3, h, w), masks int64 (B, h, w), places, index of the dataset if several)."""
+        images, masks, places, *which = batch
+        task = self._task(which[0] if which else 0)
         normalised = self.segmentor.normalise(images).contiguous(memory_format=torch.channels_last)
-        output = self.segmentor(normalised, self.class_embeddings())
-        loss: Tensor = self.loss(to_size(output.logits, self.segmentor.stride, images), masks)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(images), sync_dist=True)
+        output = task.predict(self.segmentor, normalised, self.class_embeddings())
+        masks = task.targets(masks, places)
+        loss: Tensor = task.loss(to_size(output.logits, self.segmentor.stride, images), masks)
+        for key in ("train_loss", *([f"train_loss {task.name}"] if which else [])):
+            self.log(key, loss, on_step=False, on_epoch=True, batch_size=len(images), sync_dist=True)
         if self.deep is not None:
-            deep = self.deep(output.features, masks, self.loss)
+            deep = self.deep(output.features, masks, task.loss, task.rows)
             self.log("train_deep_loss", deep, on_step=False, on_epoch=True, batch_size=len(images), sync_dist=True)
             loss = loss + self.config.loss.deep * deep
         if output.score_map is None:
             return loss
         if self.config.loss.aux:
             stride = self.segmentor.stride * output.logits.shape[-1] // output.score_map.shape[-1]
-            auxiliary = self.loss.auxiliary(output.score_map, masks, stride)
+            auxiliary = task.loss.auxiliary(output.score_map, masks, stride)
             self.log("train_aux_loss", auxiliary, on_step=False, on_epoch=True, batch_size=len(images), sync_dist=True)
             loss = loss + self.config.loss.aux * auxiliary
         else:  # DDP wants a gradient, be it zero, for every parameter, also for those that only the score map needs
@@ -97,33 +98,49 @@ class TrainModule(pl.LightningModule):
         learned = self.class_embeddings()
         if learned is not None and self.segmentor.class_embeddings is not None:
             self.segmentor.class_embeddings.copy_(learned)
-        self.confusion = ConfusionMatrix(len(self.names), self.loss.ignore_index)
-        self.val_loss = torch.zeros((), device=self.device)
+        for index in range(len(self.tasks)):
+            self._task(index).start(self.device)
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+    def validation_step(self, batch: Batch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Count one image, (1, 3, H, W), at its native size."""
-        images, masks, _ = batch
+        images, masks, places, *_ = batch
         normalised = self.segmentor.normalise(images).contiguous(memory_format=torch.channels_last)
-        logits = self.segmentor.logits(normalised)
-        self.val_loss += self.loss.cross_entropy(logits, masks)
-        self.confusion.update(logits.argmax(dim=1), masks)
+        self._task(dataloader_idx).validate(self.segmentor, normalised, masks, places)
 
     def gather_scores(self) -> Scores:
         """Sum the confusion matrices of all processes: exact, whatever the shards."""
-        matrix = self._over_processes(torch.from_numpy(self.confusion.matrix).to(self.device))
-        return Scores.from_confusion(matrix.cpu().numpy(), self.names, images=self._val_images())
+        found = {}
+        for index, images in enumerate(self._val_images()):
+            task = self._task(index)
+            matrix = self._over_processes(torch.from_numpy(task.confusion.matrix).to(self.device))
+            found[task.name] = task.scores(matrix, images)
+        return join_scores(found) if len(found) > 1 else next(iter(found.values()))
 
-    def gather_loss(self) -> float:
-        """Return the mean loss of the validation images (Lightning's own mean is wrong where shards differ in size)."""
-        return float(self._over_processes(self.val_loss)) / self._val_images()
+    def gather_losses(self) -> list[float]:
+        """Return the mean loss of the validation images of each dataset.
+
+        Lightning's own mean is wrong where shards differ in size.
+        """
+        return [
+            float(self._over_processes(self._task(index).val_loss)) / images
+            for index, images in enumerate(self._val_images())
+        ]
+
+    def loss_names(self, kind: str) -> list[str]:
+        """Return the names under which a loss is logged for each of several datasets: `train_loss camvid`."""
+        several = len(self.tasks) > 1
+        return [f"{kind} {self._task(index).name}" for index in range(len(self.tasks))] if several else []
+
+    def _task(self, index: int) -> Task:
+        return self.tasks[index]  # type: ignore[return-value]
 
     def _over_processes(self, value: Tensor) -> Tensor:
         gathered = self.all_gather(value) if self.trainer.world_size > 1 else value[None]
         return gathered.sum(dim=0) if isinstance(gathered, Tensor) else value
 
-    def _val_images(self) -> int:
+    def _val_images(self) -> list[int]:
         data: Any = self.trainer.datamodule  # type: ignore[attr-defined]
-        return len(data.val)
+        return [len(dataset) for dataset in data.vals]
 
     def configure_optimizers(self) -> Any:
         """AdamW with two rates and a poly schedule after linear warm-up, per step."""

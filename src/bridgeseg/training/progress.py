@@ -32,6 +32,7 @@ class RunProgress(pl.Callback):
         self.out, self.quiet = out, quiet
         self.bar: ProgressBar | None = None
         self.loss, self.miou = math.nan, math.nan
+        self.parts: dict[str, float] = {}
         self._looked = -math.inf
         self._start, self._first_epoch = 0.0, 0
 
@@ -62,7 +63,9 @@ class RunProgress(pl.Callback):
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Remember the last mIoU."""
-        self.miou = float(trainer.callback_metrics.get("val_miou", math.nan))
+        found = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("val_miou")}
+        self.miou = found.pop("val_miou", math.nan)
+        self.parts = {name.removeprefix("val_miou "): value for name, value in found.items()}
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the line of the epoch."""
@@ -72,7 +75,8 @@ class RunProgress(pl.Callback):
         loss = float(trainer.callback_metrics.get("train_loss", math.nan))
         done = epoch - self._first_epoch
         left = time_left(time.monotonic() - self._start, done, epochs - self._first_epoch)
-        line = f"{_line(epoch, epochs, loss, self.miou)}  {left} left"
+        parts = ", ".join(f"{name} {value:.3f}" for name, value in self.parts.items())
+        line = f"{_line(epoch, epochs, loss, self.miou)}{parts and f' ({parts})'}  {left} left"
         log(self.out, line)
         if not self.quiet and not self.bar.moving:
             print(line, file=sys.stderr, flush=True)

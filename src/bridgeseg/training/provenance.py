@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from bridgeseg import __version__
-from bridgeseg.data.spec import DataSpec
+from bridgeseg.data.joining import Joined
 from bridgeseg.extend import METHODS
 from bridgeseg.hardware import describe
 from bridgeseg.metrics import Scores
@@ -23,27 +23,29 @@ PACKAGES = (
 
 
 def provenance(
-    config: TrainConfig, commit: str | None, spec: DataSpec, segmentor: Segmentor, scores: Scores | None, epoch: int
+    config: TrainConfig, commit: str | None, joined: Joined, segmentor: Segmentor, scores: Scores | None, epoch: int
 ) -> dict[str, Any]:
     """Describe a checkpoint, JSON-ready; it names no folder of this machine.
 
     Args:
         config: of the run.
         commit: of the source checkout, if there is one.
-        spec: the dataset.
+        joined: the datasets.
         segmentor: the network.
         scores: of this checkpoint on the validation split, if it was validated.
         epoch: after which it was stored, counted from 1.
     """
     guided = METHODS.get(config.model.method).needs_text
     settings = config.model_dump(mode="json")
-    settings |= {key: public_name(settings[key]) for key in ("data", "text_encoder", "backbone_weights")}
+    settings |= {key: public_name(settings[key]) for key in ("text_encoder", "backbone_weights")}
+    settings["data"] = public_data(config)
+    described = [member.spec.to_dict() for member in joined.members]
     facts: dict[str, Any] = {
         "method": config.model.method,
         "backbone": config.model.backbone,
         "decoder": config.model.decoder,
         "text_encoder": settings["text_encoder"] if guided else None,
-        "data": spec.to_dict(),
+        "data": described if joined.several else described[0],
         "seed": config.seed,
         "epoch": epoch,
         "image_size": list(config.augment.crop_size),
@@ -52,10 +54,11 @@ def provenance(
         "commit": commit,
         "config": settings,
     }
-    if reading := spec.reading.to_dict():
+    if reading := joined.reading.to_dict():
         facts["reading"] = reading
     if scores is not None:
         facts["scores"] = {"split": config.val_split, **scores.to_dict()}
+        facts |= {"dataset_scores": scores.parts_dict()} if scores.parts else {}
     return facts
 
 
@@ -73,11 +76,18 @@ def public_name(name: str | None) -> str | None:
     return kind + Path(path).name
 
 
+def public_data(config: TrainConfig) -> str | list[str | None] | None:
+    """Return the names of the data.yaml files without folders."""
+    names = [public_name(path) for path in config.datasets]
+    return names if len(names) > 1 else names[0]
+
+
 def absolute(config: TrainConfig) -> TrainConfig:
     """Return the settings with paths that do not depend on the folder in which the program was started."""
     text, weights = config.text_encoder, config.backbone_weights
+    paths = tuple(str(Path(path).expanduser().absolute()) for path in config.datasets)
     changes = {
-        "data": str(Path(config.data).expanduser().absolute()),
+        "data": paths if len(paths) > 1 else paths[0],
         "text_encoder": _absolute(text),
         "backbone_weights": None if weights is None else _absolute(weights),
     }
@@ -106,14 +116,15 @@ def _parts(name: str) -> tuple[str, str]:
     return (name, "") if kind == "random" and colon else ("", name)
 
 
-def environment(spec: DataSpec, commit: str | None, step_images: int) -> dict[str, Any]:
+def environment(joined: Joined, commit: str | None, step_images: int) -> dict[str, Any]:
     """Describe what else it takes to repeat a run: versions, machine, threads, the digest of the data.yaml.
 
     Args:
-        spec: the dataset.
+        joined: the datasets.
         commit: of the source checkout, if there is one.
         step_images: images of a step on all devices together.
     """
+    files = [{"file": member.spec.path.name, "sha256": member.spec.digest} for member in joined.members]
     machine = {key: value for key, value in describe(*PACKAGES).items() if key != "load"}
     return {
         "commit": commit,
@@ -121,7 +132,7 @@ def environment(spec: DataSpec, commit: str | None, step_images: int) -> dict[st
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "threads": torch.get_num_threads(),
         "step_images": step_images,
-        "data": {"file": spec.path.name, "sha256": spec.digest},
+        "data": files if joined.several else files[0],
     }
 
 

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bridgeseg.data.spec import DataSpec
+from bridgeseg.data.joining import Joined, join
 from bridgeseg.errors import ConfigError, DataError
 from bridgeseg.settings.train import TrainConfig
 from bridgeseg.settings.values import differences, set_values
 from bridgeseg.training import folder
+from bridgeseg.training.datasets import load_specs
 from bridgeseg.training.provenance import absolute
 from bridgeseg.training.resolve import resolve
 
@@ -66,24 +67,32 @@ def environment_of(out: Path) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def load_data(out: Path, config: TrainConfig, *, resume: bool) -> DataSpec:
-    """Load the dataset of a run; a run that goes on needs the data.yaml it was started with, wherever that lies now.
+def load_data(out: Path, config: TrainConfig, *, resume: bool) -> Joined:
+    """Load the datasets of a run; one that goes on needs the data.yaml files it was started with, wherever they are.
 
     Raises:
         DataError: it is not there, cannot be used, or its content has changed.
     """
-    if resume and not Path(config.data).exists():
-        fix = f"name the place where it is now: bridgeseg train --out {out} --resume --data .../data.yaml"
-        raise DataError("the data of this run is not there", where=config.data, fix=fix)
-    spec = DataSpec.load(config.data, config.val_share)
+    for path in config.datasets:
+        if resume and not Path(path).exists():
+            given = " ".join("--data .../data.yaml" for _ in config.datasets)
+            fix = f"name the place where it is now: bridgeseg train --out {out} --resume {given}"
+            raise DataError("the data of this run is not there", where=path, fix=fix)
+    specs = load_specs(config)
     started = environment_of(out).get("data") if resume else None
-    if isinstance(started, dict) and started.get("sha256", spec.digest) != spec.digest:
-        raise DataError(
-            "the data.yaml has changed since this run was started",
-            where=out,
-            fix="undo the change, or start a new run with another `out`",
-        )
-    return spec
+    known = [started] if isinstance(started, dict) else started if isinstance(started, list) else []
+    if known and len(known) != len(specs):
+        message = f"this run was started with {len(known)} datasets, and is to go on with {len(specs)}"
+        raise ConfigError(message, where=out, fix="name all of them, in their order, or start a new run")
+    for spec, fact in zip(specs, known, strict=False):
+        if isinstance(fact, dict) and fact.get("sha256", spec.digest) != spec.digest:
+            raise DataError(
+                "the data.yaml has changed since this run was started"
+                + ("" if len(specs) == 1 else f": {spec.path}, or the datasets are in another order"),
+                where=out,
+                fix="undo the change, or start a new run with another `out`",
+            )
+    return join(specs, config.same, config.parts)
 
 
 def refuse_other_step(out: Path, images: int, world: int) -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bridgeseg.data.spec import DataSpec
+from bridgeseg.data.joining import join
 from bridgeseg.errors import ConfigError
 from bridgeseg.extras import extra
 from bridgeseg.settings.train import Train, TrainConfig
 from bridgeseg.settings.values import load_values, set_values
 from bridgeseg.training import folder
+from bridgeseg.training.datasets import load_specs
 from bridgeseg.training.loading import refuse_import
 from bridgeseg.training.missing import refuse_missing
 
@@ -37,14 +38,18 @@ def train(asked: Train, settings: Mapping[str, Any]) -> TrainResult:
     given = config.model_dump(mode="json") if isinstance(config, TrainConfig) else {}
     if isinstance(config, str | Path):
         given = load_values(config)
-    given = set_values(given, {**settings, **({} if asked.data is None else {"data": str(asked.data)})})
+    given = set_values(given, {**settings, **({} if asked.data is None else {"data": _paths(asked.data)})})
     if not resume:
         if "data" not in given:
             raise ConfigError("no dataset given", fix="pass `data=FOLDER/data.yaml`")
         wanted = TrainConfig.parse(given)
-        refuse_missing(wanted, DataSpec.load(wanted.data, wanted.val_share).classes)
+        refuse_missing(wanted, join(load_specs(wanted), wanted.same, wanted.parts).classes)
     with extra():
         from bridgeseg.training.fit import fit
         from bridgeseg.training.provenance import absolute
         from bridgeseg.training.resuming import resumed_settings
     return fit(resumed_settings(out, given) if resume else absolute(wanted), out, resume=resume, quiet=asked.quiet)
+
+
+def _paths(data: str | Path | Sequence[str | Path]) -> str | list[str]:
+    return str(data) if isinstance(data, str | Path) else [str(path) for path in data]

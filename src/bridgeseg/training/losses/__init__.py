@@ -23,6 +23,7 @@ from bridgeseg.errors import ConfigError
 from bridgeseg.extend import LOSSES
 from bridgeseg.settings.loss import LossConfig
 from bridgeseg.settings.values import validated
+from bridgeseg.training.likelihood import Likelihood
 from bridgeseg.training.processes import own, total
 
 Total = Callable[[Tensor], Tensor]
@@ -38,12 +39,15 @@ class Labelled:
         masks: (B, H, W) int64.
         ignore_index: mask value left out.
         total: sums over all shares of a batch; see the head of this file.
+        likelihood: gives the probabilities where labels may mean a group of names; the softmax does elsewhere. Masks
+            then hold the columns of its probabilities, and `logits` their logarithms.
     """
 
     logits: Tensor
     masks: Tensor
     ignore_index: int
     total: Total
+    likelihood: Likelihood | None = None
 
     @cached_property
     def known(self) -> Tensor:
@@ -52,7 +56,9 @@ class Labelled:
 
     @cached_property
     def probabilities(self) -> Tensor:
-        """Return the softmax of the P labelled pixels, (P, K) float32."""
+        """Return the probabilities of the P labelled pixels, (P, K) float32."""
+        if self.likelihood is not None:
+            return self.likelihood.probabilities(self.logits).movedim(1, -1)[self.known]
         return self.logits.float().softmax(dim=1).movedim(1, -1)[self.known]
 
     @cached_property
@@ -69,6 +75,7 @@ class SegmentationLoss(nn.Module):
         ignore_index: mask value left out.
         class_shares: K shares of the labelled training pixels; needed for class weights.
         aux_at: what `aux_at: auto` stands for; the method says it.
+        likelihood: of labels that may mean a group of names; masks then hold its columns, and shares are theirs.
 
     Attributes:
         weights: K class weights with mean 1, None without class weights.
@@ -85,11 +92,12 @@ class SegmentationLoss(nn.Module):
         ignore_index: int,
         class_shares: Sequence[float] | None = None,
         aux_at: Literal["cells", "pixels"] = "cells",
+        likelihood: Likelihood | None = None,
     ) -> None:
         super().__init__()
         self.config, self.ignore_index = config, ignore_index
         self.in_cells = (aux_at if config.aux_at == "auto" else config.aux_at) == "cells"
-        self.terms = make_terms(config)
+        self.terms, self.likelihood = make_terms(config), likelihood
         weights = None
         if config.class_weights:
             if class_shares is None:
@@ -106,7 +114,7 @@ class SegmentationLoss(nn.Module):
     def forward(self, logits: Tensor, masks: Tensor) -> Tensor:
         """logits (B, K, H, W), masks (B, H, W) int64 -> scalar; 0 where every pixel is ignored."""
         loss = self.cross_entropy(logits, masks)
-        pixels = Labelled(logits, masks, self.ignore_index, self.total)
+        pixels = Labelled(logits, masks, self.ignore_index, self.total, self.likelihood)
         for weight, term in self.terms:
             loss = loss + weight * term(pixels)
         return loss
@@ -120,7 +128,8 @@ class SegmentationLoss(nn.Module):
 
     def of_cells(self, scores: Tensor, masks: Tensor, stride: int) -> Tensor:
         """Cross-entropy of coarse scores (B, K, h, w) in their cells -> scalar; see `cell_cross_entropy`."""
-        return cell_cross_entropy(scores, masks, stride, self.ignore_index, self.weights, self.total)
+        common = (self.ignore_index, self.weights, self.total, self.likelihood)
+        return cell_cross_entropy(scores, masks, stride, *common)
 
     def cross_entropy(self, logits: Tensor, masks: Tensor) -> Tensor:
         """Cross-entropy alone: shapes as in `forward`.
@@ -128,14 +137,17 @@ class SegmentationLoss(nn.Module):
         With class weights w: sum of w[label] * loss over the pixels, over their sum of w[label]. With hard example
         mining both sums are over the pixels whose weighted loss is highest, at least one.
         """
-        losses = F.cross_entropy(
-            logits.float(),
-            masks,
-            weight=self.weights,
-            ignore_index=self.ignore_index,
-            label_smoothing=self.config.label_smoothing,
-            reduction="none",
-        )
+        if self.likelihood is not None:
+            losses = self._of_groups(self.likelihood, logits, masks)
+        else:
+            losses = F.cross_entropy(
+                logits.float(),
+                masks,
+                weight=self.weights,
+                ignore_index=self.ignore_index,
+                label_smoothing=self.config.label_smoothing,
+                reduction="none",
+            )
         known = masks != self.ignore_index
         weights = known if self.weights is None else self.weights[masks.where(known, 0)] * known
         if self.config.ohem:
@@ -143,6 +155,15 @@ class SegmentationLoss(nn.Module):
             hardest = losses.topk(min(len(losses), max(1, int(len(losses) * self.config.ohem)))).indices
             losses, weights = losses[hardest], weights[hardest]
         return self.total(losses.sum()) / self.total(weights.sum()).clamp(min=1e-6)
+
+    def _of_groups(self, likelihood: Likelihood, logits: Tensor, masks: Tensor) -> Tensor:
+        """Weighted -log-likelihood (B, H, W); label smoothing takes the mean over the single names."""
+        found, smoothing = likelihood(logits), self.config.label_smoothing
+        losses = F.nll_loss(found, masks, self.weights, ignore_index=self.ignore_index, reduction="none")
+        if smoothing:
+            spread = -found[:, : logits.shape[1]].mean(dim=1) * (masks != self.ignore_index)
+            losses = (1 - smoothing) * losses + smoothing * spread
+        return losses
 
 
 def make_terms(config: LossConfig) -> list[tuple[float, Callable[[Labelled], Tensor]]]:
@@ -173,6 +194,7 @@ def cell_cross_entropy(
     ignore_index: int,
     weights: Tensor | None = None,
     total: Total = own,
+    likelihood: Likelihood | None = None,
 ) -> Tensor:
     """Cross-entropy of coarse scores against the shares of the classes in their cells.
 
@@ -183,19 +205,21 @@ def cell_cross_entropy(
         ignore_index: mask value left out.
         weights: K class weights.
         total: sums over shares of a batch.
+        likelihood: of labels that may mean a group of names, as in `SegmentationLoss`.
 
     Returns:
         Scalar: the sum over labelled pixels of weight * loss over the sum of their weights, where the loss of a pixel
         is that of its cell; 0 where every pixel is ignored.
     """
-    batch, classes, height, width = scores.shape
+    found = scores.float().log_softmax(dim=1) if likelihood is None else likelihood(scores)
+    batch, classes, height, width = found.shape
     rows, columns = (torch.arange(size, device=masks.device) // stride for size in masks.shape[1:])
     images = torch.arange(batch, device=masks.device)[:, None, None]
     cells = (images * height + rows[:, None]) * width + columns  # (B, H, W)
     known = masks != ignore_index
-    counts = torch.bincount((cells * classes + masks)[known], minlength=scores.numel())
+    counts = torch.bincount((cells * classes + masks)[known], minlength=found.numel())
     shares = counts.view(batch, height, width, classes).to(torch.float32)
     if weights is not None:
         shares = shares * weights
-    losses = -scores.float().log_softmax(dim=1).movedim(1, -1) * shares
+    losses = -found.movedim(1, -1) * shares
     return total(losses.sum()) / total(shares.sum()).clamp(min=1e-6)

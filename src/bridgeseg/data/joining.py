@@ -1,0 +1,187 @@
+"""Several datasets -> one vocabulary, and what the masks of each say of it."""
+
+from __future__ import annotations
+
+import functools
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bridgeseg.classes import ClassSet, Colour, default_palette
+from bridgeseg.data.labels import Labels, label_sets, make_labels
+from bridgeseg.data.relations import Groups, Relations, Said
+from bridgeseg.data.spec import DataSpec
+from bridgeseg.errors import ConfigError, DataError
+from bridgeseg.pixels import Reading
+
+MOST = 10
+"""Datasets of one training."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """One of the datasets.
+
+    Attributes:
+        name: short and distinct, for tables and columns.
+        spec: the dataset.
+        labels: what its masks say of the vocabulary.
+    """
+
+    name: str
+    spec: DataSpec
+    labels: Labels
+
+
+@dataclass(frozen=True)
+class Joined:
+    """Datasets with one vocabulary.
+
+    Attributes:
+        classes: the vocabulary: the labelled names in order of appearance. A coarse name with parts is none of them.
+        members: the datasets.
+        relations: which names are one, or parts of another.
+        before: names of a network that the training goes on from and that stay, the first of the vocabulary.
+    """
+
+    classes: ClassSet
+    members: tuple[Member, ...]
+    relations: Relations
+    before: tuple[str, ...] = ()
+
+    @property
+    def several(self) -> bool:
+        """Whether there is more than one dataset."""
+        return len(self.members) > 1
+
+    @property
+    def first(self) -> DataSpec:
+        """The first dataset."""
+        return self.members[0].spec
+
+    @property
+    def reading(self) -> Reading:
+        """How the images are read, for predictions: as the first dataset that says something of it says."""
+        return functools.reduce(Reading.over, (member.spec.reading for member in self.members))
+
+    @property
+    def plain(self) -> bool:
+        """Whether there is one dataset whose classes are the vocabulary, all of them labelled."""
+        return not self.several and self.members[0].labels.plain and len(self.classes) == len(self.first.classes)
+
+    def shared(self) -> dict[str, list[str]]:
+        """Return name of the vocabulary -> datasets that label it, for those that several do."""
+        found: dict[str, list[str]] = {name: [] for name in self.classes.names}
+        for member in self.members:
+            for leaf in dict.fromkeys(leaf for own in member.labels.own for leaf in self.relations.leaves(own)):
+                found[leaf].append(member.name)
+        return {name: owners for name, owners in found.items() if len(owners) > 1}
+
+    def left_out(self) -> dict[str, list[str]]:
+        """Return dataset -> names of it that no dataset labels, and that are no names of the vocabulary therefore."""
+        known = {*self.classes.names, *self.relations.parts}
+        found = {
+            member.name: [name for name in member.spec.classes.names if self.relations.one(name) not in known]
+            for member in self.members
+        }
+        return {name: names for name, names in found.items() if names}
+
+
+def join(
+    specs: Sequence[DataSpec],
+    same: Groups = (),
+    parts: Mapping[str, tuple[str, ...]] | None = None,
+    before: ClassSet | None = None,
+) -> Joined:
+    """Bring datasets to one vocabulary.
+
+    Args:
+        specs: 1 to 10 datasets.
+        same, parts: relations of their names besides those of their own files.
+        before: names that come first and stay, whether a dataset labels them or not.
+
+    Raises:
+        ConfigError: too many datasets, or one of them twice.
+        DataError: relations contradict each other, or nothing can be learned from a dataset.
+    """
+    if len(specs) > MOST:
+        raise ConfigError(f"{len(specs)} datasets; at most {MOST} can be joined", fix="join some of them in one file")
+    paths = [spec.path.resolve() for spec in specs]
+    if twice := next((path for path in paths if paths.count(path) > 1), None):
+        raise ConfigError("the same dataset is given twice", where=twice, fix="give it once; `shares` says how often")
+    labelled = [name for spec in specs for chosen in label_sets(spec) for name in _in_order(spec, chosen)]
+    names = dict.fromkeys([*(before.names if before else ()), *labelled])
+    said = [*(Said(spec.same, spec.parts, spec.path) for spec in specs), Said(same, parts or {})]
+    relations = Relations.of(said, names)
+    classes = _vocabulary(specs, names, relations, before)
+    places = {name: index for index, name in enumerate(classes.names)}
+    labels = [make_labels(spec, relations, places) for spec in specs]
+    _refuse_single(specs, labels)
+    members = zip(short_names(specs), specs, labels, strict=True)
+    return Joined(
+        classes, tuple(Member(*member) for member in members), relations, before.names if before is not None else ()
+    )
+
+
+def short_names(specs: Sequence[DataSpec]) -> list[str]:
+    """Return a distinct name for each dataset: `camvid` for camvid/data.yaml, `people` for people.yaml."""
+    names = [spec.name for spec in specs]
+    seen = Counter[str]()
+    found = []
+    for name in names:
+        seen[name] += 1
+        found.append(name if names.count(name) == 1 else f"{name} {seen[name]}")
+    return found
+
+
+def _in_order(spec: DataSpec, chosen: Sequence[str]) -> list[str]:
+    return [name for name in spec.classes.names if name in chosen]
+
+
+def _vocabulary(
+    specs: Sequence[DataSpec], names: Mapping[str, None], relations: Relations, before: ClassSet | None
+) -> ClassSet:
+    """Return the finest names, with the phrases and colours of the first dataset that says something of them."""
+    leaves = list(dict.fromkeys(leaf for name in names for leaf in relations.leaves(name)))
+    sets = [*([(before, None)] if before else []), *((spec.classes, spec.path) for spec in specs)]
+    if len(sets) == 1 and tuple(leaves) == sets[0][0].names:
+        return sets[0][0]
+    phrases: dict[str, tuple[tuple[str, ...], Path | None]] = {}
+    palette: dict[str, Colour] = {}
+    for classes, path in sets:
+        usual = default_palette(len(classes))
+        for index, name in enumerate(classes.names):
+            if name not in leaves:
+                continue
+            if classes.palette[index] != usual[index]:
+                palette.setdefault(name, classes.palette[index])
+            if classes.prompts[index] != (name,) and name in names:
+                first, where = phrases.setdefault(name, (classes.prompts[index], path))
+                if set(first) != set(classes.prompts[index]) and where is not None:
+                    raise _two_things(name, (first, where), (classes.prompts[index], path))
+    return ClassSet.build(leaves, {name: own for name, (own, _) in phrases.items()}, palette)
+
+
+def _two_things(
+    name: str, one: tuple[tuple[str, ...], Path | None], other: tuple[tuple[str, ...], Path | None]
+) -> DataError:
+    return DataError(
+        f"two datasets call different things {name!r}, by their `prompts`: {', '.join(one[0])} in {one[1]}; "
+        f"{', '.join(other[0])} here",
+        where=other[1],
+        fix=f"if it is one thing, give both files the same `prompts`; if not, rename it here, in `names`: "
+        f'"{name} (2)", and in `prompts`: {{"{name} (2)": [{", ".join(other[0])}]}}; masks stay as they are',
+    )
+
+
+def _refuse_single(specs: Sequence[DataSpec], labels: Sequence[Labels]) -> None:
+    """Refuse a dataset of one name among several, which says of every labelled pixel what it cannot but be."""
+    for spec, own in zip(specs, labels, strict=True):
+        if len(specs) > 1 and len(own.rows) == 1:
+            name = own.own[0]
+            raise DataError(
+                f"{name!r} is the only name of this dataset, so that nothing can be learned from it by itself",
+                where=spec.path,
+                fix=f"if other things are there too, unlabelled, write in it `labelled: [{name}]`",
+            )

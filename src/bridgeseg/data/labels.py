@@ -1,0 +1,180 @@
+"""What the masks of one dataset say of the names of a vocabulary: the classes of its masks as columns of logits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bridgeseg.data.relations import Relations
+from bridgeseg.data.spec import DataSpec
+from bridgeseg.errors import DataError
+
+UNKNOWN = -1
+"""In tables: nothing is known of such a pixel."""
+
+Table = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What a step on one dataset is about, and what its masks say there.
+
+    A step has V of the names of the vocabulary, and as many logits. A pixel is labelled with one of these columns, or
+    with a group of them: one of the parts of a coarse name, or "none of the labelled names". Group g is column V + g.
+
+    Attributes:
+        rows: ids in the vocabulary of the V names.
+        groups: columns of each group.
+        sets: distinct sets of labelled names; an image has one of them.
+        members: (S, V) bool, which names belong to each set.
+        table: (S, values) mask value -> column, or `UNKNOWN`.
+        own: the T names that are scored, in the order of the dataset.
+        truth: (S, values) mask value -> index in `own`, T for none of them, or `UNKNOWN`.
+        counts: (T + 1, V) true index, predicted column -> index that this prediction counts as, T for none of them.
+        rest: whether pixels of none of these names are told, and predictions that are none of them counted.
+        plain: whether the masks hold columns as they are: every class is labelled, and is a name of the vocabulary.
+    """
+
+    rows: tuple[int, ...]
+    groups: tuple[tuple[int, ...], ...]
+    sets: tuple[tuple[str, ...], ...]
+    members: NDArray[np.bool_]
+    table: Table
+    own: tuple[str, ...]
+    truth: Table
+    counts: Table
+    rest: bool
+    plain: bool
+
+    @property
+    def columns(self) -> int:
+        """The number of columns: names and groups."""
+        return len(self.rows) + len(self.groups)
+
+    def of_ids(self, counts: Sequence[int]) -> list[int]:
+        """Sum numbers of pixels by class id into numbers by column."""
+        found = [0] * self.columns
+        for index, count in enumerate(counts):
+            if (column := int(self.table[0, index])) != UNKNOWN:
+                found[column] += int(count)
+        return found
+
+
+def make_labels(spec: DataSpec, relations: Relations, vocabulary: Mapping[str, int]) -> Labels:
+    """Say what the masks of a dataset mean in a vocabulary.
+
+    Args:
+        spec: the dataset.
+        relations: which names are one, or parts of another.
+        vocabulary: kept name -> id.
+
+    Raises:
+        DataError: nothing can be learned of its labels in this vocabulary.
+    """
+    return _Maker(spec, relations, vocabulary).labels()
+
+
+class _Maker:
+    """Builds the tables of one dataset."""
+
+    def __init__(self, spec: DataSpec, relations: Relations, vocabulary: Mapping[str, int]) -> None:
+        self.spec, self.relations, self.vocabulary = spec, relations, vocabulary
+        self.names = spec.classes.names
+        self.sets = label_sets(spec)
+        labelled = {name for chosen in self.sets for name in chosen}
+        self.own = tuple(name for name in self.names if name in labelled)
+        leaves = dict.fromkeys(leaf for name in self.own for leaf in relations.leaves(name))
+        self.step = list(vocabulary) if spec.partial else list(leaves)
+        self.place = {name: column for column, name in enumerate(self.step)}
+        self.groups: dict[tuple[int, ...], int] = {}
+
+    def labels(self) -> Labels:
+        self._refuse_nothing()
+        width = self.spec.classes.ignore_index + 1
+        table, truth = (np.full((len(self.sets), width), UNKNOWN, np.int64) for _ in range(2))
+        members = np.zeros((len(self.sets), len(self.step)), bool)
+        other = self.spec.unlabelled == "other"
+        for row, chosen in enumerate(self.sets):
+            inside = {column for name in chosen for column in self._leaves(name)}
+            members[row, list(inside)] = True
+            outside = [column for column in range(len(self.step)) if column not in inside]
+            for index, name in enumerate(self.names):
+                if name in chosen:
+                    table[row, index] = self._column(self._leaves(name))
+                    truth[row, index] = self.own.index(name)
+                elif other:
+                    table[row, index], truth[row, index] = self._column(outside), len(self.own)
+        plain = not self.groups and table[:, : len(self.names)].tolist() == [list(range(len(self.names)))]
+        rows, groups = tuple(self.vocabulary[name] for name in self.step), tuple(self.groups)
+        return Labels(
+            rows, groups, self.sets, members, table, self.own, truth, self._counts(), self.spec.partial, plain
+        )  # fmt: skip
+
+    def _leaves(self, name: str) -> list[int]:
+        return [self.place[leaf] for leaf in self.relations.leaves(name)]
+
+    def _column(self, columns: Iterable[int]) -> int:
+        """Return the column of a name, or that of a group of several."""
+        group = tuple(sorted(set(columns)))
+        if len(group) == 1:
+            return group[0]
+        return len(self.step) + self.groups.setdefault(group, len(self.groups))
+
+    def _counts(self) -> Table:
+        """Let a name count as itself, and a part as its coarse name where the finer name is not told or not true."""
+        none = len(self.own)
+        counts = np.full((none + 1, len(self.step)), none, np.int64)
+        meant = [(index, self._leaves(name)) for index, name in enumerate(self.own)]
+        for index, columns in sorted(meant, key=lambda item: -len(item[1])):  # finer names have the last word
+            counts[:, columns] = index
+        for index, columns in meant:
+            counts[index, columns] = index
+        return counts
+
+    def _refuse_nothing(self) -> None:
+        path, names = self.spec.path, ", ".join(self.own)
+        if len(self.step) > 1 or not self.spec.partial:
+            pass
+        elif self.spec.unlabelled == "other":
+            raise DataError(
+                f"pixels that are none of the labelled names ({names}) can be nothing else: there is no other name",
+                where=path,
+                fix="leave out `labelled`, so that all of `names` are classes; or add a dataset with other names",
+            )
+        else:
+            raise DataError(
+                f"the only name is {names}, so that every pixel has it and nothing can be learned",
+                where=path,
+                fix="add a dataset that labels other names, or go on from a network that knows some: `init`",
+            )
+        if self.spec.unlabelled != "other":
+            return
+        if not self.spec.labelled_images and len(self.own) == len(self.names):
+            raise DataError(
+                f"no pixel can be `other`: all of `names` are labelled ({names})",
+                where=path,
+                fix="add to `names` what such pixels are called, say background, and map their mask value to it "
+                "(label_map: {0: background, 1: person}), or write `unlabelled: ignore`",
+            )
+        for chosen in self.sets:
+            inside = {column for name in chosen for column in self._leaves(name)}
+            if len(inside) == len(self.step) and len(chosen) < len(self.names):
+                raise DataError(
+                    f"`unlabelled: other` leaves no name for pixels that are none of {', '.join(chosen)}",
+                    where=path,
+                    fix="write `unlabelled: ignore`, or add a dataset that labels other names",
+                )
+
+
+def label_sets(spec: DataSpec) -> tuple[tuple[str, ...], ...]:
+    """Return the distinct sets of labelled names of a dataset: first that of images of which nothing else is said."""
+    usual = spec.classes.names if spec.labelled is None else spec.labelled
+    return tuple(dict.fromkeys([usual, *spec.labelled_images.values()]))
+
+
+def set_of(spec: DataSpec, sets: Sequence[tuple[str, ...]], image: str) -> int:
+    """Return the index of the set of names that an image was labelled for; `image` as in `DataSpec.key`."""
+    return sets.index(spec.labelled_images.get(image, sets[0]))

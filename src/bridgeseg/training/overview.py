@@ -1,0 +1,77 @@
+"""What a training on several datasets, or on partial labels, is about: told before it starts, and put into its log."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from torch import Tensor
+
+from bridgeseg.data.finding import some
+from bridgeseg.data.joining import Joined
+from bridgeseg.data.likeness import alike, propose
+from bridgeseg.report.tables import Table
+from bridgeseg.training.progress import log
+
+MOST = 12
+"""Names or pairs that are listed of each kind."""
+
+
+def tell(joined: Joined, class_embeddings: Tensor | None, out: Path, *, quiet: bool = False) -> None:
+    """Print to standard error what is trained together, unless `quiet`, and write it into the run folder's log.
+
+    Args:
+        joined: the datasets.
+        class_embeddings: (K, D) of the vocabulary; without them no names are compared.
+        out: the run folder.
+        quiet: only write.
+    """
+    table, notes = overview(joined), remarks(joined, class_embeddings)
+    log(out, "; ".join(f"{row[0]}: {row[1]}" for row in table.rows))
+    for note in notes:
+        log(out, note)
+    if not quiet:
+        console = Console(stderr=True, highlight=False)
+        console.print(table.rich())
+        for note in notes:
+            print(note, file=sys.stderr)
+
+
+def overview(joined: Joined) -> Table:
+    """Return a table with a line for each dataset: what it labels, and what it shares with others."""
+    shared, rows = joined.shared(), []
+    for member in joined.members:
+        labels, spec = member.labels, member.spec
+        own = [name for name, owners in shared.items() if member.name in owners]
+        rest = {True: f"rest: {spec.unlabelled}", False: "all"}[spec.partial]
+        sets = f", {len(labels.sets)} sets" if len(labels.sets) > 1 else ""
+        told = some(list(labels.own), MOST)
+        rows.append([member.name, f"{len(labels.own)} names: {told}", f"{rest}{sets}", some(own, MOST) if own else ""])
+    title = f"{len(joined.classes)} names of {len(joined.members)} dataset{'s' if joined.several else ''}"
+    return Table(["dataset", "labels", "labelled", "shared names"], rows, title, names=4)
+
+
+def remarks(joined: Joined, class_embeddings: Tensor | None = None) -> list[str]:
+    """Return what is to be said besides: names merged, left out or alike."""
+    relations = joined.relations
+    notes = []
+    if joined.before:
+        kept = some(list(joined.before), MOST)
+        notes.append(f"{len(joined.before)} names of the network that this run goes on from: {kept}")
+    merged = [f"{name} is {one}" for name, one in relations.kept.items() if name != one]
+    notes += [f"one name each, by `same`: {some(merged, MOST)}"] if merged else []
+    notes += [f"{whole} means one of {', '.join(parts)}, and is no class" for whole, parts in relations.parts.items()]
+    for name, left in joined.left_out().items():
+        notes.append(f"{name}: {some(left, MOST)}: labelled nowhere, so no class of this run")
+    notes += [f"passed over: {text}" for text in relations.passed_over]
+    if joined.several and class_embeddings is not None:
+        pairs = alike(joined, class_embeddings.detach().float().cpu().numpy())
+        if pairs:
+            told = [
+                f"{pair.first} ({pair.owners[0]}) and {pair.second} ({pair.owners[1]}) {pair.cosine:.2f}"
+                for pair in pairs
+            ]
+            notes.append(f"alike by their class embeddings, and not merged: {some(told, MOST)}")
+            notes.append(f"if they are one, write in a data.yaml: {'; '.join(propose(pairs))}")
+    return notes

@@ -1,0 +1,264 @@
+"""Names of several datasets: which are one, which are parts of others, what is labelled, and what contradicts it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from bridgeseg.classes import ClassSet
+from bridgeseg.data import declaration
+from bridgeseg.data.joining import Joined, join, short_names
+from bridgeseg.data.labels import UNKNOWN
+from bridgeseg.data.likeness import alike, propose
+from bridgeseg.data.spec import DataSpec
+from bridgeseg.errors import ConfigError, DataError
+
+
+def dataset(folder: Path, name: str, names: list[str], **more: Any) -> Path:
+    """Write a data.yaml with one image."""
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    (folder / "images" / "a.png").touch()
+    path = folder / f"{name}.yaml"
+    path.write_text(yaml.safe_dump({"train": "images", "names": names, **more}))
+    return path
+
+
+def joined(folder: Path, *files: Mapping[str, Any], **more: Any) -> Joined:
+    specs = [DataSpec.load(dataset(folder, f"d{index}", **values)) for index, values in enumerate(files)]
+    return join(specs, **more)
+
+
+def tables(whole: Joined, index: int = 0) -> tuple[list[int], list[int]]:
+    """Return the columns and the true indices of the classes of a dataset, for the usual set of names."""
+    labels, count = whole.members[index].labels, len(whole.members[index].spec.classes)
+    return labels.table[0, :count].tolist(), labels.truth[0, :count].tolist()
+
+
+def test_one_dataset_is_itself(tmp_path: Path) -> None:
+    whole = joined(tmp_path, {"names": ["a", "b"], "prompts": {"a": ["x"]}})
+    assert whole.plain
+    assert whole.classes == whole.first.classes
+    assert (whole.members[0].labels.rows, whole.members[0].labels.groups) == ((0, 1), ())
+
+
+def test_the_union_is_in_order_of_appearance(tmp_path: Path) -> None:
+    first = {"names": ["road", "car"], "palette": {"car": [1, 2, 3]}}
+    second = {"names": ["tree", "car", "sky"], "prompts": {"sky": ["a blue sky"]}}
+    whole = joined(tmp_path, first, second)
+    assert whole.classes.names == ("road", "car", "tree", "sky")
+    assert whole.classes.prompts[3] == ("a blue sky",)
+    assert whole.classes.palette[1] == (1, 2, 3)
+    assert whole.classes.palette[0] == whole.first.classes.palette[0]
+    assert [member.labels.rows for member in whole.members] == [(0, 1), (2, 1, 3)]
+    assert all(member.labels.plain for member in whole.members)
+    assert whole.shared() == {"car": ["d0", "d1"]}
+
+
+def test_same_keeps_the_first_name_of_its_group(tmp_path: Path) -> None:
+    whole = joined(
+        tmp_path, {"names": ["road", "pedestrian"]}, {"names": ["person", "sky"]}, same=(("person", "pedestrian"),)
+    )
+    assert whole.classes.names == ("road", "person", "sky")
+    assert whole.members[0].labels.own == ("road", "pedestrian")
+    assert whole.members[0].labels.rows == (0, 1)
+    assert whole.members[1].labels.rows == (1, 2)
+
+
+def test_a_coarse_name_is_one_of_its_parts(tmp_path: Path) -> None:
+    fine = {"names": ["car", "bus", "road"]}
+    whole = joined(tmp_path, fine, {"names": ["road", "vehicle"]}, parts={"vehicle": ("car", "bus")})
+    assert whole.classes.names == ("car", "bus", "road")
+    labels = whole.members[1].labels
+    assert labels.rows == (2, 0, 1)  # road, car, bus
+    assert labels.groups == ((1, 2),)
+    assert tables(whole, 1) == ([0, 3], [0, 1])
+    assert not labels.plain
+    assert labels.counts.tolist()[:2] == [[0, 1, 1], [0, 1, 1]]  # both parts count as vehicle
+
+
+def test_a_part_is_right_where_the_coarse_name_is_true_and_both_are_told(tmp_path: Path) -> None:
+    whole = joined(tmp_path, {"names": ["vehicle", "car", "bus", "road"]}, parts={"vehicle": ("car", "bus")})
+    labels = whole.members[0].labels
+    assert whole.classes.names == ("car", "bus", "road")
+    assert not whole.plain
+    vehicle, car, road = (labels.own.index(name) for name in ("vehicle", "car", "road"))
+    assert labels.counts[vehicle].tolist() == [vehicle, vehicle, road]
+    assert labels.counts[car].tolist() == [car, labels.own.index("bus"), road]
+
+
+def test_partial_labels_compete_with_the_whole_vocabulary(tmp_path: Path) -> None:
+    street = {"names": ["road", "car"]}
+    people = {"names": ["wall", "person"], "labelled": ["person"]}
+    whole = joined(tmp_path, street, people | {"unlabelled": "other"})
+    assert whole.classes.names == ("road", "car", "person")  # nobody labels walls
+    assert whole.left_out() == {"d1": ["wall"]}
+    labels = whole.members[1].labels
+    assert labels.rows == (0, 1, 2)
+    assert labels.groups == ((0, 1),)
+    assert tables(whole, 1) == ([3, 2], [1, 0])
+    assert labels.rest
+    assert labels.counts.tolist() == [[1, 1, 0], [1, 1, 0]]
+    whole = joined(tmp_path, street, people | {"unlabelled": "ignore"})
+    assert tables(whole, 1) == ([UNKNOWN, 2], [UNKNOWN, 0])
+    assert whole.members[1].labels.table[0, 255] == UNKNOWN
+
+
+def test_every_image_has_its_own_set(tmp_path: Path) -> None:
+    (tmp_path / "labelled.csv").write_text("image,labelled\nimages/a.png,car; road\n")
+    data = {"names": ["road", "car", "sky"], "labelled_file": "labelled.csv", "unlabelled": "other"}
+    labels = joined(tmp_path, data).members[0].labels
+    assert labels.sets == (("road", "car", "sky"), ("road", "car"))
+    assert labels.table[:, :3].tolist() == [[0, 1, 2], [0, 1, 2]]  # none of road and car: sky
+    assert labels.truth[:, :3].tolist() == [[0, 1, 2], [0, 1, 3]]
+    assert labels.members.tolist() == [[True] * 3, [True, True, False]]
+
+
+def test_names_of_before_come_first(tmp_path: Path) -> None:
+    before = ClassSet.build(["road", "car"])
+    whole = joined(tmp_path, {"names": ["rest", "helmet"], "labelled": ["helmet"]}, before=before)
+    assert whole.classes.names == ("road", "car", "helmet")
+    assert whole.members[0].labels.rows == (0, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("files", "more", "message", "fix"),
+    [
+        ([{"names": ["a", "b"]}, {"names": ["c", "d"]}], {"same": (("a", "e"),)}, "'e', which no dataset", "add a"),
+        ([{"names": ["a", "b"]}], {"parts": {"v": ("a", "b")}}, "`parts` names 'v', which no dataset", "correct"),
+        ([{"names": ["a", "b", "c"]}], {"parts": {"a": ("b",), "b": ("a",)}}, "circle: a > b > a", "leave one"),
+        ([{"names": ["a", "b", "c"]}], {"parts": {"a": ("a", "b")}}, "'a' is a part of itself", "leave one"),
+        (
+            [{"names": ["v", "w", "c", "b"]}],
+            {"parts": {"v": ("w", "c"), "w": ("b", "c")}},
+            "'w' is a part of 'v' and has parts itself",
+            r"parts: \{v: \[b, c\]\}",
+        ),
+        (
+            [{"names": ["v", "c", "b"]}],
+            {"parts": {"v": ("c", "b")}, "same": (("v", "c"),)},
+            "`same` says that 'c' and 'v' are one",
+            "leave one",
+        ),
+        (
+            [{"names": ["v", "c", "b"], "parts": {"v": ["c"]}}],
+            {"parts": {"v": ("b",)}},
+            "`parts` of 'v' is given twice, and not alike: c; and b",
+            "one list",
+        ),
+        (
+            [{"names": ["a", "b"], "prompts": {"a": ["x"]}}, {"names": ["a", "c"], "prompts": {"a": ["y"]}}],
+            {},
+            "different things 'a', by their `prompts`: x in .*; y here",
+            r'rename it here, in `names`: "a \(2\)"',
+        ),
+        ([{"names": ["a", "b"]}, {"names": ["c"]}], {}, "'c' is the only name of this dataset", r"labelled: \[c\]"),
+        ([{"names": ["a"], "labelled": ["a"]}], {}, "every pixel has it and nothing can be learned", "`init`"),
+        (
+            [{"names": ["bg", "a"], "labelled": ["a"], "unlabelled": "other"}],
+            {},
+            "there is no other name",
+            "leave out `labelled`",
+        ),
+        (
+            [{"names": ["a", "b"], "labelled": ["a", "b"], "unlabelled": "other"}],
+            {},
+            r"all of `names` are labelled \(a, b\)",
+            "background",
+        ),
+        (
+            [{"names": ["a", "b", "c"], "labelled": ["a", "b"], "unlabelled": "other"}],
+            {},
+            "leaves no name for pixels that are none of a, b",
+            "unlabelled: ignore",
+        ),
+    ],
+)  # fmt: skip
+def test_contradictions(
+    tmp_path: Path, files: list[dict[str, Any]], more: dict[str, Any], message: str, fix: str
+) -> None:
+    with pytest.raises(DataError, match=f"(?s){message}.*fix: .*{fix}"):
+        joined(tmp_path, *files, **more)
+
+
+def test_files_may_speak_of_datasets_that_are_not_here(tmp_path: Path) -> None:
+    whole = joined(tmp_path, {"names": ["a", "b"], "same": [["a", "person"]], "parts": {"v": ["a"]}})
+    assert whole.plain
+    assert len(whole.relations.passed_over) == 2
+    assert "`same` names 'person', which no dataset here labels" in whole.relations.passed_over[0]
+
+
+def test_too_many_or_twice(tmp_path: Path) -> None:
+    spec = DataSpec.load(dataset(tmp_path, "d", ["a", "b"]))
+    with pytest.raises(ConfigError, match="11 datasets; at most 10"):
+        join([spec] * 11)
+    with pytest.raises(ConfigError, match="the same dataset is given twice"):
+        join([spec, spec])
+
+
+def test_names_of_datasets(tmp_path: Path) -> None:
+    paths = [tmp_path / "camvid" / "data.yaml", tmp_path / "x" / "camvid" / "data.yaml", tmp_path / "people.yaml"]
+    specs = [DataSpec(path, tmp_path, ClassSet.build(["a", "b"]), {}) for path in paths]
+    assert short_names(specs) == ["camvid 1", "camvid 2", "people"]
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"labelled": ["c"]}, "`labelled` names 'c', which is no class"),
+        ({"labelled": []}, "`labelled` must list names"),
+        ({"labelled": "a", "unlabelled": "void"}, "`unlabelled` is 'void'; allowed: ignore, other"),
+        ({"unlabelled": "other"}, "nothing says what is labelled"),
+        ({"same": [["a"]]}, "`same` must list groups of two names or more"),
+        ({"same": 3}, "`same` must list groups"),
+        ({"parts": ["a"]}, "`parts` must map a name to a list"),
+        ({"parts": {"a": []}}, "`parts` must map a name to a list"),
+        ({"labelled_file": "none.csv"}, "none.csv"),
+        ({"labelled_file": "bad.csv"}, "the first line must be `image,labelled`"),
+        ({"labelled_file": "cells.csv"}, "line 2 has 3 cells, not two"),
+        ({"labelled_file": "image.csv"}, "line 3 names 'images/b.png', which is no image"),
+        ({"labelled_file": "twice.csv"}, "line 4 lists 'images/a.png' again"),
+        ({"labelled_file": "name.csv"}, r"`labelled_file` \(line 2\) `labelled` names 'c', which is no class"),
+    ],
+)
+def test_keys(tmp_path: Path, values: dict[str, Any], message: str) -> None:
+    lines = {
+        "bad": "file;names",
+        "cells": "image,labelled\nimages/a.png,a,b",
+        "image": "image,labelled\nimages/a.png,a\nimages/b.png,a",
+        "twice": "image,labelled\nimages/a.png,a\n\n./images/a.png,a",
+        "name": "image,labelled\nimages/a.png,c",
+    }
+    for name, text in lines.items():
+        (tmp_path / f"{name}.csv").write_text(text)
+    path = dataset(tmp_path, "d", ["a", "b"], **values)
+    with pytest.raises(DataError, match=message):
+        DataSpec.load(path)
+    found = declaration.read(path, collect=True)
+    assert [finding.code for finding in found.findings] == ["labelling-invalid"]
+
+
+def test_names_that_look_alike_are_told_and_proposed(tmp_path: Path) -> None:
+    first = {"names": ["tree", "vehicle", "sky", "person"]}
+    second = {"names": ["vegetation", "car", "bus", "sky"]}
+    whole = joined(tmp_path, first, second)
+    axes = np.eye(8)
+    place = {"tree": 0, "vegetation": 0, "vehicle": 1, "car": 1, "bus": 1, "sky": 2, "person": 3}
+    vectors = np.stack(
+        [axes[place[name]] + 0.3 * axes[4 + index % 4] for index, name in enumerate(whole.classes.names)]
+    )
+    pairs = alike(whole, vectors)
+    assert {(pair.first, pair.second, pair.whole) for pair in pairs} == {
+        ("tree", "vegetation", None),
+        ("vehicle", "car", "vehicle"),
+        ("vehicle", "bus", "vehicle"),
+    }
+    lines = propose(pairs)
+    assert lines[0] == 'same: [["tree", "vegetation"]]'
+    assert set(yaml.safe_load(lines[1])["parts"]["vehicle"]) == {"car", "bus"}
+    merged = joined(tmp_path, first, second, same=(("tree", "vegetation"),), parts={"vehicle": ("car", "bus")})
+    assert not alike(merged, np.ones((len(merged.classes), 8)) + np.eye(8)[: len(merged.classes)])
