@@ -2,11 +2,13 @@
 
     python benchmarks/train_throughput.py
     python benchmarks/train_throughput.py --data DATASET/data.yaml --batch-size 16 --explain --json train.json
+    python benchmarks/train_throughput.py --data ONE/data.yaml --data OTHER/data.yaml
 
 Needs the train extra: pip install '.[train]'. Weights, class embeddings and (without --data) images are random.
 
 One process, one run of the real trainer with its loader, callbacks and loggers. Every few steps it is held, and bare
-loops over prepared batches take their turn: what slows the machine slows all of them.
+loops over prepared batches take their turn: what slows the machine slows all of them. Of several datasets the real loop
+trains on all, and the bare ones on the first: what joining costs is the difference to a run on the first alone.
 """
 
 from __future__ import annotations
@@ -26,15 +28,14 @@ from PIL import Image
 from _loops import REAL, SKIP, Bare, Batch, TakeTurns
 from _machine import describe, quartiles, run, show, write_json
 from bridgeseg.commands.arguments import size
-from bridgeseg.data.spec import DataSpec
 from bridgeseg.models.build import build
 from bridgeseg.models.segmentor import Segmentor
 from bridgeseg.settings.train import TrainConfig
-from bridgeseg.training import fit
+from bridgeseg.training.building import make_module, make_trainer
 from bridgeseg.training.callbacks import KeepBest
 from bridgeseg.training.datamodule import DataModule
+from bridgeseg.training.datasets import load_joined
 from bridgeseg.training.losses import SegmentationLoss
-from bridgeseg.training.module import TrainModule
 
 CLASSES, TEXT_DIM, IMAGES = 11, 512, 64
 PREPARED = 4
@@ -68,16 +69,11 @@ def make_network(config: TrainConfig, classes: int, method: str) -> Segmentor:
     return segmentor.train().to(memory_format=torch.channels_last)
 
 
-def make_config(options: argparse.Namespace, data: Path) -> TrainConfig:
-    """Return the settings of `bridgeseg train`; the training split is repeated, so that one epoch lasts for the run."""
-    steps = options.rounds * (SKIP + options.steps)
-    images = len(DataSpec.load(data).samples("train"))
-    if images < options.batch_size:
-        raise SystemExit(f"--batch-size {options.batch_size} is more than the {images} images of the training split")
-    return TrainConfig.parse(
+def make_config(options: argparse.Namespace, data: list[Path]) -> TrainConfig:
+    """Return the settings of `bridgeseg train`; images are repeated, so that one epoch lasts for the run."""
+    config = TrainConfig.parse(
         {
-            "data": str(data),
-            "train_splits": ("train",) * (1 + steps * options.batch_size // images),
+            "data": [str(path) for path in data],
             "val_split": None,
             "model": {"method": options.method, "backbone": options.backbone},
             "backbone_weights": None,
@@ -89,35 +85,44 @@ def make_config(options: argparse.Namespace, data: Path) -> TrainConfig:
             "devices": "1",
         }
     )
+    steps = options.rounds * (SKIP + options.steps)
+    images = min(len(member.spec.samples("train")) for member in load_joined(config).members)
+    if images < options.batch_size:
+        raise SystemExit(f"--batch-size {options.batch_size} is more than the {images} images of a training split")
+    return config.model_copy(update={"repeat": 1 + steps * options.batch_size // images})
 
 
 def measure(config: TrainConfig, options: argparse.Namespace, folder: Path) -> dict[str, list[float]]:
     """Run trainer and bare loops in turns; return seconds a step, one number a round."""
-    spec = DataSpec.load(config.data)
-    data = DataModule(spec, config)
-    loss = SegmentationLoss(config.loss, spec.classes.ignore_index)
-    names = list(spec.classes.names)
-    module = TrainModule(make_network(config, len(names), options.method), config, loss, names)
+    joined = load_joined(config)
+    data, first = DataModule(joined, config), joined.first.classes
+    loss = SegmentationLoss(config.loss, first.ignore_index)
+    module = make_module(config, joined, make_network(config, len(joined.classes), options.method), data)
     keep_best = KeepBest(lambda *_: None, folder / "metrics.csv")
-    trainer = fit._trainer(config, folder, keep_best, quiet=options.quiet, validates=False)
+    trainer = make_trainer(config, folder, keep_best, quiet=options.quiet, validates=False)
     trainer.limit_train_batches = options.rounds * (SKIP + options.steps)
     module.to(trainer.strategy.root_device)
 
     def loaded(batch: Any) -> Batch:
-        images, masks, _ = (part.to(module.device) for part in batch)
+        images, masks = (part.to(module.device) for part in batch[:2])
         return module.segmentor.normalise(images).contiguous(memory_format=torch.channels_last), masks
 
     def bare(method: str, batches: Iterator[Batch], **extra: bool) -> Callable[[], None]:
-        segmentor = make_network(config, len(names), method).to(module.device)
+        segmentor = make_network(config, len(first), method).to(module.device)
         return Bare(segmentor, config, loss, batches, **extra).step
 
     method, other = options.method, "none" if options.method == "bridge" else "bridge"
-    prepared = cycle([loaded(batch) for batch in islice(data.train_dataloader(), PREPARED)])
+
+    def own() -> Iterator[Batch]:
+        """Yield the batches of the first dataset."""
+        return (loaded(batch) for batch in data.train_dataloader() if not batch[3:] or batch[3] == 0)
+
+    prepared = cycle(list(islice(own(), PREPARED)))
     loops = {f"bare loop, {method}": bare(method, prepared), f"bare loop, {other}": bare(other, prepared)}
     if options.explain:
         loops["bare + clipping"] = bare(method, prepared, clip=True)
         loops["bare + clipping, averaging"] = bare(method, prepared, clip=True, average=True)
-        endless = (loaded(batch) for _ in count() for batch in data.train_dataloader())
+        endless = (batch for _ in count() for batch in own())
         loops["bare + clipping, averaging, loader"] = bare(method, endless, clip=True, average=True)
     turns = TakeTurns(loops, options.steps)
     trainer.callbacks.append(turns)
@@ -129,7 +134,9 @@ def measure(config: TrainConfig, options: argparse.Namespace, folder: Path) -> d
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, metavar="YAML", help="a data.yaml (default: random images of 480x360)")
+    parser.add_argument(
+        "--data", type=Path, metavar="YAML", action="append", help="a data.yaml, or several (default: random images)"
+    )
     parser.add_argument("--method", choices=("bridge", "none"), default="bridge", help="of the real training")
     parser.add_argument("--backbone", default="efficientnet_lite0", help="a timm name (default: efficientnet_lite0)")
     parser.add_argument("--batch-size", type=int, default=8, help="images of a step (default: 8)")
@@ -148,7 +155,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "run").mkdir()
-        config = make_config(options, make_dataset(folder / "data") if options.data is None else options.data)
+        config = make_config(options, options.data or [make_dataset(folder / "data")])
         seconds = measure(config, options, folder / "run")
     report(seconds, options, machine)
 

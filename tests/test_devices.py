@@ -108,18 +108,28 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def joined(data: Path, root: Path) -> dict[str, dict[str, Any]]:
+    """Return the settings of a run on a second dataset, too, and of one that goes on from `weighted` with it alone."""
+    more = write_dataset(root / "more", train=7, val=3)
+    partial = "  3: gold\nlabelled: [gold]\nunlabelled: other\nlabel_map: {0: 3, 1: 1, 2: 2}\n"
+    more.write_text(more.read_text() + partial)
+    both = {"data": [str(data), str(more)], "shares": [2, 1], "loss.class_weights": True}
+    return {"joined": both, "kept": {"data": str(more), "init": str(root / "one" / "weighted"), "freeze": ["backbone"]}}
+
+
 @pytest.fixture(scope="module")
 def runs(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folders KIND/NAME of the runs: by one process, by two machines of torchrun, by two of Slurm."""
     root = tmp_path_factory.mktemp("runs")
     two = {"batch_size": 2, "num_nodes": 2, "devices": "1", "strategy": "ddp"}
+    more = joined(data, root)
     kinds: dict[str, tuple[Any, dict[str, Any], dict[str, dict[str, Any]]]] = {
-        "one": (alone, {}, SAME),
-        "torchrun": (by_torchrun, two, SAME | {"sorted": OTHER, "refused": {"sync_batchnorm": True}}),
+        "one": (alone, {}, SAME | more),
+        "torchrun": (by_torchrun, two, SAME | more | {"sorted": OTHER, "refused": {"sync_batchnorm": True}}),
         "slurm": (by_slurm, two, {"no score map": SAME["no score map"]}),
     }
-    for kind, (begin, more, chosen) in kinds.items():
-        listed = {name: set_values(BASE, {"data": str(data)} | more | changes) for name, changes in chosen.items()}
+    for kind, (begin, place, chosen) in kinds.items():
+        listed = {name: set_values(BASE, {"data": str(data)} | place | changes) for name, changes in chosen.items()}
         file = root / f"{kind}.json"
         file.write_text(json.dumps({str(root / kind / name): settings for name, settings in listed.items()}))
         finish(begin(file))
@@ -173,6 +183,21 @@ class TestSame:
         (kept,) = [value for value in state["callbacks"].values() if "latest" in value]
         assert kept["latest"]["images"] == 5
         assert kept["latest"]["confusion"].sum() == 5 * 46 * 64
+
+
+@pytest.mark.parametrize("name", ["joined", "kept"])
+def test_steps_on_several_datasets_and_with_a_teacher_are_those_of_one_process(runs: Path, name: str) -> None:
+    one, parts = steps(runs / "one" / name), [steps(runs / "torchrun" / name, rank) for rank in range(2)]
+    assert len(one) == 2 * (4 if name == "joined" else 1)
+    for whole, *shares in zip(one, *parts, strict=True):
+        assert sorted(whole["seen"]) == sorted(shares[0]["seen"] + shares[1]["seen"])
+        for share in shares:
+            assert share["loss"] == pytest.approx(whole["loss"], rel=1e-5)
+            assert share["gradient"] == pytest.approx(whole["gradient"], rel=1e-4)
+    datasets = [{int(place >= 13) for place, _ in step["seen"]} for step in one]
+    assert all(len(found) == 1 for found in datasets)  # a step is on one dataset
+    weights = [load_file(runs / kind / name / "last" / "model.safetensors") for kind in ("one", "torchrun")]
+    assert all(torch.allclose(value, weights[1][key], rtol=1e-3, atol=1e-4) for key, value in weights[0].items())
 
 
 def test_losses_that_sort_pixels_are_the_same_number_in_every_process(runs: Path) -> None:

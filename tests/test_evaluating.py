@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from bridgeseg.api import evaluate
+from bridgeseg.classes import ClassSet
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import ConfigError, DataError, InputError, ModelFileError
 from bridgeseg.evaluating import evaluate as evaluate_module
@@ -476,3 +477,34 @@ def test_an_impossible_out_is_refused_before_the_work(spec: DataSpec, tmp_path: 
         evaluate(Model(Untouched(), spec.classes, {}))
     with pytest.raises(DataError, match="no split 'test'"):
         evaluate(Model(Untouched(), spec.classes, {}), spec, split="test", quiet=True)
+
+
+def test_data_that_does_not_label_all_is_scored_on_what_it_labels(tmp_path: Path) -> None:
+    """The model knows sky, car and tree; the data labels cars, in one image trees as well."""
+    (tmp_path / "images").mkdir()
+    (tmp_path / "masks").mkdir()
+    for name in "ab":
+        Image.new("RGB", (4, 1)).save(tmp_path / "images" / f"{name}.png")
+        Image.fromarray(np.array([[0, 1, 1, 2]], np.uint8)).save(tmp_path / "masks" / f"{name}.png")
+    (tmp_path / "sets.csv").write_text("image,labelled\nimages/b.png,car;tree\n")
+    text = (
+        "path: .\nval: images\nmasks_dir: masks\nnames: [rest, car, tree]\nlabelled: [car]\nlabelled_file: sets.csv\n"
+    )
+
+    class Network:
+        def classes(self, images: Any) -> Any:
+            return np.array([[[1, 1, 0, 2]]])
+
+    model = as_model(Network(), ClassSet.build(["sky", "car", "tree"]))
+    for rest, expected in (
+        ("other", [[1 + 1, 0, 1 + 1], [0, 1, 0], [1 + 1, 0, 1]]),
+        ("ignore", [[1 + 1, 0, 1 + 1], [0, 1, 0], [0, 0, 0]]),
+    ):
+        (tmp_path / "data.yaml").write_text(f"{text}unlabelled: {rest}\n")
+        scores = evaluate(model, tmp_path / "data.yaml", quiet=True, out=tmp_path / rest)
+        assert scores.confusion.tolist() == expected
+        assert list(scores.iou) == ["car", "tree"]
+        assert scores.iou["tree"] == 1
+    (tmp_path / "data.yaml").write_text(text.replace("names: [rest", "names: [bus").replace("[car]", "[bus]"))
+    with pytest.raises(DataError, match="labels 'bus', which the model does not know"):
+        evaluate(model, tmp_path / "data.yaml", quiet=True)

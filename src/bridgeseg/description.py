@@ -14,6 +14,8 @@ from bridgeseg.wording import shown
 
 FORMAT = 1
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
+SHIPPED = Path(__file__).parent / "weights"
+"""Where the models are that come with this package."""
 
 
 def find_checkpoint(path: str | Path) -> Path:
@@ -48,15 +50,26 @@ def describe_folder(path: str | Path) -> dict[str, Any]:
     """Describe a checkpoint folder, or the best checkpoint of a run folder, by its config.json alone; see `facts`.
 
     Raises:
-        ModelFileError: nothing is there, config.json is damaged, or it was written by a newer version.
+        ModelFileError: see `find_checkpoint` and `read_config`.
     """
     folder = find_checkpoint(path)
+    classes, values = read_config(folder)
+    return facts(folder, classes, values["provenance"])
+
+
+def read_config(folder: Path) -> tuple[ClassSet, dict[str, Any]]:
+    """Return the classes of a checkpoint folder and what else its config.json says: `model`, `provenance`.
+
+    Raises:
+        ModelFileError: it is damaged, or was written by a newer version.
+    """
     try:
         values = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         if (found := values["format"]) != FORMAT:
             message = f"has format {shown(found)}, this version reads {FORMAT}"
             raise ModelFileError(message, where=folder, fix="update bridgeseg")
-        return facts(folder, ClassSet.from_dict(values["classes"]), dict(values["provenance"]))
+        named = {key: dict(values[key]) for key in ("model", "provenance")}
+        return ClassSet.from_dict(values["classes"]), dict(values) | named
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, DataError) as error:
         fix = "copy it again, or train again"
         raise ModelFileError(f"is damaged ({shown(error)})", where=folder / CONFIG, fix=fix) from error

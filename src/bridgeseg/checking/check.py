@@ -10,6 +10,7 @@ from pathlib import Path
 from bridgeseg.checking import pool
 from bridgeseg.checking.balance import class_findings, count_classes, shares, single_class
 from bridgeseg.checking.examine import Depth, Job
+from bridgeseg.checking.joined import check_together
 from bridgeseg.checking.report import Report
 from bridgeseg.checking.twins import twin_findings
 from bridgeseg.data import declaration
@@ -36,17 +37,29 @@ MISREAD = {"masks-colour", "masks-binary", "ids-off-by-one", "palettes-differ"}
 
 
 def check(asked: Check) -> Report:
-    """Look at every file of a dataset and report everything that is wrong with it; see `bridgeseg.check`.
+    """Look at every file of a dataset, or of several, and report everything that is wrong; see `bridgeseg.check`.
 
     No file of the dataset is changed, and the report does not depend on the number of processes.
     """
+    paths = [asked.data] if isinstance(asked.data, str | Path) else list(asked.data)
+    if len(paths) == 1:
+        return _check(asked, paths[0])
+    report = check_together(asked, paths, lambda one: _check(one, str(one.data)))
+    if asked.html is not None:
+        from bridgeseg.checking.page import write_page
+
+        write_page(report, asked.html, ())
+    return report
+
+
+def _check(asked: Check, data: str | Path) -> Report:
     quick, fix_masks = asked.quick, asked.fix_masks
     if quick and fix_masks is not None:
         raise ConfigError("a quick check reads too little to convert masks", fix="leave out `quick`, or `fix_masks`")
     started = time.monotonic()
-    declared = declaration.read(asked.data, collect=True)
+    declared = declaration.read(data, collect=True)
     spec, findings = DataSpec(**declared.values) if declared.values else None, list(declared.findings)
-    path = Path(asked.data) if spec is None else spec.path
+    path = Path(data) if spec is None else spec.path
     dataset: Dataset | None = None
     if spec is None:
         report = Report(path, {}, errors_first(findings))

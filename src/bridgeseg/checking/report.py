@@ -25,6 +25,7 @@ class Report:
         classes: split -> class -> share of the labelled pixels (0..1); empty after a quick check.
         quick: whether it was a quick check.
         seconds: how long it took; no part of the comparison of two reports.
+        others: further datasets that were looked at together with it; splits are then called `NAME: SPLIT`.
     """
 
     data: Path
@@ -33,6 +34,7 @@ class Report:
     classes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     quick: bool = False
     seconds: float = field(default=0.0, compare=False)
+    others: tuple[Path, ...] = ()
 
     def of(self, severity: Severity) -> list[Finding]:
         """Return the findings of one severity."""
@@ -58,6 +60,7 @@ class Report:
         return {
             "format": FORMAT,
             "data": str(self.data),
+            **({"others": [str(path) for path in self.others]} if self.others else {}),
             "quick": self.quick,
             "pairs": dict(self.pairs),
             "counts": {severity: len(self.of(severity)) for severity in SEVERITIES},

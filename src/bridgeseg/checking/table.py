@@ -34,7 +34,8 @@ def summary(report: Report) -> str:
     """Return `data.yaml: train 367, val 101 pairs; 0 errors, 2 warnings, 1 note; 3.1 s`."""
     pairs = ", ".join(f"{split} {count:,}" for split, count in report.pairs.items())
     counts = ", ".join(number(len(report.of(severity)), severity) for severity in SEVERITIES)
-    return f"{printable(report.data)}: {pairs + ' pairs' if pairs else 'no pairs'}; {counts}; {report.seconds:.1f} s"
+    paths = ", ".join(printable(path) for path in (report.data, *report.others))
+    return f"{paths}: {pairs + ' pairs' if pairs else 'no pairs'}; {counts}; {report.seconds:.1f} s"
 
 
 def class_shares(report: Report, most: int | None = None) -> Table | None:

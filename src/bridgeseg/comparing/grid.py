@@ -14,6 +14,7 @@ from bridgeseg.extend import BASELINE, METHODS
 from bridgeseg.settings.compare import OWNED, Compare
 from bridgeseg.settings.train import TrainConfig
 from bridgeseg.settings.values import flatten, load_values, set_values
+from bridgeseg.training.origin import completed
 from bridgeseg.training.resolve import resolve
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
@@ -66,6 +67,7 @@ def make_plan(asked: Compare, settings: Settings) -> Plan:
         base = set_values(base, {"data": str(asked.data)})
     if "data" not in base:
         raise ConfigError("no dataset given", fix="`data=FOLDER/data.yaml`")
+    base = completed(base)
     if len(datasets := TrainConfig.parse(base).datasets) > 1:
         message = f"a comparison is made on one dataset, found {len(datasets)}"
         raise ConfigError(message, fix="compare on one, or train on all of them: `bridgeseg train`")
@@ -91,7 +93,7 @@ def _settings(base: Settings, changes: Settings, name: str, backbone: str, share
     values = set_values(set_values(base, changes), {"model.backbone": backbone, "seed": seed, "fraction": share})
     values["repeat"] = round(1 / share)  # an epoch has the same number of steps at every fraction
     try:
-        config = resolve(TrainConfig.parse(values))
+        config = resolve(TrainConfig.parse(completed(values)))
         return config.model_copy(update={"val_every": config.epochs})
     except ConfigError as error:
         raise ConfigError(error.message, where=f"variant {name}", fix=error.fix) from error

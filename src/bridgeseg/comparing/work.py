@@ -19,6 +19,7 @@ from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import BridgeSegError, InputError
 from bridgeseg.evaluating.evaluate import evaluate_split
 from bridgeseg.locking import lock
+from bridgeseg.runtime.model import Model
 from bridgeseg.runtime.torch_runtime import TorchRuntime
 from bridgeseg.settings.train import Train, TrainConfig
 from bridgeseg.training import folder
@@ -76,7 +77,8 @@ def score(place: Path, config: TrainConfig, split: str) -> dict[str, object]:
     if split not in result:
         gpu = torch.cuda.is_available() and config.accelerator != "cpu"
         runtime = TorchRuntime(checkpoint.segmentor, "cuda" if gpu else "cpu")
-        result[split] = evaluate_split(runtime, spec.samples(split), spec, progress=False).to_dict()
+        model = Model(runtime, checkpoint.classes, {})
+        result[split] = evaluate_split(model, spec.samples(split), spec, progress=False).to_dict()
     return result
 
 

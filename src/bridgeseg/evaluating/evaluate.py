@@ -12,12 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridgeseg.classes import ClassSet
+from bridgeseg.data.labels import label_sets
 from bridgeseg.data.masks import read_mask
 from bridgeseg.data.spec import DataSpec, Sample
 from bridgeseg.errors import ConfigError, DataError, InputError
 from bridgeseg.evaluating.examples import SideBySide, save_examples
 from bridgeseg.evaluating.modes import EvalMode, segment
 from bridgeseg.evaluating.names import by_names, told
+from bridgeseg.evaluating.partial import Partial
 from bridgeseg.evaluating.plots import save_confusion, save_iou
 from bridgeseg.evaluating.predictors import Predictor, as_model
 from bridgeseg.files import write
@@ -53,11 +55,15 @@ def evaluate(asked: Evaluate) -> Scores:
     eval_mode = EvalMode.named(asked.mode, window, asked.scales, asked.flip)
     spec = data if isinstance(data, DataSpec) else DataSpec.load(data)
     left = None
-    if asked.names is not None or (model.classes.names != spec.classes.names and model.takes_names):
-        if asked.names is None:
-            model = model.with_names(spec.classes, asked.embeddings)
-        spec, left = by_names(spec, model.classes)
-    check_same_classes(model.classes, spec)
+    if spec.partial:
+        scored = Partial(spec, model.classes.names).classes
+    else:
+        if asked.names is not None or (model.classes.names != spec.classes.names and model.takes_names):
+            if asked.names is None:
+                model = model.with_names(spec.classes, asked.embeddings)
+            spec, left = by_names(spec, model.classes)
+        check_same_classes(model.classes, spec)
+        scored = spec.classes
     spec = replace(spec, reading=spec.reading.over(model.reading))
     samples = spec.samples(asked.split)
     folder = None if asked.out is None else _output_folder(Path(asked.out))
@@ -66,7 +72,7 @@ def evaluate(asked: Evaluate) -> Scores:
 
     def keep(sample: Sample, image: Pixels, truth: Ids, prediction: Ids) -> None:
         if folder is not None and sample in chosen:
-            examples.append(SideBySide.of(sample.image.name, image, truth, prediction, spec.classes))
+            examples.append(SideBySide.of(sample.image.name, image, truth, prediction, scored))
 
     calibration = CalibrationError() if model.confident else None
     scores = evaluate_split(
@@ -77,9 +83,9 @@ def evaluate(asked: Evaluate) -> Scores:
         scores = told(scores, left, model.trained_names)
     if folder is not None:
         write(folder / "scores.json", json.dumps(scores.to_dict(), indent=2, ensure_ascii=False) + "\n")
-        save_confusion(folder / "confusion.png", scores.confusion, spec.classes.names)
+        save_confusion(folder / "confusion.png", scores.confusion, scored.names)
         save_iou(folder / "iou.png", scores)
-        save_examples(folder / "pictures.png", examples, spec.classes)
+        save_examples(folder / "pictures.png", examples, scored)
     return scores
 
 
@@ -122,7 +128,7 @@ def evaluate_split(
             fix="choose a labelled split, or correct `label_map`",
         )
     ece = None if calibration is None else calibration.value
-    return replace(Scores.from_confusion(counts, spec.classes.names), ece=ece)
+    return replace(Scores.from_confusion(counts, _names(spec)), ece=ece)
 
 
 def count_split(
@@ -143,18 +149,23 @@ def count_split(
     """
     from bridgeseg.report.progress import ProgressBar  # brings Rich, which whoever only draws figures does not need
 
-    model, counts = as_model(predictor, spec.classes), ConfusionMatrix(len(spec.classes), spec.classes.ignore_index)
+    model = as_model(predictor, spec.classes)
+    partial = Partial(spec, model.classes.names) if spec.partial else None
+    scored = spec.classes if partial is None else partial.classes
+    counts = ConfusionMatrix(len(scored), scored.ignore_index)
 
     def score() -> str:
-        return f"mIoU {Scores.from_confusion(counts, spec.classes.names).miou:.3f}"
+        return f"mIoU {Scores.from_confusion(counts, _names(spec)).miou:.3f}"
 
     with ProgressBar("evaluate", len(samples), show=progress, note=score) as bar, Pipeline() as pipeline:
         for sample, image, truth in pipeline.ahead(_pairs(samples, spec, pipeline)):
             try:
                 prediction, sure = segment(model, image, mode, memory, sure=calibration is not None)
+                if partial is not None:
+                    truth, prediction = partial.of(sample, truth, prediction)
                 counts.update(prediction, truth, where=sample.mask)
                 if calibration is not None and sure is not None:
-                    labelled = truth != spec.classes.ignore_index
+                    labelled = truth != scored.ignore_index
                     calibration.update(sure[labelled], prediction[labelled] == truth[labelled])
             except MemoryError as error:
                 raise _too_large(model, sample, image, mode, memory) from error
@@ -164,6 +175,12 @@ def count_split(
             del image, truth, prediction, sure  # a large image must not outlive its turn
             bar.advance()
     return counts
+
+
+def _names(spec: DataSpec) -> tuple[str, ...]:
+    """Return the names that are scored: those that are labelled."""
+    labelled = {name for chosen in label_sets(spec) for name in chosen}
+    return tuple(name for name in spec.classes.names if name in labelled)
 
 
 def check_same_classes(classes: ClassSet, spec: DataSpec) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bridgeseg.classes import ClassSet
-from bridgeseg.description import facts
+from bridgeseg.description import SHIPPED, facts
 from bridgeseg.errors import ConfigError, ModelFileError
 from bridgeseg.images import DEFAULT_MAX_PIXELS, Note, Pixels, Reading, as_pixels
 from bridgeseg.reading.loading import ImageInput, InMemory
@@ -25,14 +25,13 @@ from bridgeseg.settings.predict import Predict
 from bridgeseg.vocabulary.asked import Names, asked
 from bridgeseg.vocabulary.lookup import look_up, trained_names
 
-WEIGHTS = Path(__file__).parents[1] / "weights"
-BUNDLED = WEIGHTS / "street-int8.onnx"
+BUNDLED = SHIPPED / "street-int8.onnx"
 """The street-scene model that comes with the package."""
 
 
 def named(path: str | Path) -> Path:
     """Return the bundled file of this name, if there is one and no file or folder is called so; else the path."""
-    bundled = WEIGHTS / f"{path}.onnx"
+    bundled = SHIPPED / f"{path}.onnx"
     return bundled if Path(path).name == str(path) and not Path(path).exists() and bundled.is_file() else Path(path)
 
 

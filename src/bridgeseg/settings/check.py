@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,7 @@ from bridgeseg.settings.fields import CommandSettings, setting
 
 
 class Check(CommandSettings):
-    """Look for everything that is wrong with a dataset: files, sizes, mask values, classes, duplicates.
+    """Look for everything that is wrong with a dataset, or several: files, sizes, mask values, classes, duplicates.
 
     Returns:
         The findings, and facts about the classes. What is wrong with the dataset is not raised but in there.
@@ -18,8 +19,23 @@ class Check(CommandSettings):
         InputError: a mistake in the arguments, or a result cannot be written.
     """
 
-    data: Annotated[str | Path, setting("the dataset's data.yaml, or its folder", option="--data", metavar="YAML")]
+    data: Annotated[
+        str | Path | Sequence[str | Path],
+        setting(
+            "the dataset's data.yaml, or its folder; of several their names are compared, too",
+            option="--data",
+            metavar="YAML",
+            read="several",
+        ),
+    ]
     split: Annotated[str | None, setting("only `train`, `val` or `test`", option="--split")] = None
+    text_encoder: Annotated[
+        str | None,
+        setting(
+            "of several datasets: compares their names by its embeddings, and proposes lines `same` and `parts`",
+            option="--text-encoder",
+        ),
+    ] = None
     quick: Annotated[
         bool, setting("sizes from file headers, and a part of the masks; no duplicates", option="--quick")
     ] = False

@@ -70,6 +70,15 @@ class LossConfig(BaseModel):
         ),
     ] = "softmax"
 
+    teacher: Annotated[
+        float,
+        setting(
+            "where the names of `init` are kept: weight of the cross-entropy against its network, on unlabelled pixels",
+            LOSS,
+            ge=0,
+        ),
+    ] = 1.0
+
     @property
     def terms(self) -> dict[str, Any]:
         """Weights, or groups of settings, by the names of the losses that are added to the cross-entropy."""

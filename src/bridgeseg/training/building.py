@@ -14,6 +14,7 @@ from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelChec
 from lightning.pytorch.loggers import TensorBoardLogger
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from bridgeseg.checkpoint import load_checkpoint, save_checkpoint
 from bridgeseg.classes import ClassSet
 from bridgeseg.data.joining import Joined, Member
 from bridgeseg.data.labels import UNKNOWN
@@ -35,11 +36,13 @@ from bridgeseg.training.deep import DeepHeads
 from bridgeseg.training.likelihood import Likelihood, Sigmoid, Softmax
 from bridgeseg.training.losses import SegmentationLoss
 from bridgeseg.training.module import TrainModule, unit_length
+from bridgeseg.training.origin import find
 from bridgeseg.training.processes import SyncBatchNorm
 from bridgeseg.training.progress import RunProgress
 from bridgeseg.training.saving import SafeCheckpointIO
 from bridgeseg.training.stops import refused
 from bridgeseg.training.task import Task
+from bridgeseg.training.teaching import Teacher, teachings
 
 COARSEST = 32
 """Stride of the coarsest features of a network."""
@@ -52,7 +55,7 @@ def make_network(
 
     A resumed run has its class embeddings and weights in its state and needs no encoder, unless to learn through it.
     """
-    weights = config.backbone_weights
+    weights = config.backbone_weights if config.init is None else None
     vectors, prompts = None, None
     if config.prompt == "learned":
         torch.manual_seed(config.seed)
@@ -73,20 +76,68 @@ def make_network(
 
 
 def make_module(
-    config: TrainConfig, joined: Joined, segmentor: Segmentor, data: DataModule, prompts: LearnedPrompts | None
+    config: TrainConfig,
+    joined: Joined,
+    segmentor: Segmentor,
+    data: DataModule,
+    prompts: LearnedPrompts | None = None,
+    teacher: Teacher | None = None,
 ) -> TrainModule:
-    """Build the LightningModule, the losses of each dataset weighted by what its training samples hold."""
+    """Build the LightningModule, the losses of each dataset weighted by what its training samples hold.
+
+    Raises:
+        ConfigError: see `freeze`.
+    """
     text = segmentor.class_embeddings
     chooses = joined.several and text is not None and takes_any_names(config.model, text.shape[1])
     tasks = [
         make_task(config, member, len(joined.classes), statistics, chooses=chooses)
         for member, statistics in zip(joined.members, data.statistics, strict=True)
     ]
-    for task, part in zip(tasks, data.parts(), strict=True):
+    for task, part, teaching in zip(tasks, data.parts(), teachings(joined), strict=True):
         task.find(part)
+        task.teaching = teaching if teacher is not None else None
     deep = DeepHeads(segmentor, len(joined.classes), config.seed) if config.loss.deep else None
-    module = TrainModule(segmentor, config, tasks, prompts, deep)
+    freeze(segmentor, config)
+    module = TrainModule(segmentor, config, tasks, prompts, deep, teacher)
     return module.to(memory_format=torch.channels_last)
+
+
+def make_teacher(out: Path, config: TrainConfig, joined: Joined, *, first: bool) -> Teacher | None:
+    """Load the network whose names are kept, None if there are none; a copy of it stays in the run folder.
+
+    Args:
+        out: the run folder.
+        config: the settings.
+        joined: the datasets.
+        first: whether this is the process that writes.
+
+    Raises:
+        ModelFileError: it is gone or damaged, or the copy cannot be written.
+    """
+    if not joined.before or config.init is None:
+        return None
+    copy = out / folder.ORIGIN
+    kept = load_checkpoint(copy) if copy.is_dir() else load_checkpoint(find(config.init).folder or config.init)
+    if first and not copy.is_dir():
+        save_checkpoint(copy, kept)
+    return Teacher(kept.segmentor)
+
+
+def freeze(segmentor: Segmentor, config: TrainConfig) -> None:
+    """Take the gradients of the parts that stay as they are.
+
+    Raises:
+        ConfigError: the network has no such part, or nothing is left to train.
+    """
+    for name in config.freeze:
+        part = getattr(segmentor, name)
+        if part is None:
+            message = f"method {config.model.method!r} has no {name} that could be frozen"
+            raise ConfigError(message, where="freeze", fix="leave it out of `freeze`")
+        part.requires_grad_(False)
+    if not any(parameter.requires_grad for parameter in segmentor.parameters()):
+        raise ConfigError("every weight is frozen", where="freeze", fix="leave a part out of `freeze`")
 
 
 def make_task(

@@ -98,7 +98,8 @@ class KeepBest(pl.Callback):
         groups = trainer.optimizers[0].param_groups
         row: dict[str, Any] = {"epoch": epoch}
         row["lr"] = next((group["lr"] for group in groups if group["initial_lr"] == pl_module.config.lr), "")
-        losses = ("train_loss", "train_aux_loss", "train_deep_loss", *pl_module.loss_names("train_loss"))
+        own = ("train_loss", "train_aux_loss", "train_deep_loss", "train_teacher_loss")
+        losses = (*own, *pl_module.loss_names("train_loss"))
         row |= {key: float(metrics[key]) for key in losses if key in metrics}
         if self.latest is not None and self._validated == epoch:
             scores = self.latest.to_dict()

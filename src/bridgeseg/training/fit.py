@@ -19,14 +19,23 @@ from bridgeseg.models.segmentor import Segmentor
 from bridgeseg.settings.train import TrainConfig
 from bridgeseg.text.learned import LearnedPrompts
 from bridgeseg.training import folder
-from bridgeseg.training.building import load_weights, make_module, make_network, make_trainer, refuse_single_values
+from bridgeseg.training.building import (
+    load_weights,
+    make_module,
+    make_network,
+    make_teacher,
+    make_trainer,
+    refuse_single_values,
+)
 from bridgeseg.training.callbacks import KeepBest, restore_table
+from bridgeseg.training.carrying import carry
 from bridgeseg.training.contents import contents, contents_file, refuse_other_contents, write_contents
 from bridgeseg.training.datamodule import DataModule, check_data
 from bridgeseg.training.drawing import write_images
 from bridgeseg.training.missing import refuse_missing
 from bridgeseg.training.module import unit_length
-from bridgeseg.training.overview import tell
+from bridgeseg.training.origin import find
+from bridgeseg.training.overview import tell, tell_carried
 from bridgeseg.training.processes import meet
 from bridgeseg.training.progress import log
 from bridgeseg.training.provenance import environment, provenance, source_commit
@@ -79,6 +88,9 @@ def _fit(config: TrainConfig, out: Path, first: bool, *, resume: bool, quiet: bo
         if resume:
             refuse_other_contents(out, member.spec, config, contents_file(joined, member), quiet=quiet)
     segmentor, prompts = make_network(config, joined.classes, state)
+    carried: list[str] = []
+    if config.init is not None and state is None:
+        carried = carry(segmentor, config.model, joined.classes.names, find(config.init)).lines()
     commit = source_commit()
 
     def save(name: str, segmentor: Segmentor, scores: Scores | None, epoch: int) -> None:
@@ -94,9 +106,12 @@ def _fit(config: TrainConfig, out: Path, first: bool, *, resume: bool, quiet: bo
         state = None  # room for the training
         data = DataModule(joined, config, epoch=done)
         refuse_single_values(segmentor, config, data.images)
-        module = make_module(config, joined, segmentor, data, prompts)
+        teacher = make_teacher(out, config, joined, first=first)
+        module = make_module(config, joined, segmentor, data, prompts, teacher)
         trainer = make_trainer(config, out, keep_best, quiet, validates=bool(data.vals))
         _prepare(trainer, config, out, joined, commit, resume=resume, first=first, quiet=quiet)
+        if first and carried:
+            tell_carried(str(config.init), carried, out, quiet=quiet)
         if first and not joined.plain:
             tell(joined, segmentor.class_embeddings, out, quiet=quiet or resume)
         with stoppable(trainer, out, data):

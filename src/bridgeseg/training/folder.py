@@ -17,6 +17,8 @@ from bridgeseg.locking import lock
 from bridgeseg.settings.train import TrainConfig
 
 RESUME, SETTINGS, ENVIRONMENT, TABLE, LOGS = "resume.ckpt", "train.json", "environment.json", "metrics.csv", "logs"
+ORIGIN = "init"
+"""A copy of the network that a run goes on from, where it teaches: the run needs it to the end."""
 RUNNING = ".running"
 """Held while a training writes into the folder."""
 OURS = (RESUME, SETTINGS, TABLE, "best", "last")

@@ -25,7 +25,7 @@ def refuse_missing(config: TrainConfig, classes: ClassSet) -> None:
         else missing(classes, config.text_encoder, templates=config.templates)
     )
     backbone = config.model.backbone
-    without_weights = not weights_here(backbone, config.backbone_weights)
+    without_weights = config.init is None and not weights_here(backbone, config.backbone_weights)
     if not (without_encoder or without_weights) or reachable():
         return
     lacking, ways = [], []

@@ -16,6 +16,7 @@ from bridgeseg.settings.train import TrainConfig
 from bridgeseg.text.learned import LearnedPrompts
 from bridgeseg.training.deep import DeepHeads
 from bridgeseg.training.task import Task
+from bridgeseg.training.teaching import Teacher
 
 Batch = tuple[Any, ...]
 
@@ -29,6 +30,7 @@ class TrainModule(pl.LightningModule):
         tasks: what a step and a validation on each dataset do.
         prompts: gives the class embeddings of every step, if prompts are learned.
         deep: classifiers on the features, if they are supervised.
+        teacher: the network of before, if names of it are kept.
 
     Attributes:
         contexts: the parameter of the learned prompts. Their text encoder is no part of this module: it is neither
@@ -44,11 +46,13 @@ class TrainModule(pl.LightningModule):
         tasks: Sequence[Task],
         prompts: LearnedPrompts | None = None,
         deep: DeepHeads | None = None,
+        teacher: Teacher | None = None,
     ) -> None:
         super().__init__()
         self.segmentor, self.config = segmentor, config
         self.tasks = nn.ModuleList(tasks)
         self._prompts = (prompts,)  # in a tuple, where PyTorch does not look for modules
+        self._teacher = teacher
         self.contexts = None if prompts is None else prompts.contexts
         self.deep = deep
 
@@ -58,15 +62,19 @@ class TrainModule(pl.LightningModule):
         return None if prompts is None else prompts(normalize=unit_length(self.config))
 
     def on_fit_start(self) -> None:
-        """Bring the text encoder of learned prompts to the device."""
+        """Bring the text encoder of learned prompts, and the network of before, to the device."""
         if self._prompts[0] is not None:
             self._prompts[0].to(self.device)
+        if self._teacher is not None:
+            self._teacher.to(self.device)
 
     def on_train_epoch_start(self) -> None:
         """Tie all random numbers of an epoch to (seed, epoch), so that a resumed run equals an uninterrupted one."""
         loader: Any = self.trainer.train_dataloader
         loader.set_epoch(self.current_epoch)
         torch.manual_seed(self.config.seed * 1_000_003 + self.current_epoch + 7919 * self.global_rank)
+        for name in self.config.freeze:  # the statistics of its batch norms stay as well
+            getattr(self.segmentor, name).eval()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step on (images uint8 (B, 3, h, w), masks int64 (B, h, w), places, index of the dataset if several)."""
@@ -74,6 +82,7 @@ class TrainModule(pl.LightningModule):
         task = self._task(which[0] if which else 0)
         normalised = self.segmentor.normalise(images).contiguous(memory_format=torch.channels_last)
         output = task.predict(self.segmentor, normalised, self.class_embeddings())
+        kinds = task.kinds(masks, places)
         masks = task.targets(masks, places)
         loss: Tensor = task.loss(to_size(output.logits, self.segmentor.stride, images), masks)
         for key in ("train_loss", *([f"train_loss {task.name}"] if which else [])):
@@ -82,6 +91,10 @@ class TrainModule(pl.LightningModule):
             deep = self.deep(output.features, masks, task.loss, task.rows)
             self.log("train_deep_loss", deep, on_step=False, on_epoch=True, batch_size=len(images), sync_dist=True)
             loss = loss + self.config.loss.deep * deep
+        if task.teaching is not None and self._teacher is not None and self.config.loss.teacher:
+            kept = task.teaching(output.logits, self._teacher(images), kinds, self.segmentor.stride)
+            self.log("train_teacher_loss", kept, on_step=False, on_epoch=True, batch_size=len(images), sync_dist=True)
+            loss = loss + self.config.loss.teacher * kept
         if output.score_map is None:
             return loss
         if self.config.loss.aux:

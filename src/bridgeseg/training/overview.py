@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -38,6 +39,14 @@ def tell(joined: Joined, class_embeddings: Tensor | None, out: Path, *, quiet: b
             print(note, file=sys.stderr)
 
 
+def tell_carried(init: str, lines: Sequence[str], out: Path, *, quiet: bool = False) -> None:
+    """Print what was carried over from other weights, unless `quiet`, and write it into the run folder's log."""
+    text = f"from {init}: {'; '.join(lines)}"
+    log(out, text)
+    if not quiet:
+        print(text, file=sys.stderr)
+
+
 def overview(joined: Joined) -> Table:
     """Return a table with a line for each dataset: what it labels, and what it shares with others."""
     shared, rows = joined.shared(), []
@@ -58,7 +67,7 @@ def remarks(joined: Joined, class_embeddings: Tensor | None = None) -> list[str]
     notes = []
     if joined.before:
         kept = some(list(joined.before), MOST)
-        notes.append(f"{len(joined.before)} names of the network that this run goes on from: {kept}")
+        notes.append(f"{len(joined.before)} names of the network that this run goes on from are kept: {kept}")
     merged = [f"{name} is {one}" for name, one in relations.kept.items() if name != one]
     notes += [f"one name each, by `same`: {some(merged, MOST)}"] if merged else []
     notes += [f"{whole} means one of {', '.join(parts)}, and is no class" for whole, parts in relations.parts.items()]

@@ -37,7 +37,7 @@ def provenance(
     """
     guided = METHODS.get(config.model.method).needs_text
     settings = config.model_dump(mode="json")
-    settings |= {key: public_name(settings[key]) for key in ("text_encoder", "backbone_weights")}
+    settings |= {key: public_name(settings[key]) for key in ("text_encoder", "backbone_weights", "init")}
     settings["data"] = public_data(config)
     described = [member.spec.to_dict() for member in joined.members]
     facts: dict[str, Any] = {
@@ -54,6 +54,8 @@ def provenance(
         "commit": commit,
         "config": settings,
     }
+    if joined.before:
+        facts["kept"] = list(joined.before)
     if reading := joined.reading.to_dict():
         facts["reading"] = reading
     if scores is not None:
@@ -90,8 +92,14 @@ def absolute(config: TrainConfig) -> TrainConfig:
         "data": paths if len(paths) > 1 else paths[0],
         "text_encoder": _absolute(text),
         "backbone_weights": None if weights is None else _absolute(weights),
+        "init": _absolute_init(config.init),
     }
     return config.model_copy(update=changes)
+
+
+def _absolute_init(name: str | None) -> str | None:
+    path = Path(name or "").expanduser()
+    return str(path.absolute()) if name is not None and path.exists() else name
 
 
 def _absolute(name: str) -> str:

@@ -12,7 +12,8 @@ from bridgeseg.errors import ConfigError, DataError
 from bridgeseg.settings.train import TrainConfig
 from bridgeseg.settings.values import differences, set_values
 from bridgeseg.training import folder
-from bridgeseg.training.datasets import load_specs
+from bridgeseg.training.datasets import kept_classes, load_specs
+from bridgeseg.training.origin import find
 from bridgeseg.training.provenance import absolute
 from bridgeseg.training.resolve import resolve
 
@@ -92,7 +93,9 @@ def load_data(out: Path, config: TrainConfig, *, resume: bool) -> Joined:
                 where=out,
                 fix="undo the change, or start a new run with another `out`",
             )
-    return join(specs, config.same, config.parts)
+    kept = out / folder.ORIGIN
+    origin = find(str(kept)) if resume and kept.is_dir() else None
+    return join(specs, config.same, config.parts, kept_classes(config, specs, origin))
 
 
 def refuse_other_step(out: Path, images: int, world: int) -> None:

@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bridgeseg.data.joining import join
 from bridgeseg.errors import ConfigError
 from bridgeseg.extras import extra
 from bridgeseg.settings.train import Train, TrainConfig
 from bridgeseg.settings.values import load_values, set_values
 from bridgeseg.training import folder
-from bridgeseg.training.datasets import load_specs
+from bridgeseg.training.datasets import load_joined
 from bridgeseg.training.loading import refuse_import
 from bridgeseg.training.missing import refuse_missing
+from bridgeseg.training.origin import completed
 
 if TYPE_CHECKING:
     from bridgeseg.training.fit import TrainResult
@@ -42,8 +42,8 @@ def train(asked: Train, settings: Mapping[str, Any]) -> TrainResult:
     if not resume:
         if "data" not in given:
             raise ConfigError("no dataset given", fix="pass `data=FOLDER/data.yaml`")
-        wanted = TrainConfig.parse(given)
-        refuse_missing(wanted, join(load_specs(wanted), wanted.same, wanted.parts).classes)
+        wanted = TrainConfig.parse(completed(given))
+        refuse_missing(wanted, load_joined(wanted).classes)
     with extra():
         from bridgeseg.training.fit import fit
         from bridgeseg.training.provenance import absolute

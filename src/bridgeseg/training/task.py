@@ -14,6 +14,7 @@ from bridgeseg.data.listing import Sample
 from bridgeseg.metrics import ConfusionMatrix, Scores
 from bridgeseg.models.segmentor import Prediction, Segmentor, to_size
 from bridgeseg.training.losses import SegmentationLoss
+from bridgeseg.training.teaching import Teaching
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Task(nn.Module):
 
     Attributes:
         name: of the dataset.
+        teaching: what pixels without a label learn of names that the network knew before, if any are kept.
         confusion, val_loss: of the validation under way.
     """
 
@@ -53,6 +55,7 @@ class Task(nn.Module):
     counts: Tensor
     train_sets: Tensor
     val_sets: Tensor
+    teaching: Teaching | None
 
     def __init__(
         self, member: Member, names: int, loss: SegmentationLoss, *, chooses: bool, sets_apart: bool = False
@@ -60,7 +63,7 @@ class Task(nn.Module):
         super().__init__()
         labels = member.labels
         self.name, self.member, self.loss, self.chooses = member.name, member, loss, chooses
-        self.first = 0
+        self.first, self.teaching = 0, None
         whole = labels.rows == tuple(range(names))
         self._keep("rows", None if whole else torch.tensor(labels.rows))
         self.plain = labels.plain and loss.ignore_index == member.spec.classes.ignore_index
@@ -101,6 +104,10 @@ class Task(nn.Module):
         if self.table is None:
             return masks
         return self._look_up(self.table, masks, places, val)
+
+    def kinds(self, masks: Tensor, places: Tensor) -> Tensor:
+        """Masks (B, H, W) of class ids -> what their pixels are to the teaching, as `Teaching.forward` takes it."""
+        return masks if self.teaching is None else self._look_up(self.teaching.kinds, masks, places, False)
 
     def count(self, logits: Tensor, masks: Tensor, places: Tensor) -> None:
         """Count predictions of a validation: logits (B, V, H, W), masks (B, H, W) of class ids of the dataset."""

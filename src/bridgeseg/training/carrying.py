@@ -1,0 +1,110 @@
+"""Weights of another network, carried over into one that knows other names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from bridgeseg.data.finding import some
+from bridgeseg.errors import ModelFileError
+from bridgeseg.models.counting import TEXT_DIM, class_dimensions
+from bridgeseg.models.segmentor import Segmentor
+from bridgeseg.settings.model import ModelConfig
+from bridgeseg.training.origin import Origin
+from bridgeseg.wording import shown
+
+EMBEDDINGS = "class_embeddings"
+MOST = 6
+"""Tensors and names that are listed."""
+
+
+@dataclass(frozen=True)
+class Carried:
+    """What became of the weights.
+
+    Attributes:
+        whole: tensors that carried over as they are.
+        rows: names whose rows carried over in tensors that have one for each name.
+        anew: tensors that begin anew, or the rows of new names in them.
+        unused: tensors of the file that this network has no place for.
+    """
+
+    whole: list[str]
+    rows: list[str]
+    anew: list[str]
+    unused: list[str]
+
+    def lines(self) -> list[str]:
+        """Say it in lines for the log."""
+        found = [f"{len(self.whole)} tensors carried over"]
+        if self.anew:
+            kept = f", but for the names that both know ({some(self.rows, MOST)})" if self.rows else ""
+            found.append(f"begins anew: {some(self.anew, MOST)}{kept}")
+        if self.unused:
+            found.append(f"not used: {some(self.unused, MOST)}")
+        return found
+
+
+def carry(segmentor: Segmentor, model: ModelConfig, names: Sequence[str], origin: Origin) -> Carried:
+    """Load, in place, every weight that does not depend on the names; of those that do, the rows of names known there.
+
+    Class embeddings are not carried: they are those of the text encoder.
+
+    Args:
+        segmentor: a network as it was built.
+        model: its architecture.
+        names: K names that it is to know.
+        origin: the weights.
+
+    Raises:
+        ModelFileError: the file is damaged, or holds no weights of this backbone.
+    """
+    try:
+        found = load_file(origin.weights)
+    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+        raise ModelFileError(f"cannot be read: {shown(error)}", where=origin.weights, fix="copy it again") from error
+    text = segmentor.class_embeddings
+    counted = class_dimensions(model, TEXT_DIM if text is None else text.shape[1])
+    places = {name: index for index, name in enumerate(origin.names)}
+    both = [name for name in names if name in places]
+    pairs = [list(names).index(name) for name in both], [places[name] for name in both]
+    own = {key: value for key, value in segmentor.state_dict().items() if key != EMBEDDINGS}
+    carried = Carried([], [], [], [key for key in found if key not in own and key != EMBEDDINGS])
+    with torch.no_grad():
+        for key, value in own.items():
+            old = found.get(key)
+            if key in counted:
+                if old is not None and both and _copy_rows(value, old, counted[key], *pairs, len(places)):
+                    carried.rows[:] = both
+                if old is None or len(carried.rows) < len(names):
+                    carried.anew.append(key)
+            elif old is not None and old.shape == value.shape:
+                value.copy_(old)
+                carried.whole.append(key)
+            else:
+                carried.anew.append(key)
+    backbone = [key for key in own if key.startswith("backbone.")]
+    if 2 * len({*backbone} & {*carried.whole}) < len(backbone):  # counters fit everywhere
+        raise ModelFileError(
+            f"holds no weights of the backbone {model.backbone}",
+            where=origin.folder or origin.weights,
+            fix="leave `model.backbone` out, so that it is that of the weights; a file of backbone weights alone goes "
+            "with `backbone_weights`",
+        )
+    return carried
+
+
+def _copy_rows(
+    value: Tensor, old: Tensor, dimension: int, new_rows: Sequence[int], old_rows: Sequence[int], names: int
+) -> bool:
+    """Copy the rows of names that both know; False where the shapes do not allow it."""
+    wanted = [size if place != dimension else names for place, size in enumerate(value.shape)]
+    if list(old.shape) != wanted:
+        return False
+    value.index_copy_(dimension, torch.tensor(new_rows), old.index_select(dimension, torch.tensor(old_rows)))
+    return True

@@ -1,0 +1,109 @@
+"""What a training goes on from: found and read before the libraries that train load."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bridgeseg.classes import ClassSet
+from bridgeseg.description import CONFIG, SHIPPED, WEIGHTS, find_checkpoint, read_config
+from bridgeseg.errors import ConfigError, ModelFileError
+from bridgeseg.settings.model import UNSAID
+from bridgeseg.settings.values import flatten, load_values, set_values
+
+STREET = "street"
+TEXT = ("text_encoder", "templates")
+"""Settings of a run, besides its architecture, that its weights go with."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Weights to start from, and what is known of them.
+
+    Attributes:
+        weights: the safetensors file.
+        folder: its checkpoint folder; None for a file alone, of which nothing more is known.
+        classes: what its network knows.
+        settings: of its training, with dotted keys: its architecture and text encoder.
+    """
+
+    weights: Path
+    folder: Path | None = None
+    classes: ClassSet | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names that its network knows; none where that is not known."""
+        return () if self.classes is None else self.classes.names
+
+
+def find(init: str) -> Origin:
+    """Find what the setting `init` means.
+
+    Args:
+        init: a run or checkpoint folder, a .safetensors file, or `street`.
+
+    Raises:
+        ModelFileError: there is nothing, or it is nothing to train on.
+    """
+    path = Path(init).expanduser()
+    if init == STREET and not path.exists():
+        path = SHIPPED / STREET
+        if not (path / CONFIG).is_file():
+            raise ModelFileError(
+                "the bundled street model comes as .onnx files, folded for prediction, and without the checkpoint that "
+                "a training could go on from",
+                fix="give `init` a run or checkpoint folder of `bridgeseg train`, or leave it out",
+            )
+    if path.suffix == ".onnx":
+        raise ModelFileError(
+            "an exported file is folded for prediction and cannot be trained any further",
+            where=path,
+            fix="give `init` the run that it was exported from",
+        )
+    if path.name == WEIGHTS and (path.parent / CONFIG).is_file():
+        path = path.parent
+    if not path.is_file():
+        return _of_folder(find_checkpoint(path))
+    if path.suffix != ".safetensors":
+        raise ModelFileError(
+            "is no .safetensors file, and files of other kinds are not read: they could run code",
+            where=path,
+            fix="give `init` a run folder, a checkpoint folder, or a .safetensors file of a whole network",
+        )
+    return Origin(path)
+
+
+def _of_folder(folder: Path) -> Origin:
+    classes, values = read_config(folder)
+    told = values["provenance"].get("config")
+    text = dict(told) if isinstance(told, Mapping) else {}
+    with suppress(ConfigError):  # a run folder has the places of files, which a checkpoint keeps to itself
+        text |= load_values(folder.parent / "train.json")
+    settings = {f"model.{key}": value for key, value in flatten(UNSAID | values["model"]).items()}
+    settings |= {key: text[key] for key in TEXT if text.get(key) is not None}
+    return Origin(folder / WEIGHTS, folder, classes, settings)
+
+
+def completed(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a run, nested; with `init`, those of its origin where none are given.
+
+    What belongs to a method is taken with this method alone, and an architecture only with its backbone.
+
+    Raises:
+        ModelFileError: see `find`.
+    """
+    if not isinstance(init := given.get("init"), str) or init == "none":
+        return dict(given)
+    given, found = flatten(given), dict(find(init).settings)
+    if given.get("model.backbone", found.get("model.backbone")) != found.get("model.backbone"):
+        found = {key: value for key, value in found.items() if not key.startswith("model.")}
+    method = found.get("model.method")
+    if given.get("model.method", method) != method:
+        shared = {f"model.{key}" for key in ("backbone", "decoder", "width", "dropout")}
+        found = {key: value for key, value in found.items() if key in shared or key in TEXT}
+    return set_values(found, given)
