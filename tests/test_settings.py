@@ -34,7 +34,7 @@ model = bridgeseg.load("street", threads=1)
 areas: dict[str, float] = model.predict("a.jpg").areas()
 results: list[bridgeseg.Result | bridgeseg.Failure] = bridgeseg.predict("a.jpg", model)
 written = bridgeseg.predict(["a.jpg"], out=Path("out"), overlay=False)
-masks: list[Path] = [item.mask for item in written if isinstance(item, bridgeseg.Record)]
+masks: list[Path | None] = [item.mask for item in written if isinstance(item, bridgeseg.Record)]
 inner: dict[str, Any] = {"model.bridge.dim": 128}
 run = bridgeseg.train("data.yaml", "runs/a", epochs=3, method="none", crop_size=(192, 256), val_split=None, **inner)
 folder: Path = run.folder

@@ -321,13 +321,13 @@ def join_scores(parts: Mapping[str, Scores]) -> Scores:
     for part, size in zip(parts.values(), sizes, strict=True):
         matrix[start : start + size, start : start + size] = part.confusion
         start += size
-    means = {key: _mean(np.array([getattr(part, key) for part in parts.values()])) for key in ("miou", "macc", "aacc")}
+    means = [_mean(np.array([getattr(part, key) for part in parts.values()])) for key in ("miou", "macc", "aacc")]
     return Scores(
-        images=sum(part.images for part in parts.values()),
+        sum(part.images for part in parts.values()),
+        *means,
         iou={f"{name}: {own}": value for name, part in parts.items() for own, value in part.iou.items()},
         confusion=matrix,
         parts=dict(parts),
-        **means,
     )
 
 

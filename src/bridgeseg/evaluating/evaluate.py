@@ -160,6 +160,7 @@ def count_split(
     with ProgressBar("evaluate", len(samples), show=progress, note=score) as bar, Pipeline() as pipeline:
         for sample, image, truth in pipeline.ahead(_pairs(samples, spec, pipeline)):
             try:
+                prediction: Ids
                 prediction, sure = segment(model, image, mode, memory, sure=calibration is not None)
                 if partial is not None:
                     truth, prediction = partial.of(sample, truth, prediction)

@@ -97,7 +97,8 @@ class Task(nn.Module):
             return segmentor(images, text[self.rows])  # type: ignore[no-any-return]
         found = segmentor(images, class_embeddings)
         score_map = None if found.score_map is None else found.score_map[:, self.rows]
-        return found._replace(logits=found.logits[:, self.rows], score_map=score_map)
+        chosen: Prediction = found._replace(logits=found.logits[:, self.rows], score_map=score_map)
+        return chosen
 
     def targets(self, masks: Tensor, places: Tensor, *, val: bool = False) -> Tensor:
         """Masks (B, H, W) of class ids of the dataset -> columns, or what the loss ignores; `places` of the images."""
