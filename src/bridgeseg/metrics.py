@@ -321,10 +321,14 @@ def join_scores(parts: Mapping[str, Scores]) -> Scores:
     for part, size in zip(parts.values(), sizes, strict=True):
         matrix[start : start + size, start : start + size] = part.confusion
         start += size
-    means = [_mean(np.array([getattr(part, key) for part in parts.values()])) for key in ("miou", "macc", "aacc")]
+    miou, macc, aacc = (
+        _mean(np.array([getattr(part, key) for part in parts.values()])) for key in ("miou", "macc", "aacc")
+    )
     return Scores(
         sum(part.images for part in parts.values()),
-        *means,
+        miou,
+        macc,
+        aacc,
         iou={f"{name}: {own}": value for name, part in parts.items() for own, value in part.iou.items()},
         confusion=matrix,
         parts=dict(parts),
