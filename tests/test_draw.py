@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from bridgeseg.classes import ClassSet
 from bridgeseg.errors import ConfigError
@@ -150,3 +150,16 @@ def test_any_class_name_can_be_drawn(name: str) -> None:
 )
 def test_percent(share: float, text: str) -> None:
     assert percent(share) == text
+
+
+@pytest.mark.parametrize("size", [12, 26, legend.LARGEST_KEPT + 1])
+def test_kept_letters_are_those_that_pillow_draws(size: int) -> None:
+    for text in ("road", "Åf jgy", "31 %", "道路", ""):
+        expected = Image.new("RGB", (20 * size, 3 * size), legend.BACKGROUND)
+        found = expected.copy()
+        place, font = (size // 2, size + 1), legend._font(size, text)
+        ImageDraw.Draw(expected).text(place, text, fill=legend.TEXT, font=font, anchor="lm")
+        for _ in range(2):
+            again = found.copy()
+            legend._write(again, place, size, text, legend.TEXT)
+            np.testing.assert_array_equal(np.asarray(again), np.asarray(expected))

@@ -15,8 +15,8 @@ from bridgeseg.errors import ConfigError, DataError
 
 Pixels = NDArray[np.uint8]
 """uint8 RGB (H, W, 3), 0..255."""
-STRIPE = 4_000_000
-"""Pixels that are converted at a time."""
+STRIPE = 128_000
+"""Pixels that are converted at a time: copies of so many stay in a processor's cache."""
 DEPTHS = (10, 12, 14)
 """Bits of cameras and scanners whose values come in 16."""
 

@@ -18,7 +18,7 @@ from bridgeseg.report.legend import BACKGROUND, draw_legend, entries
 Ids = NDArray[np.integer[Any]]
 
 WHITE = 255  # the place of white in a palette of all classes
-STRIPE = 250_000
+STRIPE = 128_000
 """Pixels of a stripe: large images are worked on in such pieces, which also fit into a processor's cache."""
 UNKNOWN: Colour = (110, 110, 110)
 """What legends show for pixels without a class, which overlays show dark and hatched."""

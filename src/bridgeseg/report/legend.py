@@ -24,6 +24,8 @@ FONTS = (
     "leelawui.ttf", "Arial.ttf", "unifont.ttf", "NotoEmoji-Regular.ttf", "seguisym.ttf", "Symbola.ttf",
 )  # fmt: skip
 """Files that systems have, by the scripts they hold; asked for where Pillow's own font lacks a letter."""
+LARGEST_KEPT = 48
+"""Size of letters, in pixels, up to which drawn texts are kept for the next image."""
 UNKNOWN = "\U0010ffff"
 """No font has it: what is drawn for it stands for a missing letter."""
 
@@ -64,16 +66,40 @@ def draw_legend(size: tuple[int, int], entries: list[Entry]) -> Image.Image:
     for index, row in enumerate(rows):
         middle, left = gap + line * index + line // 2, gap
         for name, share, colour in row:
-            font, plain = _font(font_size, name), _font(font_size, share)
             if colour is not None:
                 box = (left, middle - font_size // 2, left + font_size, middle - font_size // 2 + font_size)
                 draw.rounded_rectangle(box, radius=max(2, font_size // 5), fill=colour)
                 left += round(font_size * 1.45)
-            draw.text((left, middle), name, fill=TEXT if colour else FAINT, font=font, anchor="lm")
-            left += round(font.getlength(name) + font_size * 0.45)
-            draw.text((left, middle), share, fill=FAINT, font=plain, anchor="lm")
-            left += round(plain.getlength(share) + font_size * 1.4)
+            _write(strip, (left, middle), font_size, name, TEXT if colour else FAINT)
+            left += round(_length(font_size, name) + font_size * 0.45)
+            _write(strip, (left, middle), font_size, share, FAINT)
+            left += round(_length(font_size, share) + font_size * 1.4)
     return strip
+
+
+def _write(strip: Image.Image, place: tuple[int, int], size: int, text: str, fill: Colour) -> None:
+    """Draw a text whose left end and middle are at a place, as `ImageDraw.text` does with the anchor `lm`."""
+    left, middle = place
+    if not text:
+        return
+    if size > LARGEST_KEPT:
+        ImageDraw.Draw(strip).text(place, text, fill=fill, font=_font(size, text), anchor="lm")
+        return
+    letters = _letters(size, text)
+    strip.paste(fill, (left - size, middle - letters.height // 2), letters)
+
+
+@lru_cache(maxsize=256)
+def _letters(size: int, text: str) -> Image.Image:
+    """Return a text as a mask, with room around it; the same texts are on image after image, and cost most of it."""
+    mask = Image.new("L", (round(_length(size, text)) + 2 * size, 4 * size))
+    ImageDraw.Draw(mask).text((size, 2 * size), text, fill=255, font=_font(size, text), anchor="lm")
+    return mask
+
+
+@lru_cache(maxsize=4096)
+def _length(size: int, text: str) -> float:
+    return float(_font(size, text).getlength(text))
 
 
 def _font(size: int, text: str) -> Any:
@@ -122,10 +148,11 @@ def _rows(entries: list[Entry], room: int, size: int) -> list[list[Entry]]:
     used = room + 1.0
     for name, share, colour in entries:
         font = _font(size, name)
-        rest = _font(size, share).getlength(share) + size * 3.3
-        while len(name) > 1 and font.getlength(name) + rest - size * 1.4 > room:
+        rest, own = _length(size, share) + size * 3.3, _length(size, name)
+        while len(name) > 1 and own + rest - size * 1.4 > room:
             name = name.removesuffix("…")[:-1] + "…"
-        length = font.getlength(name) + rest
+            own = font.getlength(name)
+        length = own + rest
         if used + length - size * 1.4 > room:
             rows.append([])
             used = 0.0
