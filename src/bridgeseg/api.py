@@ -413,6 +413,10 @@ def train(
     learned_length: int | None = default(None),
     learned_per_class: bool = default(False),
     learned_init: str | None = default(None),
+    vocabulary_drop_names: float = default(0.0),
+    vocabulary_distractors: int = default(0),
+    vocabulary_never: tuple[str, ...] = default(()),
+    vocabulary_phrases: Literal["mean", "random"] = default("mean"),
     lr: float = default(0.001),
     backbone_lr: float = default(0.25),
     weight_decay: float = default(0.01),
@@ -503,6 +507,13 @@ def train(
         learned_length: context vectors before a class name; 8 by default, or the tokens of `learned.init`.
         learned_per_class: every class has context vectors of its own.
         learned_init: start from the tokens of a phrase, such as `a photo of a`.
+        vocabulary_drop_names: probability with which a step leaves a name out; pixels of that name are ignored in this
+            step.
+        vocabulary_distractors: names of the text encoder's bank that a step adds at random; they are on none of the
+            images, and compete.
+        vocabulary_never: names of the bank that are no distractors, besides those of the data and names close to it.
+        vocabulary_phrases: the vector of a name: the `mean` over its phrases and templates, or in every step one at
+            `random`.
         lr: peak learning rate of AdamW, of all but the backbone.
         backbone_lr: factor on `lr` for the backbone.
         weight_decay: AdamW's; none on norms, biases and temperatures.
@@ -802,6 +813,10 @@ def compare(
     learned_length: int | None = default(None),
     learned_per_class: bool = default(False),
     learned_init: str | None = default(None),
+    vocabulary_drop_names: float = default(0.0),
+    vocabulary_distractors: int = default(0),
+    vocabulary_never: tuple[str, ...] = default(()),
+    vocabulary_phrases: Literal["mean", "random"] = default("mean"),
     lr: float = default(0.001),
     backbone_lr: float = default(0.25),
     weight_decay: float = default(0.01),

@@ -17,6 +17,7 @@ from bridgeseg.settings.fields import MACHINE, NETWORK, OPTIMISATION, TRAINING, 
 from bridgeseg.settings.loss import LossConfig
 from bridgeseg.settings.model import ModelConfig
 from bridgeseg.settings.values import explain, load_values
+from bridgeseg.settings.vocabulary import VocabularyConfig
 
 CROP = (256, 320)
 """Height and width of training crops unless others are chosen."""
@@ -179,6 +180,7 @@ class TrainConfig(BaseModel):
         ),
     ] = "fixed"
     learned: LearnedConfig = LearnedConfig.model_validate({})
+    vocabulary: VocabularyConfig = VocabularyConfig.model_validate({})
     lr: Annotated[
         float, setting("peak learning rate of AdamW, of all but the backbone", OPTIMISATION, "--lr", gt=0)
     ] = 1e-3

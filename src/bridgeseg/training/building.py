@@ -43,6 +43,7 @@ from bridgeseg.training.saving import SafeCheckpointIO
 from bridgeseg.training.stops import refused
 from bridgeseg.training.task import Task
 from bridgeseg.training.teaching import Teacher, teachings
+from bridgeseg.training.vocabulary import make_step_names
 
 COARSEST = 32
 """Stride of the coarsest features of a network."""
@@ -100,6 +101,8 @@ def make_module(
     deep = DeepHeads(segmentor, len(joined.classes), config.seed) if config.loss.deep else None
     freeze(segmentor, config)
     module = TrainModule(segmentor, config, tasks, prompts, deep, teacher)
+    single = teacher is None and all(task.loss.likelihood is None for task in tasks)
+    module.vocabulary = make_step_names(config, joined.classes, segmentor, single=single)
     return module.to(memory_format=torch.channels_last)
 
 

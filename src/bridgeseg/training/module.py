@@ -11,12 +11,13 @@ from torch import Tensor, nn
 
 from bridgeseg.extend import METHODS
 from bridgeseg.metrics import Scores, join_scores
-from bridgeseg.models.segmentor import Segmentor, to_size
+from bridgeseg.models.segmentor import Prediction, Segmentor, to_size
 from bridgeseg.settings.train import TrainConfig
 from bridgeseg.text.learned import LearnedPrompts
 from bridgeseg.training.deep import DeepHeads
 from bridgeseg.training.task import Task
 from bridgeseg.training.teaching import Teacher
+from bridgeseg.training.vocabulary import StepNames, without
 
 Batch = tuple[Any, ...]
 
@@ -35,6 +36,7 @@ class TrainModule(pl.LightningModule):
     Attributes:
         contexts: the parameter of the learned prompts. Their text encoder is no part of this module: it is neither
             averaged nor stored.
+        vocabulary: what steps see of the names, if it is not all of them as they are.
     """
 
     contexts: nn.Parameter | None
@@ -54,6 +56,7 @@ class TrainModule(pl.LightningModule):
         self._prompts = (prompts,)  # in a tuple, where PyTorch does not look for modules
         self._teacher = teacher
         self.contexts = None if prompts is None else prompts.contexts
+        self.vocabulary: StepNames | None = None
         self.deep = deep
 
     def class_embeddings(self) -> Tensor | None:
@@ -81,9 +84,11 @@ class TrainModule(pl.LightningModule):
         images, masks, places, *which = batch
         task = self._task(which[0] if which else 0)
         normalised = self.segmentor.normalise(images).contiguous(memory_format=torch.channels_last)
-        output = task.predict(self.segmentor, normalised, self.class_embeddings())
+        output, left_out = self._predict(task, normalised)
         kinds = task.kinds(masks, places)
         masks = task.targets(masks, places)
+        if left_out is not None:
+            masks = without(masks, left_out, task.loss.ignore_index)
         loss: Tensor = task.loss(to_size(output.logits, self.segmentor.stride, images), masks)
         for key in ("train_loss", *([f"train_loss {task.name}"] if which else [])):
             self.log(key, loss, on_step=False, on_epoch=True, batch_size=len(images), sync_dist=True)
@@ -105,6 +110,15 @@ class TrainModule(pl.LightningModule):
         else:  # DDP wants a gradient, be it zero, for every parameter, also for those that only the score map needs
             loss = loss + 0.0 * output.score_map.sum()
         return loss
+
+    def _predict(self, task: Task, images: Tensor) -> tuple[Prediction, Tensor | None]:
+        """Predict by the names of a step; and say which of them are left out, if any are."""
+        learned = self.class_embeddings()
+        text = self.segmentor.class_embeddings if learned is None else learned
+        if self.vocabulary is None or text is None:
+            return task.predict(self.segmentor, images, learned), None
+        found: tuple[Prediction, Tensor | None] = self.vocabulary(self.segmentor, images, text, task.rows)
+        return found
 
     def on_validation_epoch_start(self) -> None:
         """Start an empty confusion matrix and an empty sum of losses; freeze what the prompts have learned so far."""

@@ -128,8 +128,13 @@ class SegmentationLoss(nn.Module):
 
     def of_cells(self, scores: Tensor, masks: Tensor, stride: int) -> Tensor:
         """Cross-entropy of coarse scores (B, K, h, w) in their cells -> scalar; see `cell_cross_entropy`."""
-        common = (self.ignore_index, self.weights, self.total, self.likelihood)
+        common = (self.ignore_index, self._weights(scores.shape[1]), self.total, self.likelihood)
         return cell_cross_entropy(scores, masks, stride, *common)
+
+    def _weights(self, count: int) -> Tensor | None:
+        """Return the class weights for `count` columns; of names behind those of the masks, which no pixel has, 1."""
+        more = 0 if self.weights is None else count - len(self.weights)
+        return self.weights if self.weights is None or more <= 0 else F.pad(self.weights, (0, more), value=1.0)
 
     def cross_entropy(self, logits: Tensor, masks: Tensor) -> Tensor:
         """Cross-entropy alone: shapes as in `forward`.
@@ -143,7 +148,7 @@ class SegmentationLoss(nn.Module):
             losses = F.cross_entropy(
                 logits.float(),
                 masks,
-                weight=self.weights,
+                weight=self._weights(logits.shape[1]),
                 ignore_index=self.ignore_index,
                 label_smoothing=self.config.label_smoothing,
                 reduction="none",
