@@ -381,6 +381,20 @@ class TestOutput:
         assert (code, "report it" in err) == (2, False)
         assert "runs/\\udcff: a name that is not valid UTF-8" in err
 
+    @pytest.mark.parametrize("error", [MemoryError(), ImportError("a.so: failed to map segment from shared object")])
+    def test_too_little_memory(self, error: Exception, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        def load(*_: Any, **__: Any) -> None:
+            try:
+                raise error
+            finally:
+                raise RuntimeError("cannot join thread before it is started")
+
+        monkeypatch.setattr(api, "load", load)
+        code, _, err = run(capsys, "info")
+        assert (code, "report it" in err) == (2, False)
+        assert "error: there is too little memory: RuntimeError: cannot join thread" in err
+        assert "fix: let the process have more memory" in err
+
     def test_warnings_are_lines_and_come_once(self, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         def load(*_: Any, **__: Any) -> None:
             for module in ("bridgeseg.text.store", "torch.nn", "torchvision", "somebody.elses"):

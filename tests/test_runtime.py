@@ -89,6 +89,17 @@ class TestRuntime:
             model.mask(image)
         assert caught.value.fix == "if memory ran out, do it elsewhere"
 
+    def test_a_file_that_memory_is_missing_for_is_not_damaged(
+        self, rgb_onnx: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def session(*_: Any, **__: Any) -> None:
+            raise RuntimeError("Load model from a.onnx failed:std::bad_alloc")
+
+        monkeypatch.setattr("onnxruntime.InferenceSession", session)
+        with pytest.raises(ModelFileError, match="bad_alloc") as caught:
+            OnnxRuntime(rgb_onnx)
+        assert "more memory" in str(caught.value.fix)
+
     @pytest.mark.slow
     def test_loading_leaves_the_descriptors_of_the_process_alone(self, rgb_onnx: Path) -> None:
         code = f"import os\nos.dup2 = os.dup = lambda *_: 1 / 0\nimport bridgeseg\nbridgeseg.load({str(rgb_onnx)!r})\n"

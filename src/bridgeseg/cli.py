@@ -14,7 +14,7 @@ from bridgeseg import __version__
 from bridgeseg.commands.shared import DebugSwitch
 from bridgeseg.commands.streams import said
 from bridgeseg.commands.wording import worded
-from bridgeseg.errors import BridgeSegError, InputError
+from bridgeseg.errors import MORE_MEMORY, BridgeSegError, InputError, lacks_memory
 from bridgeseg.wording import shortened
 
 COMMANDS = {
@@ -126,7 +126,7 @@ def main(words: list[str] | None = None) -> int:
             raise
         with suppress(OSError):
             print(f"error: {_text(error)}", file=sys.stderr)
-        return 2 if isinstance(error, InputError) or _is_a_name(error) else 1
+        return 2 if isinstance(error, InputError) or _is_a_name(error) or lacks_memory(error) else 1
     return 0
 
 
@@ -136,6 +136,8 @@ def _text(error: Exception) -> str:
     if _is_a_name(error):
         found = shortened(str(getattr(error, "object", "")))
         return f"{found}: a name that is not valid UTF-8 cannot be used here\n  fix: rename the file or folder"
+    if lacks_memory(error):
+        return f"there is too little memory: {type(error).__name__}: {shortened(str(error))}\n  fix: {MORE_MEMORY}"
     return f"{type(error).__name__}: {shortened(str(error), 1000)}\n  fix: run it again with --debug and report it"
 
 

@@ -54,6 +54,22 @@ class MissingDependencyError(InputError):
     """An optional dependency is needed for this and is not installed."""
 
 
+MORE_MEMORY = "let the process have more memory (ulimit -v unlimited, a larger container), or end other programs"
+OUT_OF_MEMORY = (
+    "bad_alloc", "can't start new thread", "annot allocate memory", "nable to allocate", "failed to map segment",
+)  # fmt: skip
+"""What libraries say in place of a MemoryError."""
+
+
+def lacks_memory(error: BaseException | None) -> bool:
+    """Whether an error, or one that it came of, is for want of memory."""
+    while error is not None:
+        if isinstance(error, MemoryError) or any(text in str(error) for text in OUT_OF_MEMORY):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 @contextmanager
 def advising(fix: str) -> Iterator[None]:
     """Give a failure of the network the fix that the code within can offer: what a user can change there.

@@ -16,7 +16,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from bridgeseg.errors import ModelFileError
+from bridgeseg.errors import MORE_MEMORY, ModelFileError, lacks_memory
 from bridgeseg.hardware import usable_cores
 from bridgeseg.runtime.bounds import check_bounds
 from bridgeseg.runtime.onnx_file import metadata
@@ -93,6 +93,8 @@ def _open_session(path: Path, threads: int | None) -> Any:
         fix = "copy or export it again: bridgeseg export --model RUN --out FILE.onnx"
         if "xternal data" in told:
             fix = "give a file that holds its own weights, as `bridgeseg export` writes it"
+        if lacks_memory(error):
+            fix = MORE_MEMORY
         raise ModelFileError(f"ONNX Runtime cannot load this file: {told}", where=path, fix=fix) from error
 
 
