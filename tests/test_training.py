@@ -36,7 +36,7 @@ from bridgeseg.settings.model import ModelConfig
 from bridgeseg.settings.train import TrainConfig
 from bridgeseg.settings.values import differences, flatten, load_values, set_values
 from bridgeseg.training import fit as room
-from bridgeseg.training import folder
+from bridgeseg.training import folder, stops
 from bridgeseg.training.averaging import Averaging, ema_update
 from bridgeseg.training.callbacks import ExpectGradients
 from bridgeseg.training.datamodule import DataModule, ShardSampler
@@ -678,6 +678,17 @@ class TestTrouble:
     def test_mistakes(self, data: Path, tmp_path: Path, changes: dict[str, Any], message: str) -> None:
         with pytest.raises(InputError, match=message):
             run(data, tmp_path / "run", **changes)
+
+    def test_another_process_of_the_training_is_killed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        gloo: dict[str, Any] = {"__name__": "torch.distributed.distributed_c10d"}
+        exec("def all_reduce():\n    raise RuntimeError('Connection closed by peer')", gloo)
+        monkeypatch.setattr(stops, "together", lambda: True)
+        rest: Any = SimpleNamespace(lost_process=lambda: False)
+        message = r"another process of this training ended.*\n.*--resume"
+        with pytest.raises(InputError, match=message), stops.stoppable(rest, tmp_path, rest):
+            gloo["all_reduce"]()
+        with pytest.raises(RuntimeError, match="of the network"), stops.stoppable(rest, tmp_path, rest):
+            raise RuntimeError("of the network")
 
     @pytest.mark.parametrize(
         ("error", "message"),

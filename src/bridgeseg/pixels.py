@@ -194,7 +194,8 @@ def ends_of(low: float, high: float, floats: bool, how: Reading) -> tuple[float,
         return how.image_range
     kind, white = ("floats", 1) if floats else ("integers", 65535)
     if not 0 <= low <= high <= white:
-        top = 255 if 0 <= low <= high <= 255 else f"[{low:g}, {high:g}]"
+        ends = (low, high) if low < high else (min(low, 0), max(high, 0))  # of one value: from it to 0
+        top = 255 if 0 <= low <= high <= 255 else f"[{ends[0]:g}, {ends[1]:g}]"
         raise DataError(
             f"an image of {kind} is read as 0..{white}, found {low:g}..{high:g}",
             fix=f"say what is black and white: `image_range: {top}`, or save it with 8 bits",

@@ -9,6 +9,7 @@ import typer
 
 from bridgeseg.commands.adapter import Given, options
 from bridgeseg.commands.shared import Debug, Json, Quiet
+from bridgeseg.commands.wording import as_options
 from bridgeseg.settings.check import Check
 
 EPILOG = "Exit codes: 0 no error; 2 errors, or with --strict warnings, or a mistake in the command."
@@ -28,6 +29,8 @@ def check(
     from bridgeseg.commands import console
 
     report = api.check(**given, quiet=quiet or as_json)
+    found = (replace(one, message=as_options(one.message), fix=as_options(one.fix)) for one in report.findings)
+    report = replace(report, findings=tuple(found))
     if as_json:
         console.print_json(report.to_dict())
     elif not quiet or report.of("error"):

@@ -91,7 +91,7 @@ class EvalMode:
             raise ConfigError("sliding windows need a size", where="window", fix=fix)
         if name == "whole" and window is not None:
             raise ConfigError(
-                "a window goes with sliding windows", where="window", fix="choose mode `slide`, or drop it"
+                "a window goes with sliding windows", where="window", fix="`mode=slide`, or leave `window` out"
             )
         if name == "multiscale":
             scales, flip = (MULTISCALE if scales is None else scales), True

@@ -54,7 +54,8 @@ class _Completed:
         if self._logits is None:
             raise ModelFileError(
                 "this model gives class ids only; sliding windows, scales and flips average its logits",
-                fix="export it with logits (`bridgeseg export --logits`), or use mode `whole` without scales and flip",
+                fix="export it with logits (`bridgeseg export --logits`), or use `mode=whole` without `scales` and "
+                "`flip`",
             )
         logits: NDArray[np.float32] = self._logits(images)
         return logits

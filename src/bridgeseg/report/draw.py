@@ -44,7 +44,7 @@ class Drawing:
     def __post_init__(self) -> None:
         if not 0 <= self.opacity <= 1:
             found = f"a weight of 0 to 1 is needed, found {self.opacity}"
-            raise ConfigError(found, where="opacity", fix=f"opacity={OPACITY}")
+            raise ConfigError(found, where="opacity", fix=f"`opacity={OPACITY}`")
 
     def check(self, classes: ClassSet) -> None:
         """Check that there are such classes.
