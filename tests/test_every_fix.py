@@ -208,6 +208,8 @@ NOT_TRIED = {
         "(.safetensors or .pt): `backbone_weights=FILE`; or `none` for random ones",
         "choose a width of at most {}, an encoder with a bank, or `model.projection=learned`",
         "under `prompts` in data.yaml give these classes phrases that the file has, or use another encoder",
+        "give a file of at least 100 names as `text_encoder`, or leave distractors out",
+        "`vocabulary.distractors={}`",
         "give embeddings that the same text encoder made, with `bridgeseg.text.export_embeddings`",
         "say it in words that are known, `names={}={}`, or give a file of embeddings that has them, "
         "`embeddings=FILE.safetensors` (bridgeseg.text.export_embeddings writes one where the text encoder is)",
