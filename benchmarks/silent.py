@@ -163,7 +163,7 @@ def run(name: str, arms: Mapping[str, Arm], seed: int, out: Path, common: Mappin
         settings = {**common, **arm.settings}
         if arm.init is not None:
             run(arm.init, arms, seed, out, common)
-            settings["init"] = out / f"{arm.init.replace(' ', '-')}-s{seed}"
+            settings["init"] = str(out / f"{arm.init.replace(' ', '-')}-s{seed}")
         begun = (folder / "train.json").is_file()
         data = [str(path) for path in arm.data]
         bridgeseg.train(

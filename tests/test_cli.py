@@ -149,7 +149,7 @@ class TestPredict:
         for more in ([], ["--json"], ["--quiet"]):
             code, out, err = run(capsys, *words, *more)
             assert code == 2
-            assert "rtsp://127.0.0.1/1: addresses of streams are not read" in out + err
+            assert "rtsp://127.0.0.1/1: cannot be read as a stream" in out + err
             assert "secret" not in out + err
 
     def test_quiet(self, capsys: Any, rgb_onnx: Path, photo: Path, tmp_path: Path) -> None:

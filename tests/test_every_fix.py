@@ -259,8 +259,8 @@ NOT_TRIED = {
         "widen `image_range`",
         "give one `data`, or no `fix_masks`",
         "give it once; `shares` says how often",
-        "if it is one thing, give both files the same `prompts`; if not, rename it here, in `names`: \"{} (2)\", and "
-        "in `prompts`: {\"{} (2)\": [{}]}; masks stay as they are",
+        'if it is one thing, give both files the same `prompts`; if not, rename it here, in `names`: "{} (2)", and '
+        'in `prompts`: {"{} (2)": [{}]}; masks stay as they are',
         "if other things are there too, unlabelled, write in it `labelled: [{}]`",
         "write `labelled: [person]`, or leave it out if all names are labelled",
         "write `unlabelled: ignore` if anything may be there, `unlabelled: other` if no labelled name is",

@@ -43,6 +43,7 @@ class Pointwise(nn.Module):
     """A stand-in for a segmentor: one 1x1 convolution, at stride 4 and on a padded picture as in a real one."""
 
     stride = STRIDE
+    class_embeddings = None
 
     def __init__(self, count: int = COUNT, seed: int = 0) -> None:
         super().__init__()
@@ -55,12 +56,12 @@ class Pointwise(nn.Module):
     def normalise(self, images: Tensor) -> Tensor:
         return images.float() / 64 - 2
 
-    def forward(self, images: Tensor) -> Prediction:
+    def forward(self, images: Tensor, class_embeddings: Tensor | None = None) -> Prediction:
         height, width = images.shape[-2:]
         padded = F.pad(images, (0, -width % PAD, 0, -height % PAD))
         return Prediction(self.conv(F.avg_pool2d(padded, STRIDE)), None)
 
-    def logits(self, images: Tensor) -> Tensor:
+    def logits(self, images: Tensor, class_embeddings: Tensor | None = None) -> Tensor:
         return to_size(self(images).logits, STRIDE, images)
 
 

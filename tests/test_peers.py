@@ -15,12 +15,12 @@ from PIL import Image
 from torch import Tensor, nn
 from torchvision.models.segmentation.lraspp import LRASPPHead
 
+from bridgeseg.api import quantize
 from bridgeseg.classes import ClassSet
 from bridgeseg.commands.arguments import variants
 from bridgeseg.comparing.grid import make_plan
 from bridgeseg.errors import ConfigError, MissingDependencyError
 from bridgeseg.exporting.onnx import export_segmentor
-from bridgeseg.exporting.quantize import quantize
 from bridgeseg.extend import DECODERS, PEERS
 from bridgeseg.models.backbone import TimmBackbone
 from bridgeseg.models.base import STRIDES

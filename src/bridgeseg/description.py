@@ -58,7 +58,8 @@ def describe_folder(path: str | Path) -> dict[str, Any]:
 
 
 def read_config(folder: Path) -> tuple[ClassSet, dict[str, Any]]:
-    """Return the classes of a checkpoint folder and what else its config.json says: `model`, `provenance`.
+    """Return the classes of a checkpoint folder and what else its config.json says: `model` (empty if it says nothing),
+    `provenance`.
 
     Raises:
         ModelFileError: it is damaged, or was written by a newer version.
@@ -68,7 +69,7 @@ def read_config(folder: Path) -> tuple[ClassSet, dict[str, Any]]:
         if (found := values["format"]) != FORMAT:
             message = f"has format {shown(found)}, this version reads {FORMAT}"
             raise ModelFileError(message, where=folder, fix="update bridgeseg")
-        named = {key: dict(values[key]) for key in ("model", "provenance")}
+        named = {"model": dict(values.get("model", {})), "provenance": dict(values["provenance"])}
         return ClassSet.from_dict(values["classes"]), dict(values) | named
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, DataError) as error:
         fix = "copy it again, or train again"
