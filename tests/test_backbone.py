@@ -160,6 +160,7 @@ class TestWeightFiles:
         torch.manual_seed(0)
         assert_holds(TimmBackbone(BACKBONE, str(path)), state)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("key", ["state_dict", "model", "model_state_dict"])
     def test_a_training_checkpoint_is_unwrapped(self, tmp_path: Path, key: str) -> None:
         path, state = tmp_path / "checkpoint.pth", full_state()

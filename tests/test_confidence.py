@@ -55,6 +55,7 @@ def outputs(path: Path, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return runtime._run("classes", images), runtime._run("confidence", images)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["street", "street-int8"])
 def test_only_where_classes_meet_is_as_good_as_everywhere(name: str, tmp_path: Path) -> None:
     found = []
@@ -104,6 +105,7 @@ def test_the_temperature_makes_it_honest(small: Path, data: Path, tmp_path: Path
     assert Model.load(done.path).provenance["confidence"] == facts
 
 
+@pytest.mark.slow
 def test_plain_and_eight_bits(small: Path, data: Path, tmp_path: Path) -> None:
     plain, int8 = tmp_path / "plain.onnx", tmp_path / "int8.onnx"
     export(small, plain, confidence=True, plain=True, size=(40, 56), layout="nchw")

@@ -479,6 +479,7 @@ def test_an_impossible_out_is_refused_before_the_work(spec: DataSpec, tmp_path: 
         evaluate(Model(Untouched(), spec.classes, {}), spec, split="test", quiet=True)
 
 
+@pytest.mark.slow
 def test_data_that_does_not_label_all_is_scored_on_what_it_labels(tmp_path: Path) -> None:
     """The model knows sky, car and tree; the data labels cars, in one image trees as well."""
     (tmp_path / "images").mkdir()

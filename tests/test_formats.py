@@ -75,6 +75,7 @@ def components(mask: np.ndarray[Any, Any]) -> list[tuple[int, int]]:
 
 
 class TestOutlines:
+    @pytest.mark.slow
     @given(st.integers(1, 9), st.integers(1, 9), st.randoms(use_true_random=False))
     @settings(max_examples=120, deadline=None)
     def test_filled_again_they_are_the_mask(self, height: int, width: int, random: Any) -> None:

@@ -375,6 +375,7 @@ def test_a_comparison_takes_one_dataset(folder: Path, tmp_path: Path) -> None:
         compare(config=config, out=tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_an_unlabelled_dataset_is_named(folder: Path, tmp_path: Path) -> None:
     write_dataset(tmp_path / "empty")
     for file in (tmp_path / "empty" / "masks" / "val").iterdir():

@@ -164,6 +164,7 @@ class TestReceiving:
         found, _ = until_gone(read_stream(stream(sender.address), max_fps=0.01, patience=0))
         assert [frame.index for _, frame in found] == [0]
 
+    @pytest.mark.slow
     def test_it_is_found_again(self, sender: Sender) -> None:
         sender.connections = [images(9), images(9)]
         notes: list[Note] = []
@@ -249,6 +250,7 @@ class TestPredicting:
         for name in ("http://h/a.jpg", "https://h/a.MP4?x=1", "s3://b/a", "ftp://h/a", "clip.mp4"):
             assert not is_stream(name)
 
+    @pytest.mark.slow
     def test_results(self, sender: Sender, model: Model) -> None:
         sender.connections = [images(6), images(6)]
         items = list(model.stream(sender.address, reconnect=0.5))

@@ -122,6 +122,7 @@ def entry(shape: list[Any], size: int = 0) -> dict[str, Any]:
     return {"dtype": "F32", "shape": shape, "data_offsets": [0, size]}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("write", "message"),
     [

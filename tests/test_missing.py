@@ -82,6 +82,7 @@ def test_what_needs_no_network_is_not_missing(values: dict[str, Any]) -> None:
     refuse_missing(config(**values), CLASSES)
 
 
+@pytest.mark.slow
 def test_weights_in_the_cache_of_the_hub_are_not_missing(tmp_path: Path) -> None:
     values = {"model": {"method": "none", "backbone": "resnet18.a1_in1k"}}
     with pytest.raises(InputError, match="the weights 'timm' of the backbone resnet18"):

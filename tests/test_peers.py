@@ -154,6 +154,7 @@ def test_logits_are_those_of_torchvision(networks: dict[str, Segmentor]) -> None
         torch.testing.assert_close(ours(images).logits, wanted, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["efficientnet_lite0", "mobilenetv2_100"])
 def test_dilation_changes_no_weight(name: str) -> None:
     torch.manual_seed(0)

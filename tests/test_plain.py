@@ -183,6 +183,7 @@ def test_an_operator_that_stays(small: Path, tmp_path: Path) -> None:
         export_plain(tmp_path / "odd.onnx", tmp_path / "plain.onnx")
 
 
+@pytest.mark.slow
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "plain.onnx"
     words = ["export", "--model", "street", "--plain", "--size", "64x96", "--out", str(out)]

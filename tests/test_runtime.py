@@ -187,6 +187,7 @@ class TestLoad:
         with pytest.raises(ModelFileError, match="bundled model is missing"):
             bridgeseg.load()
 
+    @pytest.mark.slow
     def test_bundled_models_by_name(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, make_onnx: MakeOnnx) -> None:
         monkeypatch.chdir(tmp_path)
         assert Model.load("street").path == BUNDLED.with_name("street.onnx")

@@ -71,6 +71,7 @@ def modules(*kinds: str) -> list[dict[str, str]]:
     return [{"type": f"sentence_transformers.models.{kind}", "path": f"{i}_{kind}"} for i, kind in enumerate(kinds)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("side_files", "message"),
     [

@@ -707,6 +707,7 @@ class TestTrouble:
         with pytest.raises(InputError, match=message):
             run(data, tmp_path / "run")
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("number", "message"),
         [(signal.SIGKILL, r"data was killed.*\n.*`workers=0`"), (signal.SIGTERM, "stopped in epoch 1")],

@@ -322,6 +322,7 @@ class TestWrite:
         assert (tmp_path / "a_overlay.mp4").read_bytes() == before
         assert (tmp_path / "a-2_overlay.mp4").is_file()
 
+    @pytest.mark.slow
     def test_cut_off_is_written_and_reported(self, capsys: Any, rgb_onnx: Path, tmp_path: Path) -> None:
         path = cut(make(tmp_path / "a.mkv", range(0, 1800, 20)))
         words = ["predict", str(path), "-m", str(rgb_onnx), "-o", str(tmp_path / "out"), "--json"]
