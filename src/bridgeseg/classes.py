@@ -20,6 +20,11 @@ MOST = 65535
 Colour = tuple[int, int, int]
 
 
+def colour_of(code: int) -> Colour:
+    """Return a colour that is written as a number 0xRRGGBB."""
+    return code >> 16, code >> 8 & 255, code & 255
+
+
 def default_palette(count: int) -> tuple[Colour, ...]:
     """Return `count` distinct RGB colours (0..255), far apart in hue for neighbouring ids."""
     golden = 0.61803398875

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from bridgeseg.classes import IGNORE_INDEX, ClassSet, Colour
+from bridgeseg.classes import IGNORE_INDEX, ClassSet, Colour, colour_of
 from bridgeseg.errors import ConfigError, nearest
 
 Split = Literal["train", "val", "test"]
@@ -43,8 +43,7 @@ class LabelClass(_Strict):
     @property
     def rgb(self) -> Colour:
         """The colour as three numbers of 0..255."""
-        code = int(self.colour[1:], 16)
-        return code >> 16, code >> 8 & 255, code & 255
+        return colour_of(int(self.colour[1:], 16))
 
 
 class Source(_Strict):

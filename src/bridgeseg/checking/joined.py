@@ -87,9 +87,7 @@ def _alike(joined: Joined, encoder: str | None, note: Callable[[str, str, str, i
         from bridgeseg.text import embed
     pairs = alike(joined, embed(joined.classes, encoder).vectors.numpy())
     if pairs:
-        told = [
-            f"{pair.first} ({pair.owners[0]}) and {pair.second} ({pair.owners[1]}) {pair.cosine:.2f}" for pair in pairs
-        ]
+        told = list(map(str, pairs))
         message = f"names of different datasets that look alike by their embeddings (cosine): {some(told, MOST)}"
         fix = f"if they are one, or parts, paste into a data.yaml what is true of: {'; '.join(propose(pairs))}"
         yield note("names-alike", message, fix, len(pairs))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,7 +14,6 @@ from bridgeseg.settings.label import Label
 __all__ = ["EPILOG", "label"]
 
 MODELS = (Label,)
-OUT = Path("labels")
 
 
 @options(*MODELS)
@@ -32,4 +30,4 @@ def label(
     Corrected in the tool, the labels come back by `bridgeseg data import`. Those of the images that the model was least
     sure of (`rank.csv`) are worth most in the next training.
     """
-    segment(Label, {"out": OUT, **given}, sources, null=null, as_json=as_json, quiet=quiet)
+    segment(Label, given, sources, null=null, as_json=as_json, quiet=quiet)

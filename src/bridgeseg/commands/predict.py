@@ -51,7 +51,7 @@ def segment(model: type[Predict], given: Given, sources: list[str], *, null: boo
 
     Args:
         model: of the settings.
-        given: settings, `out` among them.
+        given: settings; `out` is among them, or has a default.
         sources: names, - for those of standard input.
         null: whether names on standard input end with NUL bytes.
         as_json, quiet: as in `console.report`.
@@ -67,8 +67,9 @@ def segment(model: type[Predict], given: Given, sources: list[str], *, null: boo
         raise InputError("standard input is closed", where="-", fix="pipe paths into the command")
     named = [PathStream(sys.stdin.buffer, null) if source == "-" else source for source in sources]
     with Stop() as stop:
-        run = start(model(sources=named, **given), stop)
-        counts = console.report(run, Path(given["out"]), as_json=as_json, quiet=quiet)
+        asked = model(sources=named, **given)
+        run = start(asked, stop)
+        counts = console.report(run, Path(asked.out or OUT), as_json=as_json, quiet=quiet)
     if stop.signal is not None:
         console.print_stopped(counts.done, quiet=quiet)
         raise typer.Exit(128 + stop.signal)

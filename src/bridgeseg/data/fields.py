@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from bridgeseg.classes import ClassSet, Colour, default_palette, is_unicode
+from bridgeseg.classes import ClassSet, Colour, colour_of, default_palette, is_unicode
 from bridgeseg.errors import ConfigError, DataError, nearest
 from bridgeseg.pixels import Reading
 from bridgeseg.wording import shown
@@ -123,8 +123,7 @@ def _twice(key: str, name: str, path: Path) -> DataError:
 
 def _colour(value: Any, path: Path) -> Colour:
     if isinstance(value, str) and _COLOUR.fullmatch(value):
-        code = int(value[1:], 16)
-        return code >> 16, code >> 8 & 255, code & 255
+        return colour_of(int(value[1:], 16))
     if isinstance(value, list) and len(value) == 3 and all(type(part) is int and 0 <= part <= 255 for part in value):
         return value[0], value[1], value[2]
     message = f"a colour is three numbers of 0..255 or '#rrggbb', found {shown(value)}"

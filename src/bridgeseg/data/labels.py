@@ -84,8 +84,7 @@ class _Maker:
         self.spec, self.relations, self.vocabulary = spec, relations, vocabulary
         self.names = spec.classes.names
         self.sets = label_sets(spec)
-        labelled = {name for chosen in self.sets for name in chosen}
-        self.own = tuple(name for name in self.names if name in labelled)
+        self.own = labelled_names(spec)
         leaves = dict.fromkeys(leaf for name in self.own for leaf in relations.leaves(name))
         self.step = list(vocabulary) if spec.partial else list(leaves)
         self.place = {name: column for column, name in enumerate(self.step)}
@@ -173,6 +172,12 @@ def label_sets(spec: DataSpec) -> tuple[tuple[str, ...], ...]:
     """Return the distinct sets of labelled names of a dataset: first that of images of which nothing else is said."""
     usual = spec.classes.names if spec.labelled is None else spec.labelled
     return tuple(dict.fromkeys([usual, *spec.labelled_images.values()]))
+
+
+def labelled_names(spec: DataSpec) -> tuple[str, ...]:
+    """Return the names that are labelled in any image, in the order of the classes."""
+    labelled = {name for chosen in label_sets(spec) for name in chosen}
+    return tuple(name for name in spec.classes.names if name in labelled)
 
 
 def set_of(spec: DataSpec, sets: Sequence[tuple[str, ...]], image: str) -> int:

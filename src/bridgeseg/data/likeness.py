@@ -35,6 +35,9 @@ class Alike:
     cosine: float
     whole: str | None = None
 
+    def __str__(self) -> str:
+        return f"{self.first} ({self.owners[0]}) and {self.second} ({self.owners[1]}) {self.cosine:.2f}"
+
 
 def alike(joined: Joined, vectors: NDArray[Any], least: float = ALIKE) -> list[Alike]:
     """Return pairs of names that were not merged and look alike, the most alike first.

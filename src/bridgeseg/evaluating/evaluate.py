@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridgeseg.classes import ClassSet
-from bridgeseg.data.labels import label_sets
+from bridgeseg.data.labels import labelled_names
 from bridgeseg.data.masks import read_mask
 from bridgeseg.data.spec import DataSpec, Sample
 from bridgeseg.errors import ConfigError, DataError, InputError
@@ -47,10 +47,7 @@ def evaluate(asked: Evaluate) -> Scores:
     model, data = asked.model, asked.data
     if data is None:
         raise ConfigError("no dataset to evaluate on", where="data", fix="give a data.yaml: `data=FOLDER/data.yaml`")
-    if not isinstance(model, Model):
-        model = Model.load(model, asked.threads, asked.runtime, asked.compile, asked.names, asked.embeddings)
-    elif asked.names is not None:
-        model = model.with_names(asked.names, asked.embeddings)
+    model = Model.of(model, asked.threads, asked.runtime, asked.compile, asked.names, asked.embeddings)
     window = _training_size(model) if asked.mode == "slide" and asked.window is None else asked.window
     eval_mode = EvalMode.named(asked.mode, window, asked.scales, asked.flip)
     spec = data if isinstance(data, DataSpec) else DataSpec.load(data)
@@ -128,7 +125,7 @@ def evaluate_split(
             fix="choose a labelled split, or correct `label_map`",
         )
     ece = None if calibration is None else calibration.value
-    return replace(Scores.from_confusion(counts, _names(spec)), ece=ece)
+    return replace(Scores.from_confusion(counts, labelled_names(spec)), ece=ece)
 
 
 def count_split(
@@ -152,10 +149,10 @@ def count_split(
     model = as_model(predictor, spec.classes)
     partial = Partial(spec, model.classes.names) if spec.partial else None
     scored = spec.classes if partial is None else partial.classes
-    counts = ConfusionMatrix(len(scored), scored.ignore_index)
+    counts, names = ConfusionMatrix(len(scored), scored.ignore_index), labelled_names(spec)
 
     def score() -> str:
-        return f"mIoU {Scores.from_confusion(counts, _names(spec)).miou:.3f}"
+        return f"mIoU {Scores.from_confusion(counts, names).miou:.3f}"
 
     with ProgressBar("evaluate", len(samples), show=progress, note=score) as bar, Pipeline() as pipeline:
         for sample, image, truth in pipeline.ahead(_pairs(samples, spec, pipeline)):
@@ -176,12 +173,6 @@ def count_split(
             del image, truth, prediction, sure  # a large image must not outlive its turn
             bar.advance()
     return counts
-
-
-def _names(spec: DataSpec) -> tuple[str, ...]:
-    """Return the names that are scored: those that are labelled."""
-    labelled = {name for chosen in label_sets(spec) for name in chosen}
-    return tuple(name for name in spec.classes.names if name in labelled)
 
 
 def check_same_classes(classes: ClassSet, spec: DataSpec) -> None:

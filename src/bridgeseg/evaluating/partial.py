@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridgeseg.classes import ClassSet
-from bridgeseg.data.labels import label_sets, set_of
+from bridgeseg.data.labels import label_sets, labelled_names, set_of
 from bridgeseg.data.listing import Sample
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import DataError, nearest
@@ -38,8 +38,7 @@ class Partial:
 
     def __init__(self, spec: DataSpec, names: Sequence[str]) -> None:
         self.spec, self.sets = spec, label_sets(spec)
-        labelled = {name for chosen in self.sets for name in chosen}
-        self.own = tuple(name for name in spec.classes.names if name in labelled)
+        self.own = labelled_names(spec)
         if missing := [name for name in self.own if name not in names]:
             raise DataError(
                 f"the data labels {missing[0]!r}, which the model does not know; {nearest(missing[0], names)}",

@@ -91,7 +91,7 @@ def draw(item: Item, image: Head, rules: Rules) -> tuple[NDArray[Any], Drawn]:
     else:
         height, width = item.size or image.size
         if height * width > DEFAULT_MAX_PIXELS:
-            raise Unusable(f"its labels belong to {width}x{height} pixels")
+            raise Unusable(f"its labels belong to {width}x{height} pixels", "size")
         mask = _layered(item.labels, height, width, rules, found)
     mask = _fitted(mask, image, found)
     counts = np.bincount(mask.ravel(), minlength=len(rules.classes)) if mask.size < 1_000_000 else _counted(mask)
@@ -122,8 +122,7 @@ def _layered(things: Sequence[Thing], height: int, width: int, rules: Rules, fou
         try:
             top, left, part = drawn(thing.shape, height, width, rules.stroke)
         except Unusable as error:
-            code = "no-area" if "no area" in str(error) or "have no area" in str(error) else "bad-shape"
-            found.lost.append((code, f"{label}: {error}"))
+            found.lost.append((error.code or "bad-shape", f"{label}: {error}"))
             continue
         if not part.any():
             found.lost.append(("outside", label))
@@ -186,7 +185,7 @@ def _fitted(mask: NDArray[Any], image: Head, found: Drawn) -> NDArray[Any]:
     down, across = image.size[0] / mask.shape[0], image.size[1] / mask.shape[1]
     if abs(down / across - 1) > RATIO:
         (height, width), (rows, columns) = image.size, mask.shape
-        raise Unusable(f"the image is {width}x{height} pixels, its labels belong to {columns}x{rows}")
+        raise Unusable(f"the image is {width}x{height} pixels, its labels belong to {columns}x{rows}", "size")
     found.notes.append("labels were scaled to the size of their images")
     size = (image.size[1], image.size[0])
     return np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))

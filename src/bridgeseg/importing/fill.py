@@ -35,7 +35,7 @@ def drawn(shape: Shape, height: int, width: int, stroke: float | None) -> tuple[
         return _cut(shape, height, width)
     if isinstance(shape, Stroke):
         if stroke is None:
-            raise Unusable("points have no area" if shape.apart else "a line has no area")
+            raise Unusable("points have no area" if shape.apart else "a line has no area", "no-area")
         shape = Outline(tuple(_stroke(shape, stroke)))
     inside = [ring for ring in shape.rings if len(ring) > 2]
     box = _bounds(inside, height, width)

@@ -21,7 +21,16 @@ MOST_POINTS = 1_000_000
 
 
 class Unusable(Exception):  # noqa: N818
-    """One object cannot be used; the text says why."""
+    """One object cannot be used; the text says why.
+
+    Args:
+        text: why.
+        code: under which of `ledger.CODES` it is put down; None for the usual one of what is being read.
+    """
+
+    def __init__(self, text: str, code: str | None = None) -> None:
+        super().__init__(text)
+        self.code = code
 
 
 @dataclass(frozen=True)

@@ -133,9 +133,10 @@ class _Work:
         if found is None:
             try:
                 ids, found = draw(item, known, self.rules)
-            except (Unusable, MemoryError) as error:
-                code = "size" if "belong to" in str(error) else "bad-labels"
-                return ledger.leave(code, item.name, str(error) or "there is not enough memory")
+            except Unusable as error:
+                return ledger.leave(error.code or "bad-labels", item.name, str(error))
+            except MemoryError as error:
+                return ledger.leave("bad-labels", item.name, str(error) or "there is not enough memory")
             facts = json.dumps({"stamp": mark, **asdict(found)})
             about = {FACTS: facts} if len(facts) <= MOST_FACTS else {}
             save_mask(palette_image(ids, self.rules.classes), mask, about)

@@ -107,6 +107,12 @@ class Guidance(nn.Module, ABC):
         return []
 
 
+def guided_channels(backbone: Backbone, guidance: Guidance | None) -> list[int]:
+    """Return the widths of the last four features as the decoder reads them, with what a method adds to them."""
+    added = (0, 0, 0, 0) if guidance is None else guidance.added
+    return [width + more for width, more in zip(backbone.channels, added, strict=True)]
+
+
 class Head(nn.Module):
     """Base of the heads. `reads_tokens` says whether `forward` looks at the class tokens."""
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from bridgeseg.errors import ConfigError
 from bridgeseg.extend import DECODERS, HEADS, METHODS
 from bridgeseg.models.backbone import TimmBackbone
-from bridgeseg.models.base import STRIDES, Backbone, Head, Parts, Site
+from bridgeseg.models.base import STRIDES, Backbone, Head, Parts, Site, guided_channels
 from bridgeseg.models.check import AUTO, check_model, method_settings
 from bridgeseg.models.segmentor import Segmentor
 from bridgeseg.models.text_space import TextSpace
@@ -49,8 +49,7 @@ def build(
     text_dim = 0 if class_embeddings is None else class_embeddings.shape[1]
     space = TextSpace(text_dim, config.text_space, config.projection, bank)
     parts = method.build(method_settings(config), Site(backbone, classes, space))
-    added = (0, 0, 0, 0) if parts.guidance is None else parts.guidance.added
-    guided = [width + more for width, more in zip(backbone.channels, added, strict=True)]
+    guided = guided_channels(backbone, parts.guidance)
     options = {} if config.width is None else {"width": config.width}
     decoder = make_decoder([*backbone.finer, *guided], dropout=config.dropout, **options)
     head = _head(config, parts, decoder.width, classes)  # type: ignore[arg-type]

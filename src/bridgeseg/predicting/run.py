@@ -44,11 +44,7 @@ def start(asked: Predict, stop: threading.Event | None = None) -> Prediction:
         InputError: the sources or the model cannot be used, or the results cannot be written.
     """
     batch = None if asked.out is None else Batch(asked)
-    model = asked.model
-    if not isinstance(model, Model):
-        model = Model.load(model, asked.threads, asked.runtime, asked.compile, asked.names, asked.embeddings)
-    elif asked.names is not None:
-        model = model.with_names(asked.names, asked.embeddings)
+    model = Model.of(asked.model, asked.threads, asked.runtime, asked.compile, asked.names, asked.embeddings)
     return Prediction(model, stream(model, asked, stop) if batch is None else batch.run(model, stop), batch)
 
 

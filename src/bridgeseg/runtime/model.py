@@ -111,6 +111,24 @@ class Model:
         model._origin = (place.absolute(), threads, runtime, compile, kept, embeddings)
         return model
 
+    @classmethod
+    def of(
+        cls,
+        model: str | Path | Model | None,
+        threads: int | None = None,
+        runtime: str | None = None,
+        compile: bool = False,
+        names: Names | None = None,
+        embeddings: str | Path | None = None,
+    ) -> Model:
+        """Return a model that is loaded already, with other names if any are given; or load it.
+
+        Arguments and errors are those of `load` and, for a loaded one, `with_names`.
+        """
+        if not isinstance(model, Model):
+            return cls.load(model, threads, runtime, compile, names, embeddings)
+        return model if names is None else model.with_names(names, embeddings)
+
     @property
     def takes_names(self) -> bool:
         """Whether it can be loaded with other names than its own."""

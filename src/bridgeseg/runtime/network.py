@@ -141,6 +141,12 @@ def _smaller(window: tuple[int, int]) -> str:
     return f"use smaller windows: `window={max(1, min(window) // 2)}`"
 
 
+def unsure(wanted: str, path: Path | None = None) -> ConfigError:
+    """Return the error of what is wanted of a model, at `path`, that gives no confidence."""
+    fix = "export it with it: bridgeseg export --model RUN --confidence --out FILE.onnx"
+    return ConfigError(f"this model does not say how sure it is: {wanted} needs confidence", where=path, fix=fix)
+
+
 def without_unsure(found: Segmented, classes: ClassSet, least: float, path: Path | None) -> Segmented:
     """Replace the ids of pixels that the network is not sure of.
 
@@ -154,8 +160,7 @@ def without_unsure(found: Segmented, classes: ClassSet, least: float, path: Path
         ConfigError: it gives no confidence.
     """
     if found.confidence is None:
-        fix = "export it with it: bridgeseg export --model RUN --confidence --out FILE.onnx"
-        raise ConfigError("this model does not say how sure it is: `unknown` needs confidence", where=path, fix=fix)
+        raise unsure("`unknown`", path)
     ids: Ids = found.ids.astype(np.uint8) if classes.ignore_index <= 255 else found.ids.astype(np.uint16)  # copies
     below = np.arange(256, dtype=np.float32) / np.float32(255) < np.float32(least)  # as `Result.confidence` has them
     ids[below[found.confidence]] = classes.ignore_index

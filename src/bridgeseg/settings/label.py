@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from bridgeseg.settings.fields import setting
-from bridgeseg.settings.predict import Predict
+from bridgeseg.settings.predict import MIN_AREA, OVERLAY, SIMPLIFY, Predict
 
 
 class Label(Predict):
@@ -44,17 +44,6 @@ class Label(Predict):
             "label nothing where confidence, 0 to 1, is below this", option="--confidence", metavar="SHARE", ge=0, le=1
         ),
     ] = 0.5
-    min_area: Annotated[
-        int, setting("write no outlines of areas of fewer pixels", option="--min-area", metavar="PIXELS", ge=1)
-    ] = 25
-    simplify: Annotated[
-        float,
-        setting(
-            "leave out corners of outlines as long as these move by no more pixels than this",
-            option="--simplify",
-            metavar="PIXELS",
-            ge=0,
-            allow_inf_nan=False,
-        ),
-    ] = 1.0
-    overlay: Annotated[bool, setting("write overlays with a legend", option="--overlay/--no-overlay")] = False
+    min_area: Annotated[int, MIN_AREA] = 25
+    simplify: Annotated[float, SIMPLIFY] = 1.0
+    overlay: Annotated[bool, OVERLAY] = False

@@ -10,6 +10,15 @@ from bridgeseg.settings.fields import CommandSettings, setting
 from bridgeseg.settings.load import COMPILE, EMBEDDINGS, MEMORY, MODEL, NAMES, RUNTIME, THREADS
 
 VIDEOS = "Videos, cameras and streams"
+OVERLAY = setting("write overlays with a legend", option="--overlay/--no-overlay")
+MIN_AREA = setting("write no outlines of areas of fewer pixels", option="--min-area", metavar="PIXELS", ge=1)
+SIMPLIFY = setting(
+    "leave out corners of outlines as long as these move by no more pixels than this",
+    option="--simplify",
+    metavar="PIXELS",
+    ge=0,
+    allow_inf_nan=False,
+)
 
 
 class Predict(CommandSettings):
@@ -84,7 +93,7 @@ class Predict(CommandSettings):
             le=1,
         ),
     ] = None
-    overlay: Annotated[bool, setting("write overlays with a legend", option="--overlay/--no-overlay")] = True
+    overlay: Annotated[bool, OVERLAY] = True
     opacity: Annotated[
         float, setting("weight of the colours in overlays, 0 (none) to 1", option="--opacity", metavar="SHARE")
     ] = 0.55
@@ -108,19 +117,8 @@ class Predict(CommandSettings):
             default="png",
         ),
     ] = ("png",)
-    min_area: Annotated[
-        int, setting("write no outlines of areas of fewer pixels", option="--min-area", metavar="PIXELS", ge=1)
-    ] = 1
-    simplify: Annotated[
-        float,
-        setting(
-            "leave out corners of outlines as long as these move by no more pixels than this",
-            option="--simplify",
-            metavar="PIXELS",
-            ge=0,
-            allow_inf_nan=False,
-        ),
-    ] = 0.0
+    min_area: Annotated[int, MIN_AREA] = 1
+    simplify: Annotated[float, SIMPLIFY] = 0.0
     recursive: Annotated[bool, setting("search the subfolders of folders", option="--recursive -r")] = False
     every: Annotated[int, setting("take every Nth frame", VIDEOS, "--every", metavar="N", ge=1)] = 1
     max_fps: Annotated[

@@ -24,7 +24,7 @@ from bridgeseg.training.module import TrainModule
 
 Save = Callable[[str, Segmentor, Scores | None, int], None]
 
-LOSSES = ("train_loss", "train_aux_loss", "train_deep_loss")
+LOSSES = ("train_loss", "train_aux_loss", "train_deep_loss", "train_teacher_loss")
 """What the table has of the training, where there is such a loss."""
 EXPLODED = 1e5
 """A loss above this never comes back; that of a network which knows nothing is the logarithm of the class count."""
@@ -98,8 +98,7 @@ class KeepBest(pl.Callback):
         groups = trainer.optimizers[0].param_groups
         row: dict[str, Any] = {"epoch": epoch}
         row["lr"] = next((group["lr"] for group in groups if group["initial_lr"] == pl_module.config.lr), "")
-        own = ("train_loss", "train_aux_loss", "train_deep_loss", "train_teacher_loss")
-        losses = (*own, *pl_module.loss_names("train_loss"))
+        losses = (*LOSSES, *pl_module.loss_names("train_loss"))
         row |= {key: float(metrics[key]) for key in losses if key in metrics}
         if self.latest is not None and self._validated == epoch:
             scores = self.latest.to_dict()

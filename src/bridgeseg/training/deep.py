@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from bridgeseg.models.base import guided_channels
 from bridgeseg.models.segmentor import Segmentor
 from bridgeseg.training.losses import SegmentationLoss
 
@@ -30,10 +31,8 @@ class DeepHeads(nn.Module):
 
     def __init__(self, segmentor: Segmentor, classes: int, seed: int = 0) -> None:
         super().__init__()
-        backbone, guidance = segmentor.backbone, segmentor.guidance
-        added = (0, 0, 0, 0) if guidance is None else guidance.added
-        widths = [width + more for width, more in zip(backbone.channels, added, strict=True)]
-        self.strides = backbone.strides[-LEVELS:]
+        widths = guided_channels(segmentor.backbone, segmentor.guidance)
+        self.strides = segmentor.backbone.strides[-LEVELS:]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.heads = nn.ModuleList(nn.Conv2d(width, classes, 1) for width in widths[-LEVELS:])

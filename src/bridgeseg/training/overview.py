@@ -77,10 +77,6 @@ def remarks(joined: Joined, class_embeddings: Tensor | None = None) -> list[str]
     if joined.several and class_embeddings is not None:
         pairs = alike(joined, class_embeddings.detach().float().cpu().numpy())
         if pairs:
-            told = [
-                f"{pair.first} ({pair.owners[0]}) and {pair.second} ({pair.owners[1]}) {pair.cosine:.2f}"
-                for pair in pairs
-            ]
-            notes.append(f"alike by their class embeddings, and not merged: {some(told, MOST)}")
+            notes.append(f"alike by their class embeddings, and not merged: {some(list(map(str, pairs)), MOST)}")
             notes.append(f"if they are one, write in a data.yaml: {'; '.join(propose(pairs))}")
     return notes

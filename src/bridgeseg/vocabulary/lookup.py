@@ -15,7 +15,16 @@ import numpy as np
 from bridgeseg.classes import ClassSet
 from bridgeseg.errors import BridgeSegError, ConfigError
 from bridgeseg.vocabulary.bank import FILES, bank
-from bridgeseg.vocabulary.embeddings import Embeddings, Vectors, canonical, find_rows, nearest_names, read, unit
+from bridgeseg.vocabulary.embeddings import (
+    Embeddings,
+    Vectors,
+    canonical,
+    find_rows,
+    nearest_names,
+    not_among,
+    read,
+    unit,
+)
 
 ALIKE = 0.995
 """Cosine of two vectors of one phrase by one text encoder, at least; 16 bits and other templates move them less."""
@@ -154,7 +163,7 @@ def _encoded(phrases: Sequence[str], known: Vocabulary) -> dict[str, Vectors] | 
 
 def _refuse(missing: Sequence[str], known: Vocabulary, tables: Sequence[Embeddings]) -> dict[str, Vectors]:
     names = list(dict.fromkeys(name for table in tables for name in table.names))
-    text = "; ".join(f"{phrase!r} (nearest: {nearest_names(phrase, names)})" for phrase in missing[:5])
+    text = not_among(missing[:5], names)
     more = f", and {len(missing) - 5} more" if len(missing) > 5 else ""
     if known.learned:
         reason = "the network's prompts are learned, so no text encoder has vectors of other names for it"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from xml.parsers import expat
 
+from bridgeseg.classes import colour_of
 from bridgeseg.errors import DataError
 from bridgeseg.importing import rle
 from bridgeseg.importing.forms import Reading, unread
@@ -118,11 +120,8 @@ class _Document:
             self._label = value
             self.names.setdefault(value)
         elif inner == ["label"] and tag == "color" and len(value) == 7:
-            try:
-                code = int(value[1:], 16)
-                self.colours[self._label] = (code >> 16, code >> 8 & 255, code & 255)
-            except ValueError:
-                pass
+            with suppress(ValueError):
+                self.colours[self._label] = colour_of(int(value[1:], 16))
         elif inner == ["original_size"] and tag in ("width", "height"):
             self.size[tag] = value
         self._open.pop()

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from bridgeseg.classes import Colour
+from bridgeseg.classes import Colour, colour_of
 from bridgeseg.errors import DataError
 from bridgeseg.importing import pngs
 from bridgeseg.importing.forms import Reading, unread
@@ -45,7 +45,7 @@ def _colour(given: Any) -> Colour | None:
         code = int(given[1:], 16) if isinstance(given, str) and len(given) == 7 else -1
     except ValueError:
         return None
-    return (code >> 16, code >> 8 & 255, code & 255) if code >= 0 else None
+    return colour_of(code) if code >= 0 else None
 
 
 def _items(source: Source, files: list[Path]) -> Iterator[Item]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridgeseg.catalog.schema import entry
-from bridgeseg.classes import Colour
+from bridgeseg.classes import Colour, colour_of
 from bridgeseg.errors import DataError
 from bridgeseg.importing import pngs
 from bridgeseg.importing.forms import Reading, unread
@@ -37,7 +37,7 @@ def read(source: Source) -> Reading:
     base = Path(*masks[0].parts[: len(masks[0].parts) - masks[0].parts[::-1].index(MASKS) - 1])
     named = _labelmap(base / LABELS)
     if named:
-        names, palette = list(dict.fromkeys(named.values())), {name: _rgb(code) for code, name in named.items()}
+        names, palette = list(dict.fromkeys(named.values())), {name: colour_of(code) for code, name in named.items()}
     else:
         known = entry("voc2012").class_set()
         names = list(source.wanted.classes) or list(known.names)
@@ -104,7 +104,3 @@ def _splits(folder: Path) -> dict[str, str]:
 
 def _code(colour: Colour) -> int:
     return colour[0] << 16 | colour[1] << 8 | colour[2]
-
-
-def _rgb(code: int) -> Colour:
-    return code >> 16, code >> 8 & 255, code & 255

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from bridgeseg.errors import ConfigError
 from bridgeseg.files import write
 from bridgeseg.outlines import Area
+from bridgeseg.runtime.network import unsure
 from bridgeseg.runtime.result import Result
 from bridgeseg.runtime.saving import FIX
 
@@ -28,8 +28,7 @@ class Form:
 
     def write(self, result: Result, name: str, areas: list[Area]) -> Path:  # noqa: D102
         if result.confidence_bytes is None:
-            fix = "export it with it: bridgeseg export --model RUN --confidence --out FILE.onnx"
-            raise ConfigError("this model does not say how sure it is: the form `rank` needs confidence", fix=fix)
+            raise unsure("the form `rank`")
         image = str(result.name if result.source is None else result.source)
         self._rows.append((float(np.mean(result.confidence_bytes)) / 255, image, result.unknown))
         return self._path

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from bridgeseg.errors import InputError
+from bridgeseg.files import replacing
 from bridgeseg.runtime.saving import FIX
 from bridgeseg.wording import shown
 
@@ -53,8 +54,6 @@ def written(path: Path, *parts: bytes | Spool) -> None:
     Raises:
         InputError: it cannot be written.
     """
-    from bridgeseg.files import replacing
-
     with replacing(path, FIX) as part, part.open("wb") as file:
         for piece in parts:
             if isinstance(piece, Spool):
