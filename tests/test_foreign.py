@@ -130,6 +130,13 @@ def test_every_configuration_that_open_clip_ships_is_allowed():
         check_open_clip(open_clip.get_model_config(name), name)
 
 
+def test_ids_of_tokens_are_as_large_as_a_vocabulary_and_no_larger():
+    known = {"embed_dim": 512, "vision_cfg": {}}
+    check_open_clip({**known, "text_cfg": {"eos_id": 49407}}, "model")
+    with pytest.raises(InputError, match=r"`eos_id` of 9999999, beyond all models"):
+        check_open_clip({**known, "text_cfg": {"eos_id": 9_999_999}}, "model")
+
+
 def test_pooling_is_not_read_from_outside_the_folder(tmp_path):
     outside = tmp_path / "outside"
     outside.mkdir()

@@ -35,6 +35,8 @@ TIMM_NAME = re.compile(r"[\w-]+(\.[\w-]+)?")
 LIMITS = {"layers": 512, "vocab_size": 2**21, "context_length": 2**16, "image_size": 2**12}
 LARGEST = 2**14
 """Of all other numbers: widths, heads, patches."""
+LARGEST_ID = LIMITS["vocab_size"]
+"""Of what names a token: `eos_id`, `pad_id`, ..."""
 FIX = "do not use this model, or correct the file if it is yours"
 
 
@@ -61,7 +63,7 @@ def check_open_clip(config: Any, where: str | Path) -> None:
     if name and not (isinstance(name, str) and TIMM_NAME.fullmatch(name)):
         _refuse(f"`timm_model_name` {shown(name)}, which is none of timm's own", where)
     for key, number in _numbers(config):
-        if number > LIMITS.get(key, LARGEST):
+        if number > LIMITS.get(key, LARGEST_ID if key.endswith("_id") else LARGEST):
             _refuse(f"`{key}` of {number}, beyond all models", where)
 
 
