@@ -50,6 +50,11 @@ def test_two_models_side_by_side(files: tuple[Path, Path]) -> None:
         stage.with_names("road, sky")
 
 
+def test_names_count_for_a_model_that_is_loaded_already(files: tuple[Path, Path]) -> None:
+    with pytest.raises(ConfigError, match="knows its own 4 classes only"):
+        Stage.of(Demo(model=Model.load(files[0]), names="road, sky"))
+
+
 def test_names_stay_loaded_for_a_while(files: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     loaded: list[str] = []
     monkeypatch.setattr(Model, "with_names", lambda self, names: loaded.append(names) or self)

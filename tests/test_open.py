@@ -168,13 +168,31 @@ class TestFiles:
 
     def test_what_fits_one_vocabulary_is_refused(self, run: Path, opened: Path, tmp_path: Path) -> None:
         out = tmp_path / "a.onnx"
-        for settings in ({"plain": True}, {"confidence": True, "confidence_data": tmp_path}):
-            with pytest.raises(ModelFileError, match="names are an input of this file"):
-                bridgeseg.export(opened, out, **settings)  # type: ignore[arg-type]
-            with pytest.raises(ConfigError, match="takes any names"):
-                bridgeseg.export(run, out, open=True, **settings)  # type: ignore[arg-type]
+        with pytest.raises(ModelFileError, match="names are an input of this file"):
+            bridgeseg.export(opened, out, plain=True)
+        with pytest.raises(ConfigError, match="takes no names"):
+            bridgeseg.export(run, out, open=True, plain=True)
         with pytest.raises(ModelFileError, match="8-bit file fits one vocabulary"):
             bridgeseg.quantize(opened, out, tmp_path)
+
+    def test_it_says_how_sure_it_is_of_any_names(
+        self, run: Path, opened: Path, photo: np.ndarray, tmp_path: Path
+    ) -> None:
+        data = write_dataset(tmp_path / "data", names=tuple(NAMES))
+        sure = bridgeseg.export(run, tmp_path / "a.onnx", open=True, confidence=True, confidence_data=data)
+        assert sure.confidence is not None
+        assert bridgeseg.export(opened, tmp_path / "b.onnx", confidence=True, confidence_data=data).confidence == (
+            sure.confidence
+        )
+        for names in (None, OTHERS):
+            model = Model.load(sure.path, names=names)
+            result = model.predict(photo)
+            np.testing.assert_array_equal(result.mask, Model.load(opened, names=names).mask(photo))
+            logits = Model.load(opened, names=names).logits(photo) / sure.confidence["temperature"]
+            likely = np.exp(logits - logits.max(axis=0))
+            likely = likely.max(axis=0) / likely.sum(axis=0)
+            # probabilities, not logits, are upsampled: they agree where neighbours do
+            assert np.median(np.abs(np.asarray(result.confidence, float) - likely)) < 0.05
 
 
 class TestEvaluation:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from importlib.metadata import requires
@@ -21,7 +22,7 @@ from bridgeseg.cli import main
 from bridgeseg.errors import ConfigError, DataError, InputError, ModelFileError
 from bridgeseg.exporting import int8_report
 from bridgeseg.exporting import quantize as room
-from bridgeseg.exporting.calibration import MAX_SIDE, find_calibration, read_small, training_images
+from bridgeseg.exporting.calibration import MAX_SIDE, find_calibration, read_small, training_images, validation_images
 from bridgeseg.exporting.int8 import export_int8
 from bridgeseg.exporting.int8_report import compare
 from bridgeseg.exporting.pixels import fold_normalisation
@@ -307,6 +308,17 @@ class TestTrainingImages:
         assert {path.parent for path in found.images} == {data.parent / "images" / "train"}
         assert len(training_images(run_folder / place, 100).images) == COUNT
 
+    def test_those_of_several_datasets(self, run_folder: Path, data: Path, tmp_path: Path) -> None:
+        shutil.copytree(data.parent, tmp_path / "other")
+        settings = json.loads((run_folder / "train.json").read_text())
+        both = {**settings, "data": [str(data), str(tmp_path / "other" / "data.yaml")], "val_split": "val"}
+        (run_folder / "train.json").write_text(json.dumps(both))
+        found = training_images(run_folder, 4)
+        assert found.name == "data.yaml, split train + val; data.yaml, split train + val"
+        assert [path.is_relative_to(tmp_path / "other") for path in found.images] == [False, False, True, True]
+        with pytest.raises(ConfigError, match=rf"2 datasets.*\n  fix: .*`confidence_data={data}:val`"):
+            validation_images(run_folder, 4)
+
     def test_they_calibrate(self, run_folder: Path, float_file: Path, tmp_path: Path) -> None:
         facts = quantize(float_file, tmp_path / "a.onnx", training_images(run_folder, 2), budget=50.0).facts
         assert facts["calibration"] == {"method": "minmax", "pictures": 2, "from": "data.yaml, split train + val"}
@@ -331,7 +343,16 @@ class TestTrainingImages:
             training_images(run_folder, 64)
 
     @pytest.mark.parametrize(
-        "content", [None, "", "[]", "{}", '{"data": 3, "train_splits": ["train"]}', '{"data": "a", "train_splits": []}']
+        "content",
+        [
+            None,
+            "",
+            "[]",
+            "{}",
+            '{"data": 3, "train_splits": ["train"]}',
+            '{"data": [], "train_splits": ["train"]}',
+            '{"data": "a", "train_splits": []}',
+        ],
     )
     def test_a_folder_that_does_not_say(self, content: str | None, tmp_path: Path) -> None:
         if content is not None:

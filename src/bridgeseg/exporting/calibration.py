@@ -82,7 +82,7 @@ def find_calibration(source: str | Path, images: int, split: str = "train") -> C
 
 
 def training_images(run: str | Path, images: int) -> Calibration:
-    """Choose images from the splits that a run was trained on.
+    """Choose images from the splits that a run was trained on; of several datasets, as many of each, without labels.
 
     Args:
         run: a run folder, or a checkpoint in one.
@@ -94,24 +94,37 @@ def training_images(run: str | Path, images: int) -> Calibration:
     """
     fix = "give images as the network will see them: `calibrate=FOLDER`"
     settings = _settings_of(run, "8 bits need images", fix)
-    return _labelled(DataSpec.load(settings["data"], settings["val_share"]), settings["train_splits"], images)
+    places, share = settings["data"], settings["val_share"]
+    each = -(-images // len(places))
+    found = [_labelled(DataSpec.load(place, share), settings["train_splits"], each) for place in places]
+    if len(found) == 1:
+        return found[0]
+    every = [image for part in found for image in part.images]
+    return Calibration("; ".join(part.name for part in found), tuple(_spaced(every, images)), how=found[0].how)
 
 
 def validation_images(run: str | Path, images: int) -> Calibration:
     """Choose labelled images from the split that a run was validated on; arguments and errors as of `training_images`.
 
     Raises:
-        ConfigError: also where it was not validated.
+        ConfigError: also where it was not validated, and where it was on several datasets.
     """
     fix = "give a labelled split: `confidence_data=data.yaml:val`"
     settings = _settings_of(run, "confidence needs labelled images", fix)
     if not settings["val_split"]:
         raise ConfigError("confidence needs labelled images, and this run was not validated", where=run, fix=fix)
-    return _labelled(DataSpec.load(settings["data"], settings["val_share"]), [settings["val_split"]], images)
+    first, *others = settings["data"]
+    if others:
+        message = f"this run was trained on {1 + len(others)} datasets, and confidence is calibrated on one"
+        raise ConfigError(message, where=run, fix=f"choose one: `confidence_data={first}:{settings['val_split']}`")
+    return _labelled(DataSpec.load(first, settings["val_share"]), [settings["val_split"]], images)
 
 
 def _settings_of(run: str | Path, need: str, fix: str) -> dict[str, Any]:
-    """Return `data`, `val_share`, `train_splits` and `val_split` of a run folder, or of the one around a checkpoint."""
+    """Return `data`, `val_share`, `train_splits` and `val_split` of a run folder, or of the one around a checkpoint.
+
+    `data` is a list of the paths of all datasets.
+    """
     folder = Path(run)
     place = next((one for one in (folder, folder.resolve().parent) if (one / SETTINGS).is_file()), folder) / SETTINGS
     try:
@@ -119,14 +132,15 @@ def _settings_of(run: str | Path, need: str, fix: str) -> dict[str, Any]:
         found: dict[str, Any] = {"val_share": 0.0, "val_split": None}
         found |= {key: settings[key] for key in ("data", "train_splits", "val_share", "val_split") if key in settings}
         data, splits, share, val = (found[key] for key in ("data", "train_splits", "val_share", "val_split"))
-        known = isinstance(data, str) and bool(splits) and all(isinstance(split, str) for split in splits)
+        data = found["data"] = [data] if isinstance(data, str) else list(data)
+        known = bool(data) and bool(splits) and all(isinstance(text, str) for text in (*data, *splits))
         known = known and isinstance(share, float | int) and 0 <= share < 1 and isinstance(val, str | None)
     except (OSError, ValueError, LookupError, TypeError):
         known = False
     if not known:
         raise ConfigError(f"{need}, and this folder does not say what it was trained on", where=run, fix=fix)
-    if not Path(data).exists():
-        raise DataError(f"{need}, and the data that the run was trained on is no longer there", where=data, fix=fix)
+    if gone := next((path for path in data if not Path(path).exists()), None):
+        raise DataError(f"{need}, and the data that the run was trained on is no longer there", where=gone, fix=fix)
     return found
 
 

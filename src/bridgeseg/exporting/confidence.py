@@ -14,6 +14,7 @@ from onnx import helper
 
 from bridgeseg.errors import ModelFileError
 from bridgeseg.exporting.graph import add_constant, constant, drop_dead, makers
+from bridgeseg.exporting.opset import OPSET, at_least
 from bridgeseg.exporting.tail import borders_only, everywhere
 
 NAME = "confidence"
@@ -62,11 +63,12 @@ def give_confidence(model: onnx.ModelProto, temperature: float) -> onnx.ModelPro
     """Return a file's graph with the output `confidence`, uint8 (B, H, W); an older one is replaced.
 
     Args:
-        model: changed in place.
+        model: may be changed in place.
         temperature: logits are divided by it; above 0.
     """
     drop_confidence(model)
     everywhere(model)
+    model = at_least(model, OPSET)
     confidence_everywhere(model, temperature)
     return borders_only(model)
 

@@ -69,12 +69,12 @@ def check(asked: Export) -> None:
     """Check settings that go together.
 
     Raises:
-        ConfigError: those of a plain file without `plain`, data without `confidence`, approximate ids with it; either
-            with `open`.
+        ConfigError: those of a plain file without `plain`, data without `confidence`, approximate ids with it; a
+            plain file with `open`.
     """
     plain_options(asked)
-    if asked.open and (asked.plain or asked.confidence):
-        message = f"a file that takes any names has no `{'plain' if asked.plain else 'confidence'}`"
+    if asked.open and asked.plain:
+        message = "a plain file takes no names"
         raise ConfigError(message, where="open", fix="leave `open` out: `names` says which names the file is to have")
     if asked.confidence_data is not None and not asked.confidence:
         message = "there is no temperature without `confidence`"

@@ -20,6 +20,7 @@ from bridgeseg.checkpoint import load_checkpoint
 from bridgeseg.classes import ClassSet
 from bridgeseg.errors import ModelFileError
 from bridgeseg.exporting.modelfile import Exported, check_name, finished
+from bridgeseg.exporting.opset import OPSET
 from bridgeseg.exporting.pixels import fold_scale
 from bridgeseg.exporting.spelling import respell
 from bridgeseg.exporting.tail import borders_only
@@ -33,7 +34,6 @@ from bridgeseg.runtime.torch_runtime import DeployNetwork
 from bridgeseg.vocabulary.asked import Names
 from bridgeseg.vocabulary.lookup import Vocabulary
 
-OPSET = 18
 AXES = {
     "image": {0: "batch", 1: "height", 2: "width"},
     "classes": {0: "batch", 1: "height", 2: "width"},

@@ -11,10 +11,12 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import onnx
-from onnx import defs, helper
+from onnx import defs, helper, version_converter
 
 from bridgeseg.exporting.graph import attribute, constant, drop_dead
 
+OPSET = 18
+"""What networks are exported in, and what the texts of `tail_text` are written in."""
 LOWEST = 13
 """Scales for each channel of 8-bit weights, and axes of ReduceSum and Squeeze as inputs, are not older."""
 
@@ -58,6 +60,12 @@ SAME: dict[str, Before] = {
     **dict.fromkeys(("ReduceMax", "ReduceMin", "ReduceMean", "ReduceL1", "ReduceL2", "ReduceProd"), Before(LOWEST)),
 }
 """Operator -> when it is an older one; the value `...` may be dropped whatever it is."""
+
+
+def at_least(model: onnx.ModelProto, opset: int) -> onnx.ModelProto:
+    """Return a model whose nodes are of an operator set, or of a later one that it declares already."""
+    imported = max((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), default=0)
+    return model if imported >= opset else version_converter.convert_version(model, opset)
 
 
 def lower_opset(model: onnx.ModelProto) -> None:

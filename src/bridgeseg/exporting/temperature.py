@@ -20,11 +20,13 @@ from bridgeseg.exporting.agreement import SIZES, check_same_ids
 from bridgeseg.exporting.calibration import Calibration, find_calibration, read_small
 from bridgeseg.exporting.confidence import NAME, decision, drop_confidence, give_confidence
 from bridgeseg.exporting.graph import constant
-from bridgeseg.exporting.modelfile import refuse_names, save
+from bridgeseg.exporting.modelfile import save
 from bridgeseg.exporting.tail import everywhere
 from bridgeseg.metrics import CalibrationError
 from bridgeseg.runtime.metadata import read_metadata
 from bridgeseg.runtime.onnx_runtime import OnnxRuntime
+from bridgeseg.runtime.open_file import INPUT
+from bridgeseg.vocabulary.embeddings import Vectors
 
 Floats = NDArray[np.float64]
 IMAGES, PIXELS = 64, 2000
@@ -34,13 +36,16 @@ RANGE = (-2.5, 2.5)
 STEPS = 40
 
 
-def fit_temperature(source: Path, classes: ClassSet, calibration: Calibration) -> dict[str, Any]:
+def fit_temperature(
+    source: Path, classes: ClassSet, calibration: Calibration, class_embeddings: Vectors | None = None
+) -> dict[str, Any]:
     """Fit the temperature with which the labels are most likely.
 
     Args:
         source: an ordinary .onnx file.
         classes: its classes.
         calibration: labelled images, with the dataset that they are from.
+        class_embeddings: (K, D), those of the classes, for a file that takes them.
 
     Returns:
         JSON-ready: `temperature`, expected calibration error `ece_before` (temperature 1) and `ece` (0..1), `images`,
@@ -54,7 +59,7 @@ def fit_temperature(source: Path, classes: ClassSet, calibration: Calibration) -
         fix = "give a split of a dataset: --confidence-data data.yaml:val"
         raise DataError("a temperature needs labelled images", where=calibration.name, fix=fix)
     check_same_classes(classes, calibration.spec)
-    found = list(_sampled(source, calibration))
+    found = list(_sampled(source, calibration, class_embeddings))
     corners, shares, labels = (np.concatenate(parts) for parts in zip(*found, strict=True))
     if not len(labels):
         raise DataError("no pixel of these images is labelled", where=calibration.name, fix="choose another split")
@@ -96,7 +101,9 @@ def _unlikely(corners: Floats, shares: Floats, labels: NDArray[np.int64], logari
     return float(-np.log(np.maximum(means[np.arange(len(labels)), labels], 1e-12)).mean())
 
 
-def _sampled(source: Path, calibration: Calibration) -> Iterator[tuple[Floats, Floats, NDArray[np.int64]]]:
+def _sampled(
+    source: Path, calibration: Calibration, class_embeddings: Vectors | None
+) -> Iterator[tuple[Floats, Floats, NDArray[np.int64]]]:
     """Yield of each image the four logits (N, 4, K) around some labelled pixels, their shares (N, 4), labels (N)."""
     model = onnx.load(source)
     drop_confidence(model)
@@ -106,13 +113,14 @@ def _sampled(source: Path, calibration: Calibration) -> Iterator[tuple[Floats, F
     del model.graph.output[:]
     model.graph.output.append(onnx.helper.make_tensor_value_info(resize.input[0], onnx.TensorProto.FLOAT, None))
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    own = {} if class_embeddings is None else {INPUT: class_embeddings}
     random, spec = np.random.default_rng(0), calibration.spec
     if spec is None:
         return
     for sample in calibration.samples:
         image = read_small(sample.image, calibration.how)
         truth = read_mask(sample.mask, spec)
-        logits = session.run(None, {"image": image[None]})[0][0].astype(np.float64)  # (K, h, w)
+        logits = session.run(None, {"image": image[None], **own})[0][0].astype(np.float64)  # (K, h, w)
         rows, columns = np.nonzero(truth != spec.classes.ignore_index)
         some = random.permutation(len(rows))[:PIXELS]
         rows, columns = rows[some], columns[some]
@@ -150,13 +158,12 @@ def add_confidence(source: Path, out: Path, data: str | Path | Calibration | Non
     """
     before = OnnxRuntime(source)
     classes, provenance = read_metadata(before)
-    refuse_names(before, "confidence")
     if "plain" in provenance:
         raise ModelFileError("this file is plain already", where=source, fix="give the file it was made from")
     facts: dict[str, Any] = {"temperature": 1.0}
     if data is not None:
         chosen = data if isinstance(data, Calibration) else find_calibration(data, IMAGES, "val")
-        facts = fit_temperature(source, classes, chosen)
+        facts = fit_temperature(source, classes, chosen, before.class_embeddings)
     model = give_confidence(onnx.load(source), facts["temperature"])
     entries = {entry.key: entry.value for entry in model.metadata_props}
     entries["bridgeseg.provenance"] = json.dumps({**provenance, NAME: facts})

@@ -65,12 +65,10 @@ class Stage:
 
     @classmethod
     def of(cls, asked: Demo) -> Stage:
-        """Load the models; errors are those of `Model.load`."""
-        how = (asked.threads, asked.runtime)
-        models = []
-        for place in (asked.model, asked.beside)[: 1 if asked.beside is None else 2]:
-            named = {"names": asked.names, "embeddings": asked.embeddings}
-            models.append(place if isinstance(place, Model) else Model.load(place, *how, **named))
+        """Load the models that are not loaded yet; errors are those of `Model.of`."""
+        named = {"names": asked.names, "embeddings": asked.embeddings}
+        places = (asked.model, asked.beside)[: 1 if asked.beside is None else 2]
+        models = [Model.of(place, asked.threads, asked.runtime, **named) for place in places]
         return cls(models, asked.max_size)
 
     @property
