@@ -28,6 +28,9 @@ CLASSES = {
     "camvid-32": 32,
     "cityscapes": 19,
     "coco-stuff": 171,
+    "labelmefacade": 8,
+    "lip": 20,
+    "mapillary-65": 65,
     "pascal-context-59": 59,
     "pascal-context-60": 60,
     "voc2012": 21,
@@ -120,6 +123,27 @@ def make_camvid32(root: Path) -> None:
         Image.fromarray(palette[values(0, 4, 17, 30, 31)]).save(path)
 
 
+def make_labelmefacade(root: Path) -> None:
+    palette = np.array([*entry("labelmefacade").class_set().palette, (0, 0, 0)], np.uint8)
+    for name, split in (("street_1", "train"), ("street_2", "test")):
+        picture(root / f"images/{name}.jpg")
+        (root / "labels").mkdir(exist_ok=True)
+        Image.fromarray(palette[values(0, 7, 8, 4)]).save(root / f"labels/{name}.png")
+        lines(root / f"{split}.txt", f"images/{name}.jpg")
+
+
+def make_lip(root: Path) -> None:
+    for split in ("train", "val"):
+        picture(root / f"TrainVal_images/{split}_images/77_{split}.jpg")
+        mask(root / f"TrainVal_parsing_annotations/{split}_segmentations/77_{split}.png", values(0, 5, 19))
+
+
+def make_mapillary(root: Path) -> None:
+    for split in ("training", "validation"):
+        picture(root / f"{split}/images/{split}.jpg")
+        mask(root / f"{split}/v1.2/labels/{split}.png", values(0, 64, 65, 13))
+
+
 # name -> the maker of a tree, images of each split, values in its masks, class ids they must be read as
 Tree = tuple[Callable[[Path], None], dict[str, int], tuple[int, ...]]
 TREES: dict[str, Tree] = {
@@ -129,6 +153,9 @@ TREES: dict[str, Tree] = {
     "pascal-context-60": (make_context, {"train": 1, "val": 1}, (0, 1, 59)),
     "pascal-context-59": (make_context, {"train": 1, "val": 1}, (255, 0, 58)),
     "coco-stuff": (make_coco, {"train": 1, "val": 1}, (0, 11, 80, 170, 255)),
+    "labelmefacade": (make_labelmefacade, {"train": 1, "test": 1}, (0, 7, 255, 4)),
+    "lip": (make_lip, {"train": 1, "val": 1}, (0, 5, 19)),
+    "mapillary-65": (make_mapillary, {"train": 1, "val": 1}, (0, 64, 255, 13)),
     "camvid-11": (make_camvid11, {"train": 1, "val": 1, "test": 1}, (0, 10, 255)),
     "camvid-32": (make_camvid32, {"train": 2, "val": 1, "test": 1}, (0, 4, 17, 30, 31)),
 }
@@ -186,6 +213,10 @@ class TestEntries:
             ("camvid-11", 8, "Car", 8, "#400080"),
             ("camvid-32", 30, "Void", 30, "#000000"),
             ("camvid-32", 22, "SUVPickupTruck", 22, "#4080c0"),
+            ("labelmefacade", 4, "road", 4, "#804000"),
+            ("lip", 5, "UpperClothes", 5, "#ff5500"),
+            ("mapillary-65", 13, "Road", 13, "#804080"),
+            ("mapillary-65", 64, "Ego Vehicle", 64, "#780a0a"),
         ],
     )
     def test_facts(self, name: str, index: int, published: str, value: int, colour: str | None) -> None:
@@ -210,12 +241,13 @@ class TestEntries:
             {"colours": 1},  # no such key
             {"sizes": {"train": [1]}},  # the layout has two splits
             {"masks": "colours", "ignore": [77]},
+            {"unlabelled": ["#ff00ff"]},  # the masks hold ids
         ],
     )
     def test_unsound_entries_are_refused(self, change: dict[str, Any]) -> None:
         good = entry("voc2012").model_dump()
         assert Entry.model_validate(good) == entry("voc2012")
-        with pytest.raises(ValueError, match=r"repeat|Extra inputs|different splits|in order"):
+        with pytest.raises(ValueError, match=r"repeat|Extra inputs|different splits|in order|of no class"):
             Entry.model_validate(good | change)
 
     def test_unknown_name(self) -> None:
@@ -241,7 +273,7 @@ class TestPrepare:
             for sample in samples:
                 assert np.array_equal(read_mask(sample.mask, spec, SHAPE), values(*expected))
                 assert sample.image.is_symlink()
-                assert sample.mask.is_symlink() == (name != "camvid-32")
+                assert sample.mask.is_symlink() == (entry(name).masks == "ids")
                 assert sample.image.stem == sample.mask.stem
         assert all(f"{split} has {count} images" in " ".join(done.notes) for split, count in counts.items())
 
@@ -331,7 +363,7 @@ class TestFiles:
     def test_takes_up_an_interrupted_run(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         convert, calls = colours.convert, []
 
-        def stops(source: Path, target: Path, classes: ClassSet) -> Any:
+        def stops(source: Path, target: Path, classes: ClassSet, unlabelled: Any) -> Any:
             calls.append(source)
             if len(calls) == 3:
                 target.parent.mkdir(parents=True, exist_ok=True)

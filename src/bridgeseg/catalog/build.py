@@ -121,7 +121,7 @@ class Tasks:
             return way, place(mask, mask_out, self.copy), None
         if mask_out.is_file() and mask_out.stat().st_mtime_ns >= mask.stat().st_mtime_ns:
             return way, KEPT, None
-        return way, CONVERTED, colours.convert(mask, mask_out, self.classes)
+        return way, CONVERTED, colours.convert(mask, mask_out, self.classes, self.known.unlabelled)
 
 
 def targets(out: Path, pair: Pair) -> tuple[Path, Path]:

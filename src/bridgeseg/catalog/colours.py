@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -31,8 +32,14 @@ class Strays:
     colours: tuple[str, ...]
 
 
-def convert(source: Path, target: Path, classes: ClassSet) -> Strays | None:
+def convert(source: Path, target: Path, classes: ClassSet, unlabelled: Sequence[str] = ()) -> Strays | None:
     """Write the mask of class ids, a palette PNG, of a mask whose pixels have the colours of `classes`.
+
+    Args:
+        source: the colour mask.
+        target: the file to write.
+        classes: the classes, whose palette holds their colours.
+        unlabelled: colours `#rrggbb` that are those of no class and mean it; they become 255.
 
     Returns:
         What was ignored (255) because its colour is that of no class; None if every pixel has a class.
@@ -43,7 +50,7 @@ def convert(source: Path, target: Path, classes: ClassSet) -> Strays | None:
     """
     codes = _codes(source)
     ids = _table(classes.palette)[codes]
-    unknown = codes[ids == IGNORE_INDEX]
+    unknown = codes[(ids == IGNORE_INDEX) & ~np.isin(codes, [int(colour[1:], 16) for colour in unlabelled])]
     strays = None
     if unknown.size:
         values, counts = np.unique(unknown, return_counts=True)

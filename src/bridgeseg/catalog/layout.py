@@ -120,9 +120,9 @@ def _pairs(entry: Entry, folder: Path, split: str, source: Source) -> list[Pair]
     there = _keys(images, source.image_end, source.nested)
     masked = _keys(masks, source.mask_end, source.nested)
     if source.only is not None:
-        wanted = _listed(folder / source.only)
+        wanted = _listed(folder / source.only, source)
     elif source.without is not None:
-        wanted = sorted(masked - set(_listed(folder / source.without)))
+        wanted = sorted(masked - set(_listed(folder / source.without, source)))
     else:
         wanted = sorted(key for key in there if source.frames is None or _within(key, source.frames))
     for kind, keys, place, end in (
@@ -145,10 +145,11 @@ def _keys(folder: Path, end: str, nested: bool) -> set[str]:
     return {path.relative_to(folder).as_posix().removesuffix(end) for path in files if not path.name.startswith(".")}
 
 
-def _listed(path: Path) -> list[str]:
-    """Return the first word of each line, in order, without repeats."""
+def _listed(path: Path, source: Source) -> list[str]:
+    """Return the key in the first word of each line, an image's name or its path, in order, without repeats."""
     words = (line.split() for line in read_text(path, MAX_LIST_BYTES).splitlines())
-    keys = list(dict.fromkeys(word[0] for word in words if word))
+    first = (word[0].removeprefix(f"{source.images}/").removesuffix(source.image_end) for word in words if word)
+    keys = list(dict.fromkeys(first))
     odd = [key for key in keys if "/" in key or "\\" in key or key.startswith(".")]
     if odd or not keys:
         found = f"{shown(odd[0])} in it" if odd else "nothing in it"

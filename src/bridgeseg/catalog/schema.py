@@ -17,6 +17,8 @@ Split = Literal["train", "val", "test"]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 Place = Annotated[str, StringConstraints(pattern=r"^[\w.-][\w./-]*$")]
 """A path below the dataset's root."""
+Hex = Annotated[str, StringConstraints(pattern=r"^#[0-9a-f]{6}$")]
+"""A colour, `#rrggbb`."""
 
 
 class _Strict(BaseModel):
@@ -36,7 +38,7 @@ class LabelClass(_Strict):
 
     value: Annotated[int, Field(ge=0, lt=IGNORE_INDEX)]
     name: Text
-    colour: Annotated[str, StringConstraints(pattern=r"^#[0-9a-f]{6}$")]
+    colour: Hex
     published: Text | None = None
     prompts: tuple[Text, ...] = ()
 
@@ -55,7 +57,7 @@ class Source(_Strict):
         masks: folder of the masks.
         mask_end: how their names end.
         nested: files lie one folder deeper (Cityscapes: one folder for each city).
-        only: text file with one key a line; only these are taken, else all images are.
+        only: text file with one key, or path of an image, a line; only these are taken, else all images are.
         without: text file with keys that are left out; then all masks are taken that are not named there.
         frames: sequence -> ranges of frame numbers, both ends included: only keys like `0016E5_07959` within these.
         optional: an addition that not every download has.
@@ -96,6 +98,7 @@ class Entry(_Strict):
         hint: what else to do when the layout is not found.
         masks: `ids` where mask files hold the classes' values, `colours` where they hold the classes' colours.
         ignore: mask values that are neither trained on nor scored, besides 255.
+        unlabelled: of colour masks, the colours that are neither trained on nor scored.
         sizes: split -> the published numbers of images (more than one where there are variants).
         layouts: folder structures that are understood.
         classes: the K classes; class id = position.
@@ -109,6 +112,7 @@ class Entry(_Strict):
     hint: Text | None = None
     masks: Literal["ids", "colours"] = "ids"
     ignore: tuple[int, ...] = ()
+    unlabelled: tuple[Hex, ...] = ()
     sizes: Mapping[Split, tuple[int, ...]]
     layouts: tuple[Layout, ...]
     classes: tuple[LabelClass, ...]
@@ -124,6 +128,8 @@ class Entry(_Strict):
         colours = [one.colour for one in self.classes]
         if self.masks == "colours" and (len(set(colours)) != len(colours) or values != list(range(len(values)))):
             raise ValueError("colour masks need a colour of its own for every class, and ids in order")
+        if self.unlabelled and (self.masks == "ids" or set(self.unlabelled) & set(colours)):
+            raise ValueError("`unlabelled` lists colours of colour masks that are those of no class")
         if any(set(layout.splits) != set(self.sizes) for layout in self.layouts):
             raise ValueError("layouts and sizes name different splits")
         return self
@@ -150,7 +156,7 @@ class Entry(_Strict):
             **{key: getattr(self, key) for key in ("name", "title", "home", "download", "licence")},
             "sizes": {split: list(counts) for split, counts in self.sizes.items()},
             "masks": "linked" if self.masks == "ids" else "converted",
-            "ignore": list(self.ignore),
+            "ignore": list(self.ignore or self.unlabelled),
             "classes": [
                 {
                     "id": index,
