@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from bridgeseg.data.containers import container
 from bridgeseg.data.fields import text_path
-from bridgeseg.data.finding import MOST_FILES, Finding, Severity, number, of_error, some
+from bridgeseg.data.finding import MOST_FILES, Finding, number, of_error, some
 from bridgeseg.data.places import Layout, exists, inside_root, locate, mask_folder, wider_root
+from bridgeseg.data.unpaired import MASK_SUFFIXES, TEXTS, Facts
 from bridgeseg.errors import DataError
 from bridgeseg.images import SUFFIXES as IMAGE_SUFFIXES
 from bridgeseg.wording import printable, shown
@@ -24,7 +24,6 @@ KNOWN_KINDS = frozenset(
     | {".svg", ".eps", ".exr", ".hdr", ".tga", ".nii", ".npy", ".npz", ".ecw", ".jxr", ".pcx", ".ico"}
 )
 """Endings of images that are left out of folders if they are not among `IMAGE_SUFFIXES`, and are counted."""
-MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff")
 MAX_LIST_BYTES = 64_000_000
 PROBED = 32
 """Images without a mask whose names are searched for among those of the masks."""
@@ -88,14 +87,15 @@ class _Search:
         return self._pair(sorted(set(images)))
 
     def findings(self) -> list[Finding]:
-        """Return what was found, the causes in the order of `_TEXTS`."""
-        found = list(self._errors)
-        for code, (severity, text, fixed) in _TEXTS.items():
+        """Return what was found, the causes in the order of `TEXTS`."""
+        found, layout = list(self._errors), self.layout
+        facts = Facts(self._images, self._listed, self._renamed, self.root, layout.masks_dir, layout.mask_suffix)
+        for code, (severity, text, fixed) in TEXTS.items():
             if files := self._files.get(code):
                 named = sorted(files)
                 reasons = [f"{printable(file)}{f' ({files[file]})' if files[file] else ''}" for file in named]
-                message = f"{self.split}: {text(len(named), self)}: {some(reasons)}"
-                fix, details = fixed(self), {"split": self.split}
+                message = f"{self.split}: {text(len(named), facts)}: {some(reasons)}"
+                fix, details = fixed(facts), {"split": self.split}
                 found.append(Finding(code, severity, message, fix, tuple(named[:MOST_FILES]), len(named), details))
         return found
 
@@ -103,7 +103,7 @@ class _Search:
         self._files.setdefault(code, {}).setdefault(file, reason)
 
     def _refused(self) -> int:
-        return sum(len(files) for code, files in self._files.items() if _TEXTS[code][0] == "error")
+        return sum(len(files) for code, files in self._files.items() if TEXTS[code][0] == "error")
 
     def _name(self, path: Path) -> str:
         return os.path.relpath(path, self.root).replace(os.sep, "/")
@@ -241,115 +241,6 @@ class _Search:
 def _count_images(folder: Path) -> int:
     """Return how many images a folder and its subfolders hold."""
     return sum(PurePath(name).suffix.lower() in IMAGE_SUFFIXES for _, _, files in os.walk(folder) for name in files)
-
-
-def _many(singular: str, plural: str) -> Callable[[int, _Search], str]:
-    return lambda count, search: f"{count:,} {singular if count == 1 else plural}".format(
-        images=search._images, listed=search._listed
-    )
-
-
-def _fixed(text: str) -> Callable[[_Search], str]:
-    return lambda search: text
-
-
-def _rename_fix(before: str, after: str) -> str:
-    if not before:
-        return f"write in data.yaml `mask_suffix: {json.dumps(after) if not after.isidentifier() else after}`"
-    return "rename the masks to the names of their images"
-
-
-_TEXTS: dict[str, tuple[Severity, Callable[[int, _Search], str], Callable[[_Search], str]]] = {
-    "folder-unreadable": (
-        "error",
-        _many("folder cannot be read", "folders cannot be read"),
-        _fixed("check its permissions"),
-    ),
-    "folder-link": (
-        "error",
-        _many("link to a folder, which is not followed", "links to folders, which are not followed"),
-        _fixed("link the files instead, or name the folder in the split"),
-    ),
-    "list-entry-outside": (
-        "error",
-        _many("line of the list leads nowhere that may be read", "lines of the list lead nowhere that may be read"),
-        _fixed("correct or remove these lines, or let `path` name a folder above all images"),
-    ),
-    "list-entry-no-image": (
-        "error",
-        _many("line of the list is no image", "lines of the list are no images"),
-        _fixed(f"remove these lines; images are {', '.join(IMAGE_SUFFIXES)}"),
-    ),
-    "image-missing": (
-        "error",
-        _many("of {listed:,} listed images do not exist", "of {listed:,} listed images do not exist"),
-        _fixed("correct or remove these lines: paths count from the root, or from the list's own folder after ./"),
-    ),
-    "image-listed-twice": (
-        "error",
-        _many("image is listed twice", "images are listed twice"),
-        _fixed("list each image once"),
-    ),
-    "mask-folder-unknown": (
-        "error",
-        _many("image has a mask that cannot be looked for", "images have masks that cannot be looked for"),
-        lambda search: (
-            f"make a dataset of it: bridgeseg data import {search.root} --format voc --out DIR"
-            if exists(search.root / "SegmentationClass")
-            else f"put images below images/ and masks below {search.layout.masks_dir}/, in the same subfolders"
-        ),
-    ),
-    "mask-missing": (
-        "error",
-        _many("of {images:,} images have no mask", "of {images:,} images have no mask"),
-        lambda search: (
-            f"add the masks ({', '.join(MASK_SUFFIXES)}), or correct `masks_dir`, now {search.layout.masks_dir!r}"
-            + (f", or correct `mask_suffix`, now {search.layout.mask_suffix!r}" if search.layout.mask_suffix else "")
-        ),
-    ),
-    "mask-named-otherwise": (
-        "error",
-        lambda count, search: (
-            f"{count:,} of {search._images:,} images have no mask of their own name, but masks called "
-            f"{search._renamed[0]}<image>{search._renamed[1]}.png"
-        ),
-        lambda search: _rename_fix(*search._renamed),
-    ),
-    "mask-lossy-suffix": (
-        "error",
-        _many("image has a mask whose compression smears ids", "images have masks whose compression smears ids"),
-        _fixed(f"export the masks again, as one of {', '.join(MASK_SUFFIXES)}; converting the files does not help"),
-    ),
-    "mask-format-suffix": (
-        "error",
-        _many("image has a mask in a format that is not read", "images have masks in a format that is not read"),
-        _fixed("convert the masks to PNG: nothing is lost"),
-    ),
-    "mask-polygons": (
-        "error",
-        _many(
-            "image has no mask, only polygons, which are not read",
-            "images have no mask, only polygons, which are not read",
-        ),
-        lambda search: f"make masks of them: bridgeseg data import {search.root} --format yolo --out DIR",
-    ),
-    "mask-ambiguous": ("error", _many("image has several masks", "images have several masks"), _fixed("keep one")),
-    "folder-passed-over": (
-        "note",
-        _many("folder of hidden files is passed over", "folders of hidden files are passed over"),
-        _fixed("nothing needs to be done; if they are images of the dataset, rename the folder"),
-    ),
-    "image-kind": (
-        "warning",
-        _many("image of a kind that is not read is left out", "images of kinds that are not read are left out"),
-        _fixed("convert them to PNG or JPEG, or remove them"),
-    ),
-    "mask-shared": (
-        "error",
-        _many("image shares its mask with another", "images share their mask with others"),
-        _fixed("rename or remove one of the images"),
-    ),
-}
 
 
 def mask_stems(folder: Path) -> dict[str, list[str]]:
