@@ -183,8 +183,8 @@ class TrainConfig(BaseModel):
     vocabulary: VocabularyConfig = VocabularyConfig.model_validate({})
     lr: Annotated[
         float, setting("peak learning rate of AdamW, of all but the backbone", OPTIMISATION, "--lr", gt=0)
-    ] = 1e-3
-    backbone_lr: Annotated[float, setting("factor on `lr` for the backbone", OPTIMISATION, ge=0)] = 0.25
+    ] = 3e-3
+    backbone_lr: Annotated[float, setting("factor on `lr` for the backbone", OPTIMISATION, ge=0)] = 0.083
     weight_decay: Annotated[float, setting("AdamW's; none on norms, biases and temperatures", OPTIMISATION, ge=0)] = (
         0.01
     )
