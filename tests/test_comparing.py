@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
@@ -34,7 +35,8 @@ from bridgeseg.comparing.results import Done, in_order, make_cells
 from bridgeseg.comparing.runner import run_all
 from bridgeseg.comparing.state import FINISHED, NEW, UNFINISHED, read_json, status, threads_of
 from bridgeseg.comparing.statistics import Spread, paired, spread
-from bridgeseg.comparing.tables import main_table
+from bridgeseg.comparing.tables import main_table, tradeoff_table
+from bridgeseg.comparing.tradeoff import as_csv, tradeoff
 from bridgeseg.errors import ConfigError, InputError, ModelFileError
 from bridgeseg.locking import LOCK, lock
 from bridgeseg.report.progress import time_left
@@ -213,18 +215,72 @@ class TestCells:
         lines = table.markdown().splitlines()
         assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {len(header) + 1}
 
+    def test_accuracy_beside_time(self) -> None:
+        runs = [done(name, seed, base + seed / 50) for name, base in (("none", 0.5), ("x", 0.53)) for seed in (0, 1)]
+        assert tradeoff(make_cells(runs, "test", (), {})) == []
+        runs[2:] = [replace(run, int8={"miou": run.scores["test"]["miou"] - 0.01 * (run.seed + 1)}) for run in runs[2:]]
+        costs: dict[Any, Any] = {("none", BACKBONE): {"latency": {"ms": 4.0, "ratio": 1.0}, "int8_latency": None}}
+        costs["x", BACKBONE] = {
+            "latency": {"ms": 6.0, "ratio": 1.5},
+            "int8_latency": {"ms": 3.0, "ratio": 0.75},
+        }
+        cells = make_cells(runs, "test", (), costs, "x")
+        assert [(cell["seconds_ratio"], cell["int8_miou"] is None) for cell in cells] == [(1.0, True), (1.0, False)]
+        rows = tradeoff(cells)
+        assert [(row["variant"], row["precision"], row["ms"], row["ratio"]) for row in rows] == [
+            ("x", "int8", 3.0, 0.75),
+            ("none", "float", 4.0, 1.0),
+            ("x", "float", 6.0, 1.5),
+        ]
+        assert rows[0]["difference"] == pytest.approx({"mean": -0.015, "error": 0.005, "n": 2, "clear": True})
+        table = tradeoff_table(rows, "test")
+        assert table.rows[0][3:] == ["8 bits", "2", "52.50 ± 0.71", "-1.50 ± 0.50 *", "3.0", "0.750"]
+        assert table.rows[1][3:7] == ["float", "2", "51.00 ± 1.41", ""]
+        header, first, second, _ = csv.reader(as_csv(rows).splitlines())
+        found = dict(zip(header, first, strict=True))
+        assert float(found["miou"]) == pytest.approx(0.525)
+        assert (found["variant"], found["precision"], found["n"], found["ratio"]) == ("x", "int8", "2", "0.75")
+        assert dict(zip(header, second, strict=True))["difference"] == ""
+
+    @pytest.mark.slow
+    def test_the_figure_has_a_mark_for_every_variant_and_precision(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        figures: dict[str, Any] = {}
+        monkeypatch.setattr(
+            "bridgeseg.comparing.plots.save_png", lambda figure, path: figures.update({path.name: figure})
+        )
+        runs = [done(name, seed, 0.5, part) for name in ("a", "b") for seed in (0, 1) for part in (1, 0.5)]
+        runs = [replace(run, int8={"miou": 0.4}) if run.variant == "b" else run for run in runs]
+        times = {"latency": {"ms": 3.0, "ratio": None}, "int8_latency": {"ms": 2.0, "ratio": None}}
+        cells = make_cells(runs, "test", (), {(name, BACKBONE): times for name in ("a", "b")})
+        save_plots(tmp_path, cells, [vars(run) for run in runs], "test")
+        panels = figures["latency.png"].axes
+        assert [axes.get_title() for axes in panels] == ["100 % of the labels", "50 % of the labels"]
+        for axes in panels:
+            assert {text.get_text(): text.xy for text in axes.texts} == {
+                "a": (3.0, 50.0),
+                "b": (3.0, 50.0),
+                "b, 8 bits": (2.0, 40.0),
+            }
+            filled = [line.get_markerfacecolor() != "white" for line in axes.lines if line.get_marker() == "o"]
+            assert sorted(filled) == [False, True, True]
+
     @pytest.mark.slow
     def test_the_page_needs_nothing_else_and_escapes_names(self, tmp_path: Path) -> None:
         evil = '<script>alert("x")</script>'
         runs = [
             done(name, seed, 0.5 + seed / 9, part) for name in ("none", evil) for seed in (0, 1) for part in (1, 0.5)
         ]
-        costs = {(name, BACKBONE): {"latency": {"ms": 3.0, "ratio": 1.0}} for name in ("none", evil)}
+        runs = [replace(run, int8=run.scores["test"]) for run in runs]
+        times = {"latency": {"ms": 3.0, "ratio": 1.0}, "int8_latency": {"ms": 2.0, "ratio": 0.7}}
+        costs = {(name, BACKBONE): times for name in ("none", evil)}
         cells = make_cells(runs, "test", ("none",), costs)
         listed = [vars(run) for run in runs]
         plots = save_plots(tmp_path, cells, listed, "test")
         assert [path.name for path in plots] == ["scores.png", "latency.png", "fractions.png", "classes.png"]
         results = {"split": "test", "cells": cells, "runs": listed, "against": ["none"], "commands": [evil]}
+        results |= {"reference": evil, "tradeoff": tradeoff(cells)}
         results |= {"variants": {evil: {}}, "environments": [], "machine": {}, "failed": [evil], "unfinished": [evil]}
         page = make_page(results, plots)
         assert "<script" not in page
@@ -249,11 +305,11 @@ class InProcess:
     started: list[str]
 
     def __init__(self, words: list[str], *, stdout: Any, **_: Any) -> None:
-        settings, place, split = words[-3:]
+        settings, place, split, *more = words[3:]
         self.started.append("/".join(Path(place).parts[-4:]))
         self.stdin, self.returncode = None, 0
         try:
-            work.work(Path(settings), Path(place), split)
+            work.work(Path(settings), Path(place), split, int8=more == ["int8"])
         except InputError as error:
             stdout.write(f"error: {error}\n".encode())
             self.returncode = 2
@@ -373,6 +429,75 @@ class TestRuns:
         assert after["test"] == before["test"]  # the same seed
         assert (place / "note.txt").read_text() == "mine"
 
+    @pytest.mark.slow
+    def test_8_bits_are_added_to_finished_runs(
+        self,
+        data: Path,
+        copy: Path,
+        started: list[str],
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        def refuse(asked: dict[str, Any], report: bool) -> Any:
+            if "bridge" in Path(asked["model"]).parts:
+                raise ModelFileError("no 8 bits")
+            return real(asked, report=report)
+
+        real = work.export_int8
+        monkeypatch.setattr(work, "export_int8", refuse)
+        trained = (copy / "runs" / NONE / "scores.json").read_text()
+        (copy / "runs" / NONE / "resume.ckpt").unlink()  # not needed: nothing is trained again
+        assert again(data, copy, int8=True, dry_run=True).runs == {NONE: UNFINISHED, BRIDGE: UNFINISHED}
+        started.clear()
+        failed = again(data, copy, int8=True)
+        assert ([item.name for item in failed.failed], started) == ([BRIDGE], [NONE, BRIDGE])
+        assert {cell["variant"]: cell["int8_miou"] is None for cell in failed.results["cells"]} == {
+            "none": False,
+            "bridge": True,
+        }
+        monkeypatch.undo()
+        started.clear()
+        made = again(data, copy, int8=True)
+        assert (made.failed, started) == ((), [BRIDGE])
+        assert (copy / "runs" / NONE / "scores.json").read_text() == trained
+        found = read_json(copy / "runs" / NONE / "int8.json")
+        assert found is not None
+        assert found["quantisation"]["calibration"]["from"] == "data.yaml, split train"
+        cells = {cell["variant"]: cell for cell in made.results["cells"]}
+        assert cells["none"]["int8_miou"]["mean"] == found["test"]["miou"]
+        difference = found["test"]["miou"] - cells["none"]["miou"]["mean"]
+        assert cells["none"]["int8_difference"]["mean"] == pytest.approx(difference)
+        assert abs(difference) < 0.2
+        capsys.readouterr()
+        assert main(["compare", "--out", str(copy), "--report-only", "--reference", "bridge"]) == 0
+        said = capsys.readouterr().out
+        assert "Accuracy and time" in said
+        assert "ratios are to `bridge` in float" in said
+        results = read_json(copy / "results.json") or {}
+        ratios = {(row["variant"], row["precision"]): row["ratio"] for row in results["tradeoff"]}
+        assert ratios.keys() == {(name, how) for name in ("none", "bridge") for how in ("float", "int8")}
+        assert ratios["bridge", "float"] == 1.0
+        assert len((copy / "tradeoff.csv").read_text().splitlines()) == 5
+        assert "Accuracy and time" in (copy / "report.html").read_text()
+        # another reference needs no new measurement
+        assert main(["compare", "--out", str(copy), "--report-only", "--no-latency", "--reference", "none"]) == 0
+        results = read_json(copy / "results.json") or {}
+        turned = {(row["variant"], row["precision"]): row["ratio"] for row in results["tradeoff"]}
+        assert turned["none", "float"] == 1.0
+        assert turned["bridge", "float"] == pytest.approx(1 / ratios["none", "float"], rel=0.5)
+        assert main(["compare", "--out", str(copy), "--report-only", "--reference", "brigde"]) == 2
+        assert "did you mean 'bridge'?" in capsys.readouterr().err
+
+    @pytest.mark.slow
+    def test_latencies_of_an_earlier_version_are_read(self, made: Path, tmp_path: Path) -> None:
+        out = Path(shutil.copytree(made, tmp_path / "out"))
+        model = (read_json(out / "results.json") or {})["runs"][1]["settings"]["model"]
+        (out / "latency.json").write_text(json.dumps({f"bridge/{BACKBONE}": {"ms": 3.0, "ratio": 1.2, "model": model}}))
+        for reference, ratio in (("none", 1.2), ("bridge", None)):
+            found = compare(out=out, report_only=True, latency=False, reference=reference).results
+            assert found is not None
+            assert found["cells"][1]["latency"] == {"ms": 3.0, "ratio": ratio}
+
     def test_the_command_of_the_page_asks_for_the_same(self, made: Path, capsys: pytest.CaptureFixture[str]) -> None:
         command = (read_json(made / "compare.json") or {})["commands"][0]
         assert "text_encoder=gone.safetensors" in command
@@ -491,7 +616,9 @@ class TestCosts:
         assert guided["parameters_trained"] > guided["parameters"] > found["parameters"]
 
     @pytest.mark.slow
-    def test_latencies(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_latencies(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         def export(place: Path, path: Path) -> None:
             if place.name == "odd":
                 raise ModelFileError("cannot be exported")
@@ -499,8 +626,10 @@ class TestCosts:
 
         monkeypatch.setattr(measure, "export_folder", export)
         places = {name: Path(name) for name in ("a", "odd", "b")}
-        times = measure.latencies(places, side=32, rounds=3, threads=1)
-        assert {name: len(values) for name, values in times.items()} == {"a": 3, "b": 3}
+        write_onnx(tmp_path / "small.onnx")
+        files = {"a in 8 bits": tmp_path / "small.onnx"}
+        times = measure.latencies(places, files, side=32, rounds=3, threads=1)
+        assert {name: len(values) for name, values in times.items()} == {"a": 3, "b": 3, "a in 8 bits": 3}
         assert min(map(min, times.values())) > 0
         assert "no latency of odd" in capsys.readouterr().err
 

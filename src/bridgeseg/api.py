@@ -779,6 +779,8 @@ def compare(
     config: str | Path | None = None,
     split: str = "test",
     against: Sequence[str] = REFERENCES,
+    int8: bool = False,
+    reference: str | None = None,
     jobs: int = 1,
     threads: int | None = None,
     latency: bool = True,
@@ -873,6 +875,8 @@ def compare(
         config: file of settings of all runs, below all others.
         split: split that is reported.
         against: variants that paired differences are taken to.
+        int8: score and time every run in 8 bits too, calibrated on images that it was trained on.
+        reference: variant whose times are 1; by default the first of `against` that is there.
         jobs: runs at a time.
         threads: threads of each run, whatever the jobs; by default those of the folder's runs, else the cores up to 4.
         latency: measure latencies at the end, else report those measured last.

@@ -49,9 +49,11 @@ def _print(results: dict[str, Any], out: Path) -> None:
     from rich.console import Console
 
     from bridgeseg.comparing.compare import PAGE
-    from bridgeseg.comparing.tables import NOTE, main_table
+    from bridgeseg.comparing.tables import main_table, note, tradeoff_table
 
-    console = Console(highlight=False)
-    main_table(results["cells"], results["split"], results["against"], f"{len(results['runs'])} finished runs").print()
-    console.print(NOTE, markup=False)
+    console, split = Console(highlight=False), results["split"]
+    main_table(results["cells"], split, results["against"], f"{len(results['runs'])} finished runs").print()
+    if results["tradeoff"]:
+        tradeoff_table(results["tradeoff"], split).print()
+    console.print(note(results["reference"]), markup=False)
     console.print(f"report: {out / PAGE}", markup=False, soft_wrap=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,10 +15,11 @@ import yaml
 
 from bridgeseg import __version__
 from bridgeseg.comparing import measure
-from bridgeseg.comparing.grid import Plan, Settings, make_plan, safe
+from bridgeseg.comparing.costs import costs
+from bridgeseg.comparing.grid import Plan, Settings, make_plan
 from bridgeseg.comparing.page import make_page
 from bridgeseg.comparing.plots import save_plots
-from bridgeseg.comparing.results import Done, environments, in_order, make_cells, read_run
+from bridgeseg.comparing.results import environments, in_order, make_cells, read_run
 from bridgeseg.comparing.runner import Failed, run_all
 from bridgeseg.comparing.state import (
     FINISHED,
@@ -31,17 +32,17 @@ from bridgeseg.comparing.state import (
     threads_of,
     write_json,
 )
-from bridgeseg.comparing.tables import NOTE, main_table
+from bridgeseg.comparing.tables import main_table, note, tradeoff_table
+from bridgeseg.comparing.tradeoff import as_csv, tradeoff
 from bridgeseg.data.spec import DataSpec
-from bridgeseg.errors import InputError
-from bridgeseg.extend import BASELINE, REFERENCES
-from bridgeseg.files import write
+from bridgeseg.errors import ConfigError, InputError, nearest
+from bridgeseg.files import remove, write
 from bridgeseg.locking import lock
 from bridgeseg.report.figures import require_matplotlib
 from bridgeseg.settings.compare import Compare
 from bridgeseg.settings.values import flatten
 
-LATENCY, RESULTS, TABLE, PAGE = "latency.json", "results.json", "results.md", "report.html"
+RESULTS, TABLE, PAGE, TRADEOFF = "results.json", "results.md", "report.html", "tradeoff.csv"
 
 
 @dataclass(frozen=True)
@@ -74,29 +75,36 @@ def compare(asked: Compare, settings: Settings) -> Comparison:
     out, split = Path(asked.out), asked.split
     require_matplotlib()
     if asked.report_only:
-        return Comparison(out, {}, (), _report_beside(out, split, asked.against, asked.latency))
+        return Comparison(out, {}, (), _report_beside(out, asked))
     plan = make_plan(asked, settings)
     threads = threads_of(out, asked.threads)
+    _check_reference(out, asked.reference, plan.variants)
     check_unchanged(out, plan.runs, _check_data(plan).digest)
-    states = {run.name: status(out, run, split) for run in plan.runs}
+    states = {run.name: status(out, run, split, asked.int8) for run in plan.runs}
     if asked.dry_run:
         return Comparison(out, states, (), None)
     with lock(out):
         _remember(out, plan, _command(plan, asked, settings), threads)
         todo = [run for run in plan.runs if states[run.name] != FINISHED]
-        failed = run_all(out, todo, split, jobs=min(asked.jobs, max(1, len(todo))), threads=threads, quiet=asked.quiet)
-        results = report(out, split, asked.against, asked.latency, failed) if finished(out, split)[0] else None
+        jobs = min(asked.jobs, max(1, len(todo)))
+        failed = run_all(out, todo, split, int8=asked.int8, jobs=jobs, threads=threads, quiet=asked.quiet)
+        results = report(out, asked, asked.latency, failed) if finished(out, split)[0] else None
         return Comparison(out, states, tuple(failed), results)
 
 
-def report(
-    out: Path, split: str, against: Sequence[str] = REFERENCES, latency: bool = True, failed: Sequence[Failed] = ()
-) -> dict[str, Any]:
-    """Write `results.json`, `results.md`, `report.html` and `plots/` from the run folders; return the results.
+def report(out: Path, asked: Compare, latency: bool, failed: Sequence[Failed] = ()) -> dict[str, Any]:
+    """Write `results.json`, `results.md`, `tradeoff.csv`, `report.html` and `plots/`; return the results.
+
+    Args:
+        out: folder of the comparison.
+        asked: the split, and what scores and times are compared with.
+        latency: measure latencies now.
+        failed: runs that failed now.
 
     Raises:
         InputError: no run is finished, or the folder cannot be written.
     """
+    split, against = asked.split, asked.against
     done, unfinished = finished(out, split)
     if not done:
         raise InputError(
@@ -106,14 +114,19 @@ def report(
         )
     memory = read_json(out / MEMORY) or {}
     runs = in_order([read_run(out, place, split) for place in done], list(memory.get("variants", {})))
-    cells = make_cells(runs, split, against, _costs(out, runs, latency))
+    there = {run.variant for run in runs}
+    reference = asked.reference or next((name for name in against if name in there), None)
+    cells = make_cells(runs, split, against, costs(out, runs, latency, reference), reference)
+    rows = tradeoff(cells)
     results: dict[str, Any] = {
         "bridgeseg": __version__,
         "split": split,
         "against": list(against),
+        "reference": reference,
         "commands": memory.get("commands", []),
         "variants": memory.get("variants", {}),
         "cells": cells,
+        "tradeoff": rows,
         "runs": [{key: value for key, value in asdict(run).items() if key != "environment"} for run in runs],
         "unfinished": [place.relative_to(out / RUNS).as_posix() for place in unfinished],
         "failed": [item.name for item in failed],
@@ -124,16 +137,22 @@ def report(
     plots.mkdir(exist_ok=True)
     made = save_plots(plots, cells, results["runs"], split)
     write_json(out / RESULTS, results)
-    text = main_table(cells, split, against).markdown() + f"\n{NOTE}\n"
-    write(out / TABLE, text)
+    text = main_table(cells, split, against).markdown() + f"\n{note(reference)}\n"
+    write(out / TABLE, text + ("\n" + tradeoff_table(rows, split).markdown() if rows else ""))
+    if rows:
+        write(out / TRADEOFF, as_csv(rows))
+    else:  # one of an earlier report would no longer fit
+        remove(out / TRADEOFF)
     write(out / PAGE, make_page(results, made))
     return results
 
 
-def _report_beside(out: Path, split: str, against: Sequence[str], latency: bool) -> dict[str, Any]:
+def _report_beside(out: Path, asked: Compare) -> dict[str, Any]:
     """Report, also while runs are being made; but then measure no latency."""
     if not (out / RUNS).is_dir():
         raise InputError("is no folder of a comparison", where=out, fix="correct `out`")
+    _check_reference(out, asked.reference)
+    latency = asked.latency
     with ExitStack() as stack:
         try:
             stack.enter_context(lock(out))
@@ -141,7 +160,15 @@ def _report_beside(out: Path, split: str, against: Sequence[str], latency: bool)
             if latency:
                 print(f"{out}: is being worked in, so no latency is measured now", file=sys.stderr)
             latency = False
-        return report(out, split, against, latency)
+        return report(out, asked, latency)
+
+
+def _check_reference(out: Path, name: str | None, planned: Iterable[str] = ()) -> None:
+    """Refuse a reference that is neither planned nor in the folder."""
+    known = [*planned, *(read_json(out / MEMORY) or {}).get("variants", {})]
+    if name is not None and name not in known:
+        message = f"no variant {name!r}; {nearest(name, known)}"
+        raise ConfigError(message, where="reference", fix="name one of the variants, or leave `reference` out")
 
 
 def _check_data(plan: Plan) -> DataSpec:
@@ -152,29 +179,6 @@ def _check_data(plan: Plan) -> DataSpec:
         if split is not None:
             spec.samples(split)
     return spec
-
-
-def _costs(out: Path, runs: Sequence[Done], latency: bool) -> dict[tuple[str, str], dict[str, Any]]:
-    """Measure one checkpoint of every variant and backbone: the first seed at the largest fraction."""
-    chosen: dict[tuple[str, str], Done] = {}
-    for run in runs:
-        chosen.setdefault((run.variant, run.backbone), run)
-    places = {key: out / RUNS / run.name / "last" for key, run in chosen.items()}
-    stored: dict[str, Any] = read_json(out / LATENCY) or {}
-    names = {key: f"{key[0]}/{safe(key[1])}" for key in chosen}
-    if latency:
-        times = measure.latencies({names[key]: place for key, place in places.items()})
-        ratios = measure.summarise(times, {name: names.get((BASELINE, key[1]), "") for key, name in names.items()})
-        models = {names[key]: run.settings["model"] for key, run in chosen.items()}
-        stored = {name: {**found, "model": models[name]} for name, found in ratios.items()}
-        write_json(out / LATENCY, stored)
-    costs = {}
-    for key, place in places.items():
-        found = stored.get(names[key], {})
-        current = found.get("model") == chosen[key].settings["model"]
-        latencies = {"latency": {"ms": found["ms"], "ratio": found["ratio"]}} if current else {"latency": None}
-        costs[key] = {**measure.cost(place), **latencies}
-    return costs
 
 
 def _remember(out: Path, plan: Plan, command: str, threads: int) -> None:
@@ -201,7 +205,7 @@ def _command(plan: Plan, asked: Compare, settings: Settings) -> str:
     )
     words += ["--seeds", ",".join(dict.fromkeys(str(run.seed) for run in plan.runs))]
     words += ["--fractions", ",".join(dict.fromkeys(f"{run.fraction:g}" for run in plan.runs))]
-    words += ["--split", plan.split]
+    words += ["--split", plan.split, *(["--int8"] if asked.int8 else [])]
     for key, value in flatten(settings).items():
         words += ["--set", f"{key}={_value(value)}"]
     return shlex.join(words)

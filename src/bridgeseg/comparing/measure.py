@@ -1,4 +1,4 @@
-"""What a network costs: parameters, arithmetic, and the latency of its exported file beside the others'."""
+"""What a network costs: parameters, arithmetic, and the latency of its exported files beside the others'."""
 
 from __future__ import annotations
 
@@ -55,12 +55,18 @@ def cost(checkpoint: Path, side: int = SIDE) -> dict[str, Any]:
 
 
 def latencies(
-    checkpoints: Mapping[str, Path], *, side: int = SIDE, rounds: int = ROUNDS, threads: int | None = None
+    checkpoints: Mapping[str, Path],
+    files: Mapping[str, Path] | None = None,
+    *,
+    side: int = SIDE,
+    rounds: int = ROUNDS,
+    threads: int | None = None,
 ) -> dict[str, list[float]]:
     """Export checkpoints and time their files turn by turn in this process: raw pixels in, class ids out.
 
     Args:
         checkpoints: name -> folder.
+        files: name -> .onnx file that takes turns with them.
         side: height and width of the image.
         rounds: timed rounds, as `take_turns` makes them.
         threads: of ONNX Runtime; one per core by default.
@@ -80,6 +86,7 @@ def latencies(
                 print(f"warning: no latency of {name}: {error}", file=sys.stderr)
                 continue
             runtimes.append((name, OnnxRuntime(path, threads)))
+        runtimes += [(name, OnnxRuntime(path, threads)) for name, path in (files or {}).items()]
         calls = {name: partial(runtime.classes, image) for name, runtime in runtimes}
         seconds = take_turns(calls, rounds)
     return {name: [1e3 * value for value in values] for name, values in seconds.items()}

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from bridgeseg.comparing.tradeoff import INT8, PRECISIONS, tradeoff
 from bridgeseg.report.figures import DARK, LINES, MIDDLE, label, new_figure, plain, save_png
 
 Cells = Sequence[dict[str, Any]]
@@ -33,7 +34,7 @@ def save_plots(folder: Path, cells: Cells, runs: Sequence[dict[str, Any]], split
             (folder / name).unlink(missing_ok=True)
 
     draw("scores.png", cells, lambda path: _save_scores(path, cells, runs, split, colours))
-    timed = [cell for cell in cells if cell.get("latency") and cell["fraction"] == _largest(cells, cell)]
+    timed = [row for row in tradeoff(cells) if row["ms"] is not None]
     draw("latency.png", timed, lambda path: _save_latency(path, timed, split, colours))
     several = cells if len(_distinct(cells, "fraction")) > 1 else []
     draw("fractions.png", several, lambda path: _save_fractions(path, cells, split, colours))
@@ -64,22 +65,35 @@ def _save_scores(path: Path, cells: Cells, runs: Sequence[dict[str, Any]], split
     save_png(figure, path)
 
 
-def _save_latency(path: Path, cells: Cells, split: str, colours: dict[str, str]) -> None:
-    figure = new_figure(6.4, 4.2)
-    axes = figure.add_subplot()
-    markers = dict(zip(_distinct(cells, "backbone"), "osD^vP*X" * len(cells), strict=False))
-    for cell in cells:
-        point = (cell["latency"]["ms"], 100 * cell["miou"]["mean"])
-        colour, marker = colours[cell["variant"]], markers[cell["backbone"]]
-        axes.errorbar(*point, 100 * (cell["miou"]["deviation"] or 0), fmt=marker, color=colour, capsize=4, markersize=7)
-        text = cell["variant"] if len(markers) == 1 else f"{cell['variant']}, {cell['backbone']}"
-        axes.annotate(label(text), point, (7, 5), textcoords="offset points", fontsize=8, color=DARK)
-    axes.margins(y=0.15)
-    axes.set_xlim(0, 1.25 * max(cell["latency"]["ms"] for cell in cells))
-    axes.set_xlabel("latency, ms (ONNX Runtime, 512x512)", color=MIDDLE)
-    axes.set_ylabel(f"{split} mIoU, %", color=MIDDLE)
-    plain(axes, grid="both")
+def _save_latency(path: Path, rows: Cells, split: str, colours: dict[str, str]) -> None:
+    groups, backbones = _groups(rows, "fraction"), _distinct(rows, "backbone")
+    markers = dict(zip(backbones, "osD^vP*X" * len(backbones), strict=False))
+    figure, panels = _panels(groups, 6.4, 4.2)
+    for axes, (title, members) in zip(panels, groups.items(), strict=True):
+        for row in members:
+            point, colour = _point(row), colours[row["variant"]]
+            hollow = {"markerfacecolor": "white"} if row["precision"] == INT8 else {}
+            deviation = 100 * (row["miou"]["deviation"] or 0)
+            marks = {"fmt": markers[row["backbone"]], "markersize": 7, **hollow}
+            axes.errorbar(*point, deviation, color=colour, capsize=4, **marks)
+            words = [row["variant"], *([row["backbone"]] if len(markers) > 1 else [])]
+            words += [PRECISIONS[INT8]] if row["precision"] == INT8 else []
+            text = label(", ".join(words))
+            axes.annotate(text, point, (7, 5), textcoords="offset points", fontsize=8, color=DARK)
+            for other in members:
+                if row["precision"] == INT8 != other["precision"] and _same(row, other):
+                    axes.plot(*zip(_point(other), point, strict=True), ":", color=colour, linewidth=1, zorder=1)
+        axes.margins(y=0.15)
+        axes.set_xlim(0, 1.25 * max(row["ms"] for row in members))
+        axes.set_title(title if len(groups) > 1 else "", fontsize=10)
+        axes.set_xlabel("latency, ms (ONNX Runtime, 512x512)", color=MIDDLE)
+        axes.set_ylabel(f"{split} mIoU, %", color=MIDDLE)
+        plain(axes, grid="both")
     save_png(figure, path)
+
+
+def _point(row: dict[str, Any]) -> tuple[float, float]:
+    return row["ms"], 100 * row["miou"]["mean"]
 
 
 def _save_fractions(path: Path, cells: Cells, split: str, colours: dict[str, str]) -> None:
@@ -164,12 +178,5 @@ def _distinct(cells: Cells, key: str) -> list[Any]:
     return list(dict.fromkeys(cell[key] for cell in cells))
 
 
-def _largest(cells: Cells, cell: dict[str, Any]) -> float:
-    """Return the largest fraction that the cell's variant has on its backbone."""
-    return max(float(other["fraction"]) for other in cells if _same(other, cell, ("variant", "backbone")))
-
-
-def _same(
-    one: dict[str, Any], other: dict[str, Any], keys: Sequence[str] = ("variant", "backbone", "fraction")
-) -> bool:
-    return all(one[key] == other[key] for key in keys)
+def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    return all(one[key] == other[key] for key in ("variant", "backbone", "fraction"))

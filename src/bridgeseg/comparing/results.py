@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bridgeseg.comparing.state import RUNS, read_json, scores_of
+from bridgeseg.comparing.state import RUNS, int8_of, read_json, scores_of
 from bridgeseg.comparing.statistics import paired, spread
 from bridgeseg.extend import BASELINE
 from bridgeseg.training.folder import ENVIRONMENT, SETTINGS
@@ -27,6 +27,7 @@ class Done:
         seconds: of the training; None where it is not known.
         settings: of the run, without folders of this machine.
         environment: what `environment.json` says.
+        int8: scores of its last weights in 8 bits on the split that is reported; None where that was not done.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Done:
     seconds: float | None
     settings: dict[str, Any]
     environment: dict[str, Any]
+    int8: dict[str, Any] | None = None
 
     @property
     def cell(self) -> tuple[str, str, float]:
@@ -61,6 +63,7 @@ def read_run(out: Path, place: Path, split: str) -> Done:
         seconds=found.get("seconds"),
         settings=settings,
         environment=read_json(place / ENVIRONMENT) or {},
+        int8=(int8_of(place, split) or {}).get(split),
     )
 
 
@@ -74,7 +77,11 @@ def in_order(runs: Sequence[Done], variants: Sequence[str]) -> list[Done]:
 
 
 def make_cells(
-    runs: Sequence[Done], split: str, against: Sequence[str], costs: Mapping[tuple[str, str], Mapping[str, Any]]
+    runs: Sequence[Done],
+    split: str,
+    against: Sequence[str],
+    costs: Mapping[tuple[str, str], Mapping[str, Any]],
+    reference: str | None = BASELINE,
 ) -> list[dict[str, Any]]:
     """Summarise runs by cell, in the order of the runs.
 
@@ -83,14 +90,17 @@ def make_cells(
         split: whose mIoU is reported; that of the validation split is given besides.
         against: variants that paired differences are taken to, where they are there.
         costs: (variant, backbone) -> what `measure` found.
+        reference: variant that times of training are divided by.
 
     Returns:
-        JSON-ready cells; scores are fractions of 1, `differences` and `val_differences` are keyed by variant.
+        JSON-ready cells; scores are fractions of 1, `differences` and `val_differences` are keyed by variant;
+        `int8_miou` is that in 8 bits, and `int8_difference` what it differs from the same runs in float, None where no
+        run was scored so.
     """
     grouped: dict[tuple[str, str, float], list[Done]] = {}
     for run in runs:
         grouped.setdefault(run.cell, []).append(run)
-    return [_cell(key, grouped, split, against, costs.get(key[:2], {})) for key in grouped]
+    return [_cell(key, grouped, split, against, costs.get(key[:2], {}), reference) for key in grouped]
 
 
 def _cell(
@@ -99,6 +109,7 @@ def _cell(
     split: str,
     against: Sequence[str],
     cost: Mapping[str, Any],
+    reference: str | None,
 ) -> dict[str, Any]:
     variant, backbone, fraction = key
     runs = grouped[key]
@@ -114,8 +125,12 @@ def _cell(
         scores = {other: _mious(grouped.get((other, backbone, fraction), ()), name) for other in against}
         found = {other: paired(own, values) for other, values in scores.items() if other != variant}
         cell[f"{prefix}differences"] = {other: asdict(value) for other, value in found.items() if value is not None}
+    in_8_bits = {run.seed: run.int8["miou"] for run in runs if run.int8 is not None}
+    cell["int8_miou"] = asdict(spread(list(in_8_bits.values()))) if in_8_bits else None
+    lost = paired(in_8_bits, _mious(runs, split))
+    cell["int8_difference"] = None if lost is None else asdict(lost)
     cell["iou"] = _mean_iou(runs, split)
-    baseline = grouped.get((BASELINE, backbone, fraction), ())
+    baseline = grouped.get((reference or "", backbone, fraction), ())
     cell["iou_against"] = next((name for name in against if (name, backbone, fraction) in grouped), None)
     others = grouped.get((cell["iou_against"] or "", backbone, fraction), ())
     cell["iou_difference"] = _iou_difference(runs, others, split) if variant != cell["iou_against"] else {}

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from bridgeseg.comparing.grid import Run
-from bridgeseg.comparing.state import CONFIGS, LOGS, RUNS, scores_of, write_json
+from bridgeseg.comparing.state import CONFIGS, LOGS, RUNS, is_finished, write_json
 from bridgeseg.errors import InputError
 from bridgeseg.report.progress import time_left
 from bridgeseg.training.folder import TABLE
@@ -53,9 +53,25 @@ class Job:
 
 
 def run_all(
-    out: Path, runs: Sequence[Run], split: str, *, jobs: int = 1, threads: int = 1, quiet: bool = False
+    out: Path,
+    runs: Sequence[Run],
+    split: str,
+    *,
+    int8: bool = False,
+    jobs: int = 1,
+    threads: int = 1,
+    quiet: bool = False,
 ) -> list[Failed]:
     """Make the runs, `jobs` at a time and each with `threads`; one that fails does not keep the others from being made.
+
+    Args:
+        out: folder of the comparison.
+        runs: those that are not finished.
+        split: scored besides the validation split.
+        int8: score them in 8 bits too.
+        jobs: runs at a time.
+        threads: of each.
+        quiet: tell nothing but what failed.
 
     Returns:
         The runs that failed.
@@ -68,11 +84,11 @@ def run_all(
         try:
             while waiting or active:
                 while waiting and len(active) < jobs:
-                    active.append(_start(out, waiting.popleft(), split, threads))
+                    active.append(_start(out, waiting.popleft(), [split, "int8"] if int8 else [split], threads))
                     display.say(f"{active[-1].run.name}: started")
                 for job in [job for job in active if job.process.poll() is not None]:
                     active.remove(job)
-                    if scores_of(out / RUNS / job.run.name, split) is None:
+                    if not is_finished(out / RUNS / job.run.name, split, int8):
                         failed.append(_failed(job))
                         display.say(_text(failed[-1]), always=True)
                     else:
@@ -94,12 +110,12 @@ def run_all(
     return failed
 
 
-def _start(out: Path, run: Run, split: str, threads: int) -> Job:
+def _start(out: Path, run: Run, scored: Sequence[str], threads: int) -> Job:
     flat = run.name.replace("/", "__")
     settings, log, place = out / CONFIGS / f"{flat}.json", out / LOGS / f"{flat}.log", out / RUNS / run.name
     write_json(settings, run.config.model_dump(mode="json"))
     log.parent.mkdir(parents=True, exist_ok=True)
-    words = [sys.executable, "-m", "bridgeseg.comparing.work", str(settings), str(place), split]
+    words = [sys.executable, "-m", "bridgeseg.comparing.work", str(settings), str(place), *scored]
     with log.open("wb") as file:
         process = Popen(
             words,

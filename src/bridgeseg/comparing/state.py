@@ -21,6 +21,8 @@ from bridgeseg.training.resolve import resolve
 from bridgeseg.training.resuming import MACHINE
 
 RUNS, LOGS, CONFIGS, SCORES, CLOCK = "runs", "logs", "configs", "scores.json", "clock.json"
+INT8, INT8_FILE = "int8.json", "last-int8.onnx"
+"""What a run folder holds of its last weights in 8 bits: the scores, and the file that they are of."""
 MEMORY = "compare.json"
 MOST_THREADS = 4
 """Threads of a run by default, at most: small networks gain little from more."""
@@ -46,17 +48,31 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 def scores_of(run_folder: Path, split: str) -> dict[str, Any] | None:
     """Return what a finished run scored; None if it is not finished or was not scored on `split`."""
-    found = read_json(run_folder / SCORES)
+    return _scored(run_folder / SCORES, split)
+
+
+def int8_of(run_folder: Path, split: str) -> dict[str, Any] | None:
+    """Return what a run scored in 8 bits; None if that was not done on `split`, or its file is gone."""
+    return _scored(run_folder / INT8, split) if (run_folder / INT8_FILE).is_file() else None
+
+
+def is_finished(run_folder: Path, split: str, int8: bool = False) -> bool:
+    """Say whether a run is scored on `split`, also in 8 bits if these are wanted."""
+    return scores_of(run_folder, split) is not None and (not int8 or int8_of(run_folder, split) is not None)
+
+
+def _scored(path: Path, split: str) -> dict[str, Any] | None:
+    found = read_json(path)
     good = found is not None and isinstance(found.get(split), dict) and isinstance(found[split].get("iou"), dict)
     return found if good else None
 
 
-def status(out: Path, run: Run, split: str) -> str:
-    """Say whether a run is finished, can be continued, or has to be started."""
+def status(out: Path, run: Run, split: str, int8: bool = False) -> str:
+    """Say whether a run is finished, also in 8 bits if these are wanted, can be continued, or has to be started."""
     place = out / RUNS / run.name
-    if scores_of(place, split) is not None:
+    if is_finished(place, split, int8):
         return FINISHED
-    return UNFINISHED if can_go_on(place) else NEW
+    return UNFINISHED if can_go_on(place) or scores_of(place, split) is not None else NEW
 
 
 def can_go_on(run_folder: Path) -> bool:
@@ -123,7 +139,7 @@ def threads_of(out: Path, wanted: int | None = None) -> int:
 
 def clear(run_folder: Path) -> None:
     """Delete what a run that cannot go on left in its folder, and nothing else."""
-    ours = [*folder.OURS, folder.ENVIRONMENT, folder.LOGS, CONTENTS, LOG, SCORES, CLOCK]
+    ours = [*folder.OURS, folder.ENVIRONMENT, folder.LOGS, CONTENTS, LOG, SCORES, CLOCK, INT8, INT8_FILE]
     ours += ["best.old", "best.new", "last.old", "last.new"]
     for name in ours:
         remove(run_folder / name)

@@ -5,17 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from bridgeseg.comparing.tradeoff import PRECISIONS
 from bridgeseg.metrics import percent
 from bridgeseg.report.tables import Table
 
 Cells = Sequence[dict[str, Any]]
 LABELS = 3
 """Columns at the left that name the cell."""
-NOTE = (
-    "mIoU in percent: mean ± standard deviation over the seeds. Differences in points, paired by seed: mean ± standard "
-    "error; * marks more than two standard errors from zero. GFLOPs: 512x512, a multiplication and its addition are "
-    "two operations. Latency: ONNX Runtime on the processor, 512x512, raw pixels to class ids; ratios are to `none`."
-)
+
+
+def note(reference: str | None) -> str:
+    """Return what stands below the tables; `reference` is the variant that times are divided by, if there is one."""
+    ratios = "" if reference is None else f"; ratios are to `{reference}` in float on the same backbone"
+    return (
+        "mIoU in percent: mean ± standard deviation over the seeds. Differences in points, paired by seed: mean ± "
+        "standard error; * marks more than two standard errors from zero. GFLOPs: 512x512, a multiplication and its "
+        "addition are two operations. Latency: ONNX Runtime on the processor, 512x512, raw pixels to class ids"
+        f"{ratios}."
+    )
 
 
 def main_table(cells: Cells, split: str, against: Sequence[str], title: str = "") -> Table:
@@ -38,6 +45,22 @@ def main_table(cells: Cells, split: str, against: Sequence[str], title: str = ""
     kept = [place for place in range(len(header)) if any(row[place] for row in rows)]
     shown_rows = [[row[place] for place in kept] for row in rows]
     return Table([header[place] for place in kept], shown_rows, title, LABELS)
+
+
+def tradeoff_table(rows: Cells, split: str) -> Table:
+    """Return the table of accuracy beside time, a row for each mark of the figure.
+
+    Args:
+        rows: as `tradeoff.tradeoff` returns them.
+        split: whose mIoU it is.
+    """
+    shown = []
+    for row in rows:
+        where = [row["variant"], row["backbone"], f"{100 * row['fraction']:g} %", PRECISIONS[row["precision"]]]
+        scores = [str(row["miou"]["n"]), _spread(row["miou"]), _difference(row["difference"])]
+        shown.append([*where, *scores, _number(row["ms"], 1, 1), _number(row["ratio"], 1, 3)])
+    header = ["variant", "backbone", "labels", "precision", "n", f"{split} mIoU", "- float", "ms", "ms ratio"]
+    return Table(header, shown, "Accuracy and time", LABELS + 1)
 
 
 def class_table(cells: Cells) -> Table:

@@ -1,6 +1,6 @@
-"""One run of a comparison in a process of its own: train, then score the last weights.
+"""One run of a comparison in a process of its own: train, then score the last weights, in 8 bits too if asked for.
 
-Started as `python -m bridgeseg.comparing.work SETTINGS FOLDER SPLIT`; ends as soon as its starter does.
+Started as `python -m bridgeseg.comparing.work SETTINGS FOLDER SPLIT [int8]`; ends as soon as its starter does.
 """
 
 from __future__ import annotations
@@ -14,10 +14,22 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from bridgeseg.checkpoint import load_checkpoint
 from bridgeseg.comparing.starter import end_with_starter
-from bridgeseg.comparing.state import CLOCK, SCORES, can_go_on, clear, read_json, write_json
+from bridgeseg.comparing.state import (
+    CLOCK,
+    INT8,
+    INT8_FILE,
+    SCORES,
+    can_go_on,
+    clear,
+    int8_of,
+    read_json,
+    scores_of,
+    write_json,
+)
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import BridgeSegError, InputError
 from bridgeseg.evaluating.evaluate import evaluate_split
+from bridgeseg.exporting.int8 import export_int8
 from bridgeseg.locking import lock
 from bridgeseg.runtime.model import Model
 from bridgeseg.runtime.torch_runtime import TorchRuntime
@@ -29,34 +41,43 @@ PATIENCE = 60.0
 """Seconds to wait for the process of a killed comparison to leave the run's folder."""
 
 
-def work(settings: Path, place: Path, split: str) -> None:
-    """Bring a run from wherever it stands to its `scores.json`.
+def work(settings: Path, place: Path, split: str, int8: bool = False) -> None:
+    """Bring a run from wherever it stands to its `scores.json`, and to its `int8.json` if that is wanted.
 
     Args:
         settings: file of a `TrainConfig`.
         place: the run folder; a run in it is continued; one that cannot be continued starts over.
         split: scored besides the validation split.
+        int8: score the last weights in 8 bits too, on `split` alone.
 
     Raises:
         InputError: as `train`, or another process works on this run.
+        ModelFileError: the network cannot be exported in 8 bits.
     """
     config = TrainConfig.load(settings)
     if getattr(rank_zero_only, "rank", 0):  # a process for a further device takes part in the training alone
         _train(config, place)
         return
     with lock(place, PATIENCE):
-        if not can_go_on(place):
-            clear(place)
-        done = folder.epochs_saved(place)
-        start = time.perf_counter()
-        _train(config, place)
-        if done < config.epochs:
-            # Of an interrupted run the part that was made in one go stands for the whole.
-            seconds = (time.perf_counter() - start) * config.epochs / (config.epochs - done)
-            write_json(place / CLOCK, {"seconds": round(seconds, 1), "measured_epochs": config.epochs - done})
-        clock = read_json(place / CLOCK) or {}
-        scores = score(place, config, split)
-        write_json(place / SCORES, {**scores, "seconds": clock.get("seconds"), "epochs": config.epochs})
+        if scores_of(place, split) is None:
+            _finish(config, place, split)
+        if int8 and int8_of(place, split) is None:
+            _score_in_8_bits(config, place, split)
+
+
+def _finish(config: TrainConfig, place: Path, split: str) -> None:
+    if not can_go_on(place):
+        clear(place)
+    done = folder.epochs_saved(place)
+    start = time.perf_counter()
+    _train(config, place)
+    if done < config.epochs:
+        # Of an interrupted run the part that was made in one go stands for the whole.
+        seconds = (time.perf_counter() - start) * config.epochs / (config.epochs - done)
+        write_json(place / CLOCK, {"seconds": round(seconds, 1), "measured_epochs": config.epochs - done})
+    clock = read_json(place / CLOCK) or {}
+    scores = score(place, config, split)
+    write_json(place / SCORES, {**scores, "seconds": clock.get("seconds"), "epochs": config.epochs})
 
 
 def _train(config: TrainConfig, place: Path) -> None:
@@ -82,12 +103,23 @@ def score(place: Path, config: TrainConfig, split: str) -> dict[str, object]:
     return result
 
 
+def _score_in_8_bits(config: TrainConfig, place: Path, split: str) -> None:
+    """Write the last weights as an 8-bit file, calibrated on training images, and what it scores in ONNX Runtime."""
+    known, path = read_json(place / INT8), place / INT8_FILE
+    if known is None or not path.is_file():
+        known = export_int8({"model": place / "last", "out": path}, report=False)
+    spec = DataSpec.load(config.datasets[0], config.val_share)
+    model = Model.load(path, threads=torch.get_num_threads())
+    scores = evaluate_split(model, spec.samples(split), spec, progress=False)
+    write_json(place / INT8, {**known, split: scores.to_dict()})
+
+
 def main(words: list[str]) -> int:
     """Run from the command line; return 0, 2 for what a user can mend, 1 for all else (with a traceback)."""
     end_with_starter()
-    settings, place, split = words
+    settings, place, split, *more = words
     try:
-        work(Path(settings), Path(place), split)
+        work(Path(settings), Path(place), split, int8=more == ["int8"])
     except BridgeSegError as error:
         print(f"error: {error}", file=sys.stderr, flush=True)
         return 2 if isinstance(error, InputError) else 1

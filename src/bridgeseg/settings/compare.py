@@ -100,6 +100,19 @@ class Compare(CommandSettings):
             python="Sequence[str]",
         ),
     ] = REFERENCES
+    int8: Annotated[
+        bool,
+        setting("score and time every run in 8 bits too, calibrated on images that it was trained on", DOING, "--int8"),
+    ] = False
+    reference: Annotated[
+        str | None,
+        setting(
+            "variant whose times are 1; by default the first of `against` that is there",
+            DOING,
+            "--reference",
+            metavar="NAME",
+        ),
+    ] = None
     jobs: Annotated[int, setting("runs at a time", DOING, "--jobs", ge=1)] = 1
     threads: Annotated[
         int | None,
