@@ -71,13 +71,13 @@ def test_the_card_is_for_people(saved: Path) -> None:
     card = (saved / "README.md").read_text()
     assert "# bridge on test_efficientnet" in card
     assert "mIoU 0.5000, mean accuracy 0.6000, overall accuracy 0.7500" in card
-    assert "| road | 0.5000 |\n| sky | - |\n| person | 0.2500 |" in card
+    assert "| 0 | road | 0.5000 |\n| 1 | sky | - |\n| 2 | person | 0.2500 |" in card
 
 
 def test_a_card_without_any_fact(tmp_path: Path) -> None:
     bare = make("none")
     bare.provenance = {}
-    assert "classes: road, sky, person" in (save_checkpoint(tmp_path / "best", bare) / "README.md").read_text()
+    assert "| 2 | person |" in (save_checkpoint(tmp_path / "best", bare) / "README.md").read_text()
 
 
 @pytest.mark.skipif(os.name == "nt", reason="permissions of Unix")

@@ -311,14 +311,14 @@ class TestTags:
         from huggingface_hub import constants
 
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-        monkeypatch.setattr("bridgeseg.text.hub._reachable", lambda endpoint: False)
+        monkeypatch.setattr("bridgeseg.hub.access._reachable", lambda endpoint: False)
         with pytest.raises(
             ModelFileError, match=r"(?s)'openai' are not on this machine.*`backbone_weights=FILE`.*none"
         ):
             CLIPBackbone("open_clip:RN50", "openai")  # a ResNet has no GELU
 
     def test_the_fetched_file_is_read(self, tiny: dict[str, Tiny], monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("bridgeseg.text.hub._reachable", lambda endpoint: False)
+        monkeypatch.setattr("bridgeseg.hub.access._reachable", lambda endpoint: False)
         monkeypatch.setitem(open_clip.pretrained._PRETRAINED, "tiny-vit", {"mine": {"file": tiny["tiny-vit"].file}})
         held = CLIPBackbone("open_clip:tiny-vit", "mine").state_dict()
         assert torch.equal(held["body.tower.proj"], tiny["tiny-vit"].model.visual.proj)

@@ -155,6 +155,13 @@ ELSEWHERE = {
     "name the place where it is now: bridgeseg train --out {} --resume {}": (
         "test_resuming.py::test_from_another_folder_and_on_moved_data"
     ),
+    "connect to the network (and unset HF_HUB_OFFLINE), or write the folder for later with `dry_run=True`": (
+        "test_sharing.py::test_there_is_no_network"
+    ),
+    "choose another NAME, or leave `private` out": "test_sharing.py::test_private_things_go_to_no_public_place",
+    "if you trust it, download it and name the folder: hf download {} --local-dir DIR": (
+        "test_sharing.py::test_what_is_too_large_is_taken_by_hand"
+    ),
     "undo the change, or start a new run with another `out`": "test_resuming.py::test_swapped_masks_are_noticed",
     "`batch_size={}`": "test_resuming.py::test_a_step_must_be_of_as_many_images",
     "export it with logits (`bridgeseg export --logits`), or use `mode=whole` without `scales` and `flip`": (
@@ -220,6 +227,8 @@ NOT_TRIED = {
         "give a file written by `bridgeseg export`, or one of somebody you trust exported again by it",
         "give a file that holds its own weights, as `bridgeseg export` writes it",
         "give a file written by `bridgeseg export`",
+        "name a repository that `bridgeseg push` made",
+        "export it from this run: bridgeseg export --model {} --out FILE.onnx",
         "export it: bridgeseg export --model FOLDER --out FILE.onnx",
         "export it again with them: bridgeseg export --model RUN --out FILE.onnx --logits",
         "give a run folder of `bridgeseg train`, its `best` or `last`, or an .onnx file",

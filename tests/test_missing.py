@@ -32,7 +32,7 @@ CLASSES = ClassSet.build(["road", "car"])
 
 @pytest.fixture(autouse=True)
 def no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bridgeseg.text.hub._reachable", lambda endpoint: False)
+    monkeypatch.setattr("bridgeseg.hub.access._reachable", lambda endpoint: False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setenv("BRIDGESEG_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("HOME", str(tmp_path))

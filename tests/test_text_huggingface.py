@@ -163,7 +163,7 @@ def test_without_network_the_three_ways_out_are_listed(tmp_path: Path, monkeypat
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr("bridgeseg.text.hub._reachable", lambda endpoint: False)
+    monkeypatch.setattr("bridgeseg.hub.access._reachable", lambda endpoint: False)
     with pytest.raises(ModelFileError) as error:
         embed(ClassSet.build(["road"]), "hf:nobody/nothing", cache_dir=tmp_path)
     assert all(way in str(error.value) for way in ("hf:nobody/nothing", "FILE.safetensors", "open_clip:", "hf:FOLDER"))
@@ -176,7 +176,7 @@ def test_a_model_in_the_hubs_cache_needs_no_network(
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr("bridgeseg.text.hub._reachable", lambda endpoint: False)
+    monkeypatch.setattr("bridgeseg.hub.access._reachable", lambda endpoint: False)
     commit, repository = "0" * 40, tmp_path / "models--nobody--bert"
     folder = save_bert(repository / "snapshots" / commit, **({"pooling": {"pooling_mode": "cls"}} if known else {}))
     (repository / "refs").mkdir()

@@ -34,7 +34,7 @@ def offline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr("bridgeseg.text.hub._reachable", lambda endpoint: False)
+    monkeypatch.setattr("bridgeseg.hub.access._reachable", lambda endpoint: False)
     before = constants.HF_HUB_OFFLINE
     yield
     assert before == constants.HF_HUB_OFFLINE
@@ -162,7 +162,7 @@ def test_a_tokenizer_that_is_not_here(tmp_path: Path) -> None:
 def test_a_tag_brings_its_activation(files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(open_clip, "get_pretrained_cfg", lambda model, tag: {"quick_gelu": True})
     monkeypatch.setattr(open_clip, "download_pretrained", lambda config: str(files["tiny-clip"]))
-    monkeypatch.setattr("bridgeseg.text.hub._reachable", lambda endpoint: True)
+    monkeypatch.setattr("bridgeseg.hub.access._reachable", lambda endpoint: True)
     activations = {type(module).__name__ for module in openclip.load_tower("tiny-clip/tag").model.modules()}
     assert "QuickGELU" in activations
     assert "GELU" not in activations

@@ -763,7 +763,7 @@ class TestTrouble:
 
         monkeypatch.setenv("BRIDGESEG_CACHE", str(tmp_path / "cache"))
         monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-        monkeypatch.setattr("bridgeseg.text.hub._reachable", lambda endpoint: False)
+        monkeypatch.setattr("bridgeseg.hub.access._reachable", lambda endpoint: False)
         with pytest.raises(
             ModelFileError,
             match=r"not on this machine.*the text encoder open_clip[\s\S]*--text-encoder FILE[\s\S]*--method none",

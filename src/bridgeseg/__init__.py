@@ -27,6 +27,7 @@ _HOME = {
     "label": "bridgeseg.api",
     "import_data": "bridgeseg.api",
     "compare": "bridgeseg.api",
+    "push": "bridgeseg.api",
     "prepare": "bridgeseg.catalog",
     "Model": "bridgeseg.runtime.model",
     "Result": "bridgeseg.runtime.result",
@@ -56,6 +57,7 @@ __all__ = [
     "load",
     "predict",
     "prepare",
+    "push",
     "quantize",
     "train",
 ]
@@ -71,6 +73,7 @@ if TYPE_CHECKING:
         label,
         load,
         predict,
+        push,
         quantize,
         train,
     )

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bridgeseg.runtime.result import Result
     from bridgeseg.runtime.saving import Record
     from bridgeseg.settings.train import TrainConfig
+    from bridgeseg.sharing.push import Pushed
     from bridgeseg.training.fit import TrainResult
     from bridgeseg.vocabulary.asked import Names
 
@@ -71,8 +72,9 @@ def load(
     """Load a model.
 
     Args:
-        path: an .onnx file written by `bridgeseg export`, or a checkpoint or run folder (which needs the train extra);
-            None for the bundled street-scene model.
+        path: an .onnx file written by `bridgeseg export`; a checkpoint or run folder (which needs the train extra);
+            `hf:OWNER/NAME`, or `hf:OWNER/NAME@REVISION`, a repository of the Hugging Face hub (which needs the hub
+            extra); None for the bundled street-scene model.
         threads: CPU threads; one per core by default.
         runtime: `onnxruntime` (the default) or `openvino` for a file, `torch` for a folder.
         compile: of a folder: translate the network with torch.compile first.
@@ -87,7 +89,9 @@ def load(
 
     Raises:
         ModelFileError: there is no such file, or it cannot be used.
-        MissingDependencyError: a folder was given and PyTorch is not installed, or the runtime is not.
+        InputError: the hub cannot be reached, or refuses it.
+        MissingDependencyError: a folder was given and PyTorch is not installed, or the runtime or the hub's client is
+            not.
         ConfigError: a runtime that does not exist or does not go with what was given, or names that it cannot take.
     """
     given = locals()
@@ -152,8 +156,8 @@ def predict(
     Args:
         sources: one or many files, folders, globs, videos, `camera:0`, addresses of streams; images in memory:
             Pillow's, bytes and open files, uint8 arrays and tensors (H, W, 3).
-        model: an .onnx file, a checkpoint or run folder, `street-int8` (the bundled model, and the default) or
-            `street`.
+        model: an .onnx file, a checkpoint or run folder, `hf:OWNER/NAME` (a repository of the Hugging Face hub, with
+            @REVISION if wanted), `street-int8` (the bundled model, and the default) or `street`.
         out: folder for masks and overlays.
         threads: CPU threads; one per core by default.
         runtime: `onnxruntime` (the default) or `openvino` for a file, `torch` for a folder.
@@ -239,8 +243,8 @@ def label(
     Args:
         sources: one or many files, folders, globs, videos, `camera:0`, addresses of streams; images in memory:
             Pillow's, bytes and open files, uint8 arrays and tensors (H, W, 3).
-        model: an .onnx file, a checkpoint or run folder, `street-int8` (the bundled model, and the default) or
-            `street`.
+        model: an .onnx file, a checkpoint or run folder, `hf:OWNER/NAME` (a repository of the Hugging Face hub, with
+            @REVISION if wanted), `street-int8` (the bundled model, and the default) or `street`.
         out: folder for labels and rank.csv.
         threads: CPU threads; one per core by default.
         runtime: `onnxruntime` (the default) or `openvino` for a file, `torch` for a folder.
@@ -492,9 +496,9 @@ def train(
             all others; or `bank`, a large fixed vocabulary of the text encoder.
         projection: of the class embeddings: `learned`, or `pca`, frozen principal directions of the bank.
         temperature: of logits and score map; fixed at 0.07.
-        init: start from the weights of a run, a checkpoint, a .safetensors file or `street`, the bundled model: all
-            that does not depend on the names carries over; architecture and text encoder are those of the run where
-            none are given.
+        init: start from the weights of a run, a checkpoint, a .safetensors file, `hf:OWNER/NAME` (a repository of the
+            hub) or `street`, the bundled model: all that does not depend on the names carries over; architecture and
+            text encoder are those of the run where none are given.
         keep: the names that `init` knows stay, and its network is the teacher of pixels without a label; by default
             where a dataset says by `labelled` that it does not label all.
         freeze: parts whose weights stay as they are: `backbone`, `guidance`, `decoder`, `head`.
@@ -595,8 +599,8 @@ def evaluate(
     """Score a model on a split of a dataset at native resolution: mIoU, IoU of each class, accuracies.
 
     Args:
-        model: an .onnx file, a checkpoint or run folder, `street-int8` (the bundled model, and the default) or
-            `street`.
+        model: an .onnx file, a checkpoint or run folder, `hf:OWNER/NAME` (a repository of the Hugging Face hub, with
+            @REVISION if wanted), `street-int8` (the bundled model, and the default) or `street`.
         data: the dataset's data.yaml, or its folder; its classes must be the model's, in the same order, unless the
             model takes any names: then it is evaluated by the names of the data.
         split: `train`, `val` or `test`.
@@ -654,8 +658,8 @@ def export(
     An exported file can be given confidence, or be made plain.
 
     Args:
-        model: a checkpoint or run folder (its best checkpoint is taken); for 8 bits or a plain file also an .onnx file,
-            or `street`, the bundled one.
+        model: a checkpoint or run folder (its best checkpoint is taken), or `hf:OWNER/NAME`; for 8 bits or a plain file
+            also an .onnx file, or `street`, the bundled one.
         out: the file to write; an older one is replaced only by a verified one.
         logits: add logits (B, K, H, W) to its outputs, which sliding windows and several scales need.
         approximate: one decision for 2x2 pixels: faster with many classes.
@@ -765,6 +769,50 @@ def benchmark(
     from bridgeseg.measuring.measure import benchmark as run
     from bridgeseg.settings.benchmark import Benchmark
     return run(Benchmark(**given))
+
+
+def push(
+    name: str,
+    model: str | Path,
+    *,
+    onnx: str | Path | None = None,
+    private: bool = False,
+    revision: str = "main",
+    license: str | None = None,
+    with_pictures: bool = False,
+    dry_run: bool = False,
+    out: str | Path | None = None,
+) -> Pushed:
+    """Upload a model to the Hugging Face hub, where `hf:OWNER/NAME` finds it: weights, an exported file, a model card.
+
+    What is uploaded is listed, and nothing else is: `model.safetensors` and `config.json` of a checkpoint,
+    `model.onnx`, the card `README.md`, and what was drawn of the run: `curves.png`, `iou.png`, `confusion.png`. One
+    commit brings it all; it removes earlier files of these names that do not belong to this model.
+
+    Args:
+        name: the repository, `OWNER/NAME`, which is made if there is none.
+        model: a run folder (its best checkpoint is taken), a checkpoint folder, or an .onnx file.
+        onnx: an .onnx file exported from this run, to go with it.
+        private: make a private repository, and upload to no public one.
+        revision: the branch to upload to, which is made if there is none.
+        license: the licence, as the hub spells it: `apache-2.0`, `cc-by-4.0`; that of the data may bind the model.
+        with_pictures: upload `examples.png` too, on which images of the dataset can be seen.
+        dry_run: upload nothing: write the folder that would be uploaded.
+        out: the folder that `dry_run` writes.
+
+    Returns:
+        What was uploaded, and where it is.
+
+    Raises:
+        ConfigError: a name or a value that is not allowed, or two models of other classes.
+        ModelFileError: the model cannot be used.
+        InputError: nobody is logged in to the hub, it cannot be reached or refuses, or a file cannot be written.
+        MissingDependencyError: the hub's client (extra `hub`) is not installed, or what the model needs.
+    """
+    given = locals()
+    from bridgeseg.settings.push import Push
+    from bridgeseg.sharing.push import push as run
+    return run(Push(**given))
 
 
 def compare(

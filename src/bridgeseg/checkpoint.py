@@ -14,7 +14,7 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from bridgeseg import __version__
+from bridgeseg import __version__, card
 from bridgeseg.classes import ClassSet
 from bridgeseg.description import CARD, CONFIG, FORMAT, WEIGHTS, find_checkpoint
 from bridgeseg.errors import BridgeSegError, ConfigError, ModelFileError
@@ -138,32 +138,12 @@ def _reason(error: Exception) -> str:
 
 def model_card(checkpoint: Checkpoint) -> str:
     """Describe a checkpoint for people, in Markdown."""
-    facts, scores = checkpoint.provenance, checkpoint.provenance.get("scores") or {}
-    lines = [f"# {facts.get('method', 'network')} on {facts.get('backbone', 'a backbone')}", ""]
-    lines += [
-        f"- {key}: {value}" for key, value in facts.items() if not isinstance(value, dict | list) or key == "image_size"
+    told = checkpoint.provenance
+    parts = [
+        f"# {told.get('method', 'network')} on {told.get('backbone', 'a backbone')}\n",
+        card.facts(told),
+        card.scores(told),
+        card.classes(checkpoint.classes, told),
+        "Load it with `bridgeseg.load(FOLDER)`; export it with `bridgeseg export --model FOLDER --out FILE.onnx`.\n",
     ]
-    data = facts.get("data")
-    for one in data if isinstance(data, list) else [data]:
-        if isinstance(one, dict):
-            lines.append(f"- data: {one.get('file')}, SHA-256 {one.get('sha256')}")
-    lines.append(f"- classes: {', '.join(checkpoint.classes.names)}")
-    if scores:
-        lines += [
-            "",
-            f"Scores on `{scores.get('split')}`: mIoU {_number(scores['miou'])}, "
-            f"mean accuracy {_number(scores['macc'])}, overall accuracy {_number(scores['aacc'])}.",
-            "",
-            "| class | IoU |",
-            "|---|---|",
-            *(f"| {name} | {_number(value)} |" for name, value in scores["iou"].items()),
-        ]
-    lines += [
-        "",
-        "Load it with `bridgeseg.load(FOLDER)`; export it with `bridgeseg export --model FOLDER --out FILE.onnx`.",
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
+    return "\n".join(part for part in parts if part.strip())

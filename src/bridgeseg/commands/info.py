@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from bridgeseg.commands.adapter import Given, options
 from bridgeseg.commands.shared import Debug, Json
+from bridgeseg.naming import named
 from bridgeseg.settings.info import Info
 
 MODELS = (Info,)
@@ -30,10 +30,11 @@ def info(
 
 def _facts(model: str | None, runtime: str | None) -> dict[str, Any]:
     """Describe a model; of a folder its config.json is read and nothing else, which needs no PyTorch."""
-    if model is not None and runtime is None and Path(model).is_dir():
+    place = None if model is None else named(model)
+    if place is not None and runtime is None and place.is_dir():
         from bridgeseg.description import describe_folder
 
-        return describe_folder(model)
+        return describe_folder(place)
     from bridgeseg import api
 
     return api.load(model, runtime=runtime).describe()

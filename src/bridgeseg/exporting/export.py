@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from bridgeseg.errors import ConfigError, ModelFileError
 from bridgeseg.extras import extra
-from bridgeseg.runtime.model import named
+from bridgeseg.naming import named
 from bridgeseg.settings.export import Export
 
 if TYPE_CHECKING:
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 def export(asked: Export) -> Exported:
     """Export a checkpoint or run folder, or give a file confidence, or make it plain; see `bridgeseg.export`."""
     check(asked)
-    source, options = named(asked.model), folder_options(asked)
+    source, options = named(asked.model, "folder"), folder_options(asked)
+    asked = asked.model_copy(update={"model": source})
     if not source.is_file():
         with extra("train"):
             from bridgeseg.exporting.onnx import export_folder
@@ -46,14 +47,14 @@ def finish(ordinary: Path, asked: Export) -> Exported:
 
     Args:
         ordinary: an .onnx file, made of `asked.model` or the same.
-        asked: one of the two, at least.
+        asked: one of the two, at least; its model is a file or folder.
     """
     from bridgeseg.exporting.calibration import validation_images
     from bridgeseg.exporting.modelfile import Exported
     from bridgeseg.exporting.plain import export_plain
     from bridgeseg.exporting.temperature import IMAGES, add_confidence
 
-    facts, target, model, labelled = None, Path(asked.out), named(asked.model), asked.confidence_data
+    facts, target, model, labelled = None, Path(asked.out), Path(asked.model), asked.confidence_data
     with TemporaryDirectory() as folder:
         if asked.confidence:
             given = validation_images(model, IMAGES) if labelled is None and model.is_dir() else labelled

@@ -14,7 +14,7 @@ from bridgeseg.exporting.int8_report import compare
 from bridgeseg.exporting.modelfile import check_name
 from bridgeseg.exporting.quantize import quantize
 from bridgeseg.extras import extra
-from bridgeseg.runtime.model import named
+from bridgeseg.naming import named
 from bridgeseg.settings.export import Compared, Export, Quantize
 
 
@@ -42,7 +42,8 @@ def export_int8(asked: Mapping[str, Any], *, quiet: bool = True, report: bool = 
         fix = "leave `open` out: `names` says which names the file is to have"
         raise ConfigError("a file of 8 bits takes no other names", where="open", fix=fix)
     check_name(Path(whole.out))
-    source, images = named(whole.model), wanted.calibrate
+    source, images = named(whole.model, "folder"), wanted.calibrate
+    whole = whole.model_copy(update={"model": source})
     if images is None:
         if not source.is_dir():
             fix = "`calibrate=FOLDER`, with images as the network will see them"

@@ -22,8 +22,8 @@ from bridgeseg.exporting.modelfile import Exported, check_name, finished, refuse
 from bridgeseg.exporting.spelling import respell
 from bridgeseg.exporting.tail import everywhere
 from bridgeseg.files import replacing
+from bridgeseg.naming import named
 from bridgeseg.runtime.metadata import read_metadata
-from bridgeseg.runtime.model import named
 from bridgeseg.runtime.onnx_runtime import OnnxRuntime
 
 FLOAT, UINT8 = onnx.TensorProto.FLOAT, onnx.TensorProto.UINT8

@@ -21,8 +21,8 @@ from bridgeseg.exporting.calibration import Calibration, find_calibration, measu
 from bridgeseg.exporting.modelfile import check_name, refuse_names, save
 from bridgeseg.exporting.qdq import OP_TYPES, fits_16_bits, int8_products, prepare, products, quantise
 from bridgeseg.exporting.sensitivity import rank, within_budget
+from bridgeseg.naming import named
 from bridgeseg.runtime.metadata import read_metadata, trained_reading
-from bridgeseg.runtime.model import named
 from bridgeseg.runtime.onnx_runtime import OnnxRuntime
 from bridgeseg.settings.export import Quantize
 

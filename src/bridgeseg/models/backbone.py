@@ -17,9 +17,9 @@ from timm.data.config import resolve_data_config
 from torch import Tensor
 
 from bridgeseg.errors import ConfigError, MissingDependencyError, ModelFileError, nearest
+from bridgeseg.hub.access import hub_access
 from bridgeseg.models.base import STRIDES, Backbone
 from bridgeseg.models.weights import PYPI
-from bridgeseg.text.hub import hub_access
 from bridgeseg.wording import shown
 
 

@@ -9,9 +9,9 @@ import open_clip
 from torch import Tensor
 
 from bridgeseg.errors import ConfigError, ModelFileError, nearest
+from bridgeseg.hub.access import hub_access, reason
 from bridgeseg.models.backbone import read_state
 from bridgeseg.models.base import STRIDES
-from bridgeseg.text.hub import hub_access, reason
 
 PREFIX = "open_clip:"
 SUFFIXES = (".safetensors", ".pt", ".pth", ".bin")

@@ -6,9 +6,9 @@ from contextlib import nullcontext
 
 import torch
 
+from bridgeseg.hub.access import hub_access
 from bridgeseg.models.build import build
 from bridgeseg.settings.model import ModelConfig
-from bridgeseg.text.hub import hub_access
 
 TEXT_DIM = 16
 """Width of the class embeddings of the two networks that are compared."""

@@ -10,11 +10,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from bridgeseg.errors import ModelFileError
+from bridgeseg.hub.access import hub_access
 from bridgeseg.models.build import build
 from bridgeseg.models.segmentor import Segmentor
 from bridgeseg.settings.model import ModelConfig
 from bridgeseg.tensors import Shapes, read_shapes
-from bridgeseg.text.hub import hub_access
 from bridgeseg.wording import shown
 
 WIDEST = 2**16

@@ -11,6 +11,7 @@ from bridgeseg.classes import ClassSet
 from bridgeseg.description import SHIPPED, facts
 from bridgeseg.errors import ConfigError, ModelFileError
 from bridgeseg.images import DEFAULT_MAX_PIXELS, Note, Pixels, Reading, as_pixels
+from bridgeseg.naming import named
 from bridgeseg.reading.loading import ImageInput, InMemory
 from bridgeseg.reading.sources import Failure, Source
 from bridgeseg.runtime.metadata import check_provenance, read_metadata, trained_reading
@@ -27,12 +28,6 @@ from bridgeseg.vocabulary.lookup import look_up, trained_names
 
 BUNDLED = SHIPPED / "street-int8.onnx"
 """The street-scene model that comes with the package."""
-
-
-def named(path: str | Path) -> Path:
-    """Return the bundled file of this name, if there is one and no file or folder is called so; else the path."""
-    bundled = SHIPPED / f"{path}.onnx"
-    return bundled if Path(path).name == str(path) and not Path(path).exists() and bundled.is_file() else Path(path)
 
 
 class Model:
@@ -76,8 +71,9 @@ class Model:
         """Load an .onnx file written by `bridgeseg export`, or a checkpoint or run folder.
 
         Args:
-            path: the file or folder, or the name of a bundled file: `street-int8` (what None is) or `street`, the same
-                in float. A folder needs the train extra.
+            path: the file or folder; the name of a bundled file: `street-int8` (what None is) or `street`, the same
+                in float; or `hf:OWNER/NAME`, a repository of the Hugging Face hub: its .onnx file, its checkpoint
+                where it has none or `runtime` is `torch`. A folder needs the train extra, a repository the hub extra.
             threads: number of CPU threads; None for one per core.
             runtime: what runs it: `onnxruntime` (the default), `openvino` or one that a package brings for a file,
                 `torch` for a folder.
@@ -90,11 +86,13 @@ class Model:
 
         Raises:
             ModelFileError: there is no such file, or it is not a whole bridgeseg file.
-            MissingDependencyError: the runtime's package is not installed.
+            MissingDependencyError: the runtime's package is not installed, or the hub's client.
+            InputError: the model of a repository cannot be had.
             ConfigError: a runtime that does not exist or does not go with what was given, less than one thread, or
                 names that it cannot take.
         """
-        place = BUNDLED if path is None else named(path)
+        wants_folder = compile or runtime == FOLDERS
+        place = BUNDLED if path is None else named(path, "folder" if wants_folder else "file")
         if path is None and not place.is_file():
             fix = "reinstall bridgeseg, or name a model file: `model=FILE.onnx`"
             raise ModelFileError("the bundled model is missing from this installation", where=place, fix=fix)

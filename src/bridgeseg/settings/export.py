@@ -33,8 +33,8 @@ class Export(CommandSettings):
     model: Annotated[
         str | Path,
         setting(
-            "a checkpoint or run folder (its best checkpoint is taken); for 8 bits or a plain file also an .onnx file, "
-            "or `street`, the bundled one",
+            "a checkpoint or run folder (its best checkpoint is taken), or `hf:OWNER/NAME`; for 8 bits or a plain file "
+            "also an .onnx file, or `street`, the bundled one",
             option="--model -m",
             metavar="FOLDER|FILE",
         ),

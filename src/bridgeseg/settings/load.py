@@ -8,7 +8,8 @@ from typing import Annotated, Any
 from bridgeseg.settings.fields import CommandSettings, setting
 
 MODEL = setting(
-    "an .onnx file, a checkpoint or run folder, `street-int8` (the bundled model, and the default) or `street`",
+    "an .onnx file, a checkpoint or run folder, `hf:OWNER/NAME` (a repository of the Hugging Face hub, with @REVISION "
+    "if wanted), `street-int8` (the bundled model, and the default) or `street`",
     option="--model -m",
     metavar="FILE|FOLDER",
     python="str | Path | Model | None",
@@ -43,15 +44,18 @@ class Load(CommandSettings):
 
     Raises:
         ModelFileError: there is no such file, or it cannot be used.
-        MissingDependencyError: a folder was given and PyTorch is not installed, or the runtime is not.
+        InputError: the hub cannot be reached, or refuses it.
+        MissingDependencyError: a folder was given and PyTorch is not installed, or the runtime or the hub's client is
+            not.
         ConfigError: a runtime that does not exist or does not go with what was given, or names that it cannot take.
     """
 
     path: Annotated[
         str | Path | None,
         setting(
-            "an .onnx file written by `bridgeseg export`, or a checkpoint or run folder (which needs the train extra); "
-            "None for the bundled street-scene model"
+            "an .onnx file written by `bridgeseg export`; a checkpoint or run folder (which needs the train extra); "
+            "`hf:OWNER/NAME`, or `hf:OWNER/NAME@REVISION`, a repository of the Hugging Face hub (which needs the hub "
+            "extra); None for the bundled street-scene model"
         ),
     ] = None
     threads: Annotated[int | None, THREADS] = None

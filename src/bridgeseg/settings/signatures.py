@@ -25,6 +25,7 @@ from bridgeseg.settings.importing import Import
 from bridgeseg.settings.label import Label
 from bridgeseg.settings.load import Load
 from bridgeseg.settings.predict import Predict
+from bridgeseg.settings.push import Push
 from bridgeseg.settings.train import Train, TrainConfig
 
 WIDTH = 120
@@ -59,6 +60,7 @@ TYPES = {
     "bridgeseg.runtime.result": "Result",
     "bridgeseg.runtime.saving": "Record",
     "bridgeseg.settings.train": "TrainConfig",
+    "bridgeseg.sharing.push": "Pushed",
     "bridgeseg.training.fit": "TrainResult",
     "bridgeseg.vocabulary.asked": "Names",
 }
@@ -104,6 +106,7 @@ FUNCTIONS = (
     Function("export", Export, "bridgeseg.exporting.export", "Exported", positional=2),
     Function("quantize", Quantize, "bridgeseg.exporting.quantize", "Quantized", "int8", 3),
     Function("benchmark", Benchmark, "bridgeseg.measuring.measure", "dict[str, Any]"),
+    Function("push", Push, "bridgeseg.sharing.push", "Pushed", positional=2),
     Function("compare", Compare, "bridgeseg.comparing.compare", "Comparison", "train", 2, True, tuple(OWNED)),
 )
 REGISTERED = {"model.method": "DEFAULT_METHOD", "model.decoder": "DEFAULT_DECODER", "against": "REFERENCES"}

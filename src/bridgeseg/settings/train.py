@@ -124,9 +124,9 @@ class TrainConfig(BaseModel):
     init: Annotated[
         str | None,
         setting(
-            "start from the weights of a run, a checkpoint, a .safetensors file or `street`, the bundled model: all "
-            "that does not depend on the names carries over; architecture and text encoder are those of the run where "
-            "none are given",
+            "start from the weights of a run, a checkpoint, a .safetensors file, `hf:OWNER/NAME` (a repository of the "
+            "hub) or `street`, the bundled model: all that does not depend on the names carries over; architecture and "
+            "text encoder are those of the run where none are given",
             NETWORK,
             "--init",
             metavar="RUN",

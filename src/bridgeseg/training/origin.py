@@ -11,10 +11,12 @@ from typing import Any
 from bridgeseg.classes import ClassSet
 from bridgeseg.description import CONFIG, SHIPPED, WEIGHTS, find_checkpoint, read_config
 from bridgeseg.errors import ConfigError, ModelFileError
+from bridgeseg.hub.download import pinned
+from bridgeseg.hub.repository import is_hub
+from bridgeseg.naming import named
 from bridgeseg.settings.model import UNSAID
 from bridgeseg.settings.values import flatten, load_values, set_values
 
-STREET = "street"
 TEXT = ("text_encoder", "templates")
 """Settings of a run, besides its architecture, that its weights go with."""
 
@@ -45,24 +47,23 @@ def find(init: str) -> Origin:
     """Find what the setting `init` means.
 
     Args:
-        init: a run or checkpoint folder, a .safetensors file, or `street`.
+        init: a run or checkpoint folder, a .safetensors file, `street`, or `hf:OWNER/NAME`.
 
     Raises:
         ModelFileError: there is nothing, or it is nothing to train on.
+        InputError: the model of a repository cannot be had.
     """
-    path = Path(init).expanduser()
-    if init == STREET and not path.exists():
-        path = SHIPPED / STREET
-        if not (path / CONFIG).is_file():
-            raise ModelFileError(
-                "the bundled street model comes as .onnx files, folded for prediction, and without the checkpoint that "
-                "a training could go on from",
-                fix="give `init` a run or checkpoint folder of `bridgeseg train`, or leave it out",
-            )
+    path = named(init, "folder").expanduser()
+    if path.parent == SHIPPED and path.suffix == ".onnx":
+        raise ModelFileError(
+            "the bundled street model comes as .onnx files, folded for prediction, and without the checkpoint that "
+            "a training could go on from",
+            fix="give `init` a run or checkpoint folder of `bridgeseg train`, or leave it out",
+        )
     if path.suffix == ".onnx":
         raise ModelFileError(
             "an exported file is folded for prediction and cannot be trained any further",
-            where=path,
+            where=init,
             fix="give `init` the run that it was exported from",
         )
     if path.name == WEIGHTS and (path.parent / CONFIG).is_file():
@@ -92,14 +93,18 @@ def _of_folder(folder: Path) -> Origin:
 def completed(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings of a run, nested; with `init`, those of its origin where none are given.
 
-    What belongs to a method is taken with this method alone, and an architecture only with its backbone.
+    What belongs to a method is taken with this method alone, and an architecture only with its backbone. A repository
+    of the hub is named with the commit that it is at.
 
     Raises:
         ModelFileError: see `find`.
     """
     if not isinstance(init := given.get("init"), str) or init == "none":
         return dict(given)
-    given, found = flatten(given), dict(find(init).settings)
+    given = flatten(given)
+    if is_hub(init):
+        given["init"] = init = pinned(init, "folder")
+    found = dict(find(init).settings)
     if given.get("model.backbone", found.get("model.backbone")) != found.get("model.backbone"):
         found = {key: value for key, value in found.items() if not key.startswith("model.")}
     method = found.get("model.method")

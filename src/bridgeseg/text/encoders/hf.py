@@ -16,8 +16,9 @@ from torch.nn.functional import normalize
 from bridgeseg.errors import ConfigError, InputError, ModelFileError
 from bridgeseg.extend import register_encoder
 from bridgeseg.files import below
+from bridgeseg.hub.access import hub_access, reason
 from bridgeseg.text.foreign import check_transformers
-from bridgeseg.text.hub import cached, hub_access, reason, unavailable
+from bridgeseg.text.hub import cached, unavailable
 from bridgeseg.text.store import fingerprint
 
 BATCH = 64

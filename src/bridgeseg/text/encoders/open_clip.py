@@ -12,8 +12,9 @@ import torch
 
 from bridgeseg.errors import ConfigError, InputError, ModelFileError, nearest
 from bridgeseg.extend import register_encoder
+from bridgeseg.hub.access import hub_access, reason
 from bridgeseg.text.foreign import check_open_clip
-from bridgeseg.text.hub import cached, hub_access, reason, tag_cached, unavailable
+from bridgeseg.text.hub import cached, tag_cached, unavailable
 from bridgeseg.text.store import fingerprint
 
 BATCH = 64

@@ -1,0 +1,1 @@
+"""The Hugging Face hub: access to it, what repositories are called, and what is taken from them."""

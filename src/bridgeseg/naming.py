@@ -1,0 +1,31 @@
+"""What a model is called -> the file or folder that is meant: a path, a bundled model, a repository of the hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bridgeseg.description import CONFIG, SHIPPED
+from bridgeseg.hub.download import Kind, fetch
+from bridgeseg.hub.repository import Repository, is_hub
+
+
+def named(name: str | Path, prefer: Kind = "file") -> Path:
+    """Return the file or folder that a name means.
+
+    Args:
+        name: a path; or `street`, `street-int8`, a bundled model, if no file or folder is called so; or
+            `hf:OWNER/NAME`, with `@REVISION` if wanted, a repository of the Hugging Face hub: it is downloaded.
+        prefer: `file` or `folder`, what to take where a name stands for an .onnx file and for a checkpoint.
+
+    Raises:
+        InputError: the model of a repository cannot be had; see `hub.download.fetch`.
+    """
+    if is_hub(name):
+        return fetch(Repository.of(name), prefer)
+    path = Path(name)
+    if path.name != str(name) or path.exists():
+        return path
+    if prefer == "folder" and (SHIPPED / path / CONFIG).is_file():
+        return SHIPPED / path
+    bundled = SHIPPED / f"{path}.onnx"
+    return bundled if bundled.is_file() else path

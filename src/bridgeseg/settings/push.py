@@ -1,0 +1,65 @@
+"""Settings of `push`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from bridgeseg.settings.fields import CommandSettings, setting
+
+
+class Push(CommandSettings):
+    """Upload a model to the Hugging Face hub, where `hf:OWNER/NAME` finds it: weights, an exported file, a model card.
+
+    What is uploaded is listed, and nothing else is: `model.safetensors` and `config.json` of a checkpoint,
+    `model.onnx`, the card `README.md`, and what was drawn of the run: `curves.png`, `iou.png`, `confusion.png`. One
+    commit brings it all; it removes earlier files of these names that do not belong to this model.
+
+    Returns:
+        What was uploaded, and where it is.
+
+    Raises:
+        ConfigError: a name or a value that is not allowed, or two models of other classes.
+        ModelFileError: the model cannot be used.
+        InputError: nobody is logged in to the hub, it cannot be reached or refuses, or a file cannot be written.
+        MissingDependencyError: the hub's client (extra `hub`) is not installed, or what the model needs.
+    """
+
+    name: Annotated[str, setting("the repository, `OWNER/NAME`, which is made if there is none")]
+    model: Annotated[
+        str | Path,
+        setting(
+            "a run folder (its best checkpoint is taken), a checkpoint folder, or an .onnx file",
+            option="--model -m",
+            metavar="FOLDER|FILE",
+        ),
+    ]
+    onnx: Annotated[
+        str | Path | None,
+        setting("an .onnx file exported from this run, to go with it", option="--onnx", metavar="FILE.onnx"),
+    ] = None
+    private: Annotated[bool, setting("make a private repository, and upload to no public one", option="--private")] = (
+        False
+    )
+    revision: Annotated[
+        str, setting("the branch to upload to, which is made if there is none", option="--revision", metavar="BRANCH")
+    ] = "main"
+    license: Annotated[
+        str | None,
+        setting(
+            "the licence, as the hub spells it: `apache-2.0`, `cc-by-4.0`; that of the data may bind the model",
+            option="--license",
+            metavar="NAME",
+        ),
+    ] = None
+    with_pictures: Annotated[
+        bool,
+        setting("upload `examples.png` too, on which images of the dataset can be seen", option="--with-pictures"),
+    ] = False
+    dry_run: Annotated[bool, setting("upload nothing: write the folder that would be uploaded", option="--dry-run")] = (
+        False
+    )
+    out: Annotated[
+        str | Path | None,
+        setting("the folder that `dry_run` writes", option="--out -o", metavar="DIR", default="NAME"),
+    ] = None

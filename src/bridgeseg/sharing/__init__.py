@@ -1,0 +1,1 @@
+"""A model given away: which files, its card, and the upload."""
