@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,10 @@ from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import ConfigError, MissingDependencyError
 from bridgeseg.importing.fill import filled
 from bridgeseg.outlines import areas, simplified
+from bridgeseg.predicting.formats import geotiff
 from bridgeseg.runtime.network import Network, Segmented
 from bridgeseg.runtime.result import Result
+from conftest import RGB_CLASSES, write_onnx
 
 NAMES = ("red", "green", "blue")
 RINGS = (
@@ -187,6 +190,77 @@ class TestForms:
             4_000_000 + (20 - 40 + middle) * 0.25,
         ]
         assert corners.max(axis=0).tolist() == [500_000 + (60 - 10 - middle) * 0.5, 4_000_000 + (20 + middle) * 0.25]
+
+    @pytest.mark.parametrize("tile", [None, (16, 32)])
+    def test_geotiff_on_the_map(
+        self, tile: Any, photo: Path, rgb_onnx: Path, mask: np.ndarray[Any, Any], tmp_path: Path
+    ) -> None:
+        tifffile = pytest.importorskip("tifffile")
+        keys = (1, 1, 0, 3, 1024, 0, 1, 1, 1026, 34737, 6, 0, 3072, 0, 1, 32633)
+        place = [
+            (33550, "d", 3, (0.1, 0.25, 0.0), True),
+            (33922, "d", 6, (10.0, 20.0, 0.0, 500_000.3, 4_000_000.7, 0.0), True),
+            (34735, "H", len(keys), keys, True),
+            (34736, "d", 2, (6378137.0, 1 / 3), True),
+            (34737, "s", 0, "UTM 33|", True),
+        ]
+        pixels = np.asarray(Image.open(photo))
+        options: dict[str, Any] = {"photometric": "rgb", "compression": "zlib", "byteorder": ">", "tile": tile}
+        tifffile.imwrite(photo.with_suffix(".tif"), pixels, extratags=place, **options)
+        tifffile.imwrite(photo.with_name("turned.tif"), pixels, extratags=[*place, (274, "H", 1, 3, True)], **options)
+        photo.rename(photo.with_name("plain.png"))
+        out = predicted(photo, rgb_onnx, "geotiff")
+        for name in ("photo", "turned", "plain"):
+            path = out / f"street/{name}_mask.tif"
+            with tifffile.TiffFile(path) as written, tifffile.TiffFile(photo.with_suffix(".tif")) as given:
+                found, wanted = written.pages.first.tags, given.pages.first.tags
+                for code, *_ in place:
+                    if name == "photo":
+                        told = [(tags[code].value, tags[code].dtype, tags[code].count) for tags in (found, wanted)]
+                        assert told[0] == told[1]
+                    else:
+                        assert code not in found
+                ids = written.pages.first.asarray()
+                assert (ids == (mask[::-1, ::-1] if name == "turned" else mask)).all()
+                assert written.pages.first.tile == (256, 256)
+                colours = written.pages.first.colormap[:, :3] // 257
+            assert [tuple(colour) for colour in colours.T.tolist()] == list(RGB_CLASSES.palette)
+        assert bridgeseg.predict(out, rgb_onnx, tmp_path / "more", recursive=True, overlay=False) == []
+
+    def test_geotiff_of_what_is_not_known(
+        self, photo: Path, rgb_onnx: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    ) -> None:
+        tifffile = pytest.importorskip("tifffile")
+        result = Result(np.zeros((4, 4, 3), np.uint8), np.full((4, 4), 255, np.uint8), RGB_CLASSES, least=0.5)
+        with tifffile.TiffFile(geotiff.Form(photo.parent).write(result, "a", [])) as written:
+            assert written.pages.first.nodata == 255
+            assert (written.pages.first.asarray() == 255).all()
+        many = ClassSet.build([str(number) for number in range(300)])
+        result = Result(np.zeros((4, 4, 3), np.uint8), np.full((4, 4), 299, np.uint16), many)
+        assert (tifffile.imread(geotiff.Form(photo.parent).write(result, "b", [])) == 299).all()
+        monkeypatch.setitem(sys.modules, "tifffile", None)
+        assert main(["predict", str(photo), "--model", str(rgb_onnx), "--format", "geotiff"]) == 2
+        assert "pip install 'bridgeseg[raster]'" in capsys.readouterr().err
+
+    def test_crops(self, photo: Path, mask: np.ndarray[Any, Any], tmp_path: Path) -> None:
+        names = ("../red", "dot", "DOT")
+        model = write_onnx(tmp_path / "model.onnx", classes=ClassSet.build(names))
+        out, pixels = tmp_path / "out", np.asarray(Image.open(photo))
+        (record,) = bridgeseg.predict(photo, model, out, overlay=False, save_crops=True, min_area=2)
+        assert isinstance(record, bridgeseg.Record)
+        assert record.to_dict()["files"] == {"crops": str(out / "crops")}
+        assert record.mask is not None
+        folders = ("___red", "dot", "DOT (2)")
+        found = areas(mask, names, min_area=2)
+        for class_id, folder in enumerate(folders):
+            own = [area for area in found if area.class_id == class_id]
+            assert len(list((out / "crops" / folder).iterdir())) == len(own) > 1
+            for number, area in enumerate(own, 1):
+                left, top, width, height = map(int, area.box)
+                crop = np.asarray(Image.open(out / f"crops/{folder}/photo-{number}_crop.png"))
+                assert (crop[..., :3] == pixels[top : top + height, left : left + width]).all()
+                assert ((crop[..., 3] == 255) == (mask[top : top + height, left : left + width] == class_id)).all()
+        assert bridgeseg.predict(out, model, tmp_path / "more", recursive=True, overlay=False) == []
 
     def test_csv_and_npy(self, photo: Path, rgb_onnx: Path, mask: np.ndarray[Any, Any]) -> None:
         Image.open(photo).save(photo.with_name("other.png"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import sys
+import tracemalloc
 import zlib
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,46 @@ class TestRasters:
             read_image(tmp_path / "a.tif", how=Reading.of(bands=[6]))
         with pytest.raises(DataError, match="more than the limit of 5 pixels"):
             read_image(tmp_path / "a.tif", max_pixels=5)
+
+    @pytest.mark.parametrize("apart", [False, True])
+    @pytest.mark.parametrize("tile", [(16, 32), None])
+    @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+    def test_in_tiles_it_is_the_same(
+        self, apart: bool, tile: Any, dtype: Any, tmp_path: Path, tifffile: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("bridgeseg.rasters.ROWS", 100)
+        values = np.random.default_rng(0).integers(0, 256, (45, 70, 5)).astype(dtype)
+        planes = np.moveaxis(values, 2, 0) if apart else values
+        options: dict[str, Any] = {"photometric": "minisblack", "compression": "zlib", "tile": tile, "rowsperstrip": 7}
+        planar = "separate" if apart else "contig"
+        tifffile.imwrite(tmp_path / "a.tif", planes, planarconfig=planar, **options)
+        for bands in ((0, 1, 2), (4, 0, 4)):
+            read_well = read_image(tmp_path / "a.tif", how=Reading.of(255, bands))
+            np.testing.assert_array_equal(read_well, values[..., list(bands)].astype(np.uint8))
+        grey = read_image(tmp_path / "a.tif", how=Reading.of(255, [3]))
+        np.testing.assert_array_equal(grey, values[..., [3, 3, 3]].astype(np.uint8))
+
+    def test_memory_is_that_of_the_pixels(self, tmp_path: Path, tifffile: Any) -> None:
+        values = np.zeros((1024, 1024, 6), np.uint16)
+        values[::7, ::5] = 300
+        tifffile.imwrite(tmp_path / "a.tif", values, tile=(128, 128), compression="zlib", **CONTIG)
+        del values
+        read_image(tmp_path / "a.tif", how=Reading.of(1000))  # what is imported and kept
+        tracemalloc.start()
+        try:
+            pixels = read_image(tmp_path / "a.tif", how=Reading.of(1000))
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert peak < pixels.nbytes + 2**21, "the values alone have 12 MB"
+
+    def test_parts_that_are_left_out_of_a_file(self, tmp_path: Path, tifffile: Any) -> None:
+        values = np.zeros((32, 32, 5), np.uint8)
+        values[:16, :16] = 9
+        tiles = iter([values[:16, :16], None, None, None])
+        options: dict[str, Any] = {"shape": values.shape, "dtype": values.dtype, "tile": (16, 16), **CONTIG}
+        tifffile.imwrite(tmp_path / "a.tif", tiles, compression="zlib", **options)
+        np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), values[..., :3])
 
     def test_a_fourth_band_that_pillow_drops(self, tmp_path: Path, tifffile: Any) -> None:
         values = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4)

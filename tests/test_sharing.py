@@ -36,6 +36,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """A hub, and a user who is logged in to it."""
     with Hub().serve() as served:
         values = {"ENDPOINT": served.url, "HF_HUB_CACHE": str(tmp_path / "cache"), "HF_HUB_OFFLINE": False}
+        values["HUGGINGFACE_CO_URL_TEMPLATE"] = served.url + "/{repo_id}/resolve/{revision}/{filename}"
         for name, value in (values | {"HF_HUB_DISABLE_XET": True}).items():
             monkeypatch.setattr(constants, name, value)
         monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))

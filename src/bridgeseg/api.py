@@ -49,6 +49,7 @@ if TYPE_CHECKING:
         opacity: float
         hide: Sequence[str]
         format: Sequence[str]
+        save_crops: bool
         min_area: int
         simplify: float
         recursive: bool
@@ -141,6 +142,7 @@ def predict(
     opacity: float = 0.55,
     hide: Sequence[str] = (),
     format: Sequence[str] = ('png',),
+    save_crops: bool = False,
     min_area: int = 1,
     simplify: float = 0.0,
     recursive: bool = False,
@@ -179,8 +181,9 @@ def predict(
         overlay: write overlays with a legend.
         opacity: weight of the colours in overlays, 0 (none) to 1.
         hide: classes that overlays leave as they are, such as `background`.
-        format: forms of results, one or several: `png` (the mask), `coco`, `labelme`, `yolo`, `geojson`, `csv`, `npy`,
-            `rank`.
+        format: forms of results, one or several: `png` (the mask), `coco`, `labelme`, `yolo`, `geojson`, `geotiff`,
+            `crops`, `csv`, `npy`, `rank`.
+        save_crops: write a crop of each area too, in a folder for each class: the form `crops`.
         min_area: write no outlines of areas of fewer pixels.
         simplify: leave out corners of outlines as long as these move by no more pixels than this.
         recursive: search the subfolders of folders.
@@ -225,6 +228,7 @@ def label(
     opacity: float = 0.55,
     hide: Sequence[str] = (),
     format: Sequence[str] = ('labelme', 'rank'),
+    save_crops: bool = False,
     min_area: int = 25,
     simplify: float = 1.0,
     recursive: bool = False,
@@ -266,6 +270,7 @@ def label(
         opacity: weight of the colours in overlays, 0 (none) to 1.
         hide: classes that overlays leave as they are, such as `background`.
         format: forms of labels, one or several: `labelme`, `coco`, `yolo`, `geojson`, `png`; and `rank`.
+        save_crops: write a crop of each area too, in a folder for each class: the form `crops`.
         min_area: write no outlines of areas of fewer pixels.
         simplify: leave out corners of outlines as long as these move by no more pixels than this.
         recursive: search the subfolders of folders.
@@ -810,8 +815,8 @@ def push(
         MissingDependencyError: the hub's client (extra `hub`) is not installed, or what the model needs.
     """
     given = locals()
-    from bridgeseg.settings.push import Push
     from bridgeseg.sharing.push import push as run
+    from bridgeseg.settings.push import Push
     return run(Push(**given))
 
 

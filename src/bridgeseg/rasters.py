@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -30,7 +32,9 @@ BYTES = 8
 TIGHTEST = 2000
 """No image is packed tighter than this; a file that claims it would only cost memory and time."""
 ROWS = 1_000_000
-"""Values that are scaled at a time."""
+"""Pixels that are scaled at a time."""
+READ = 2**24
+"""Bytes that are read from a file at a time."""
 
 
 def is_tiff(file: Path | BinaryIO) -> bool:
@@ -74,41 +78,95 @@ def read_raster(
 ) -> Pixels:
     """Read a file of any number of bands and bits as uint8 RGB (H, W, 3); arguments as in `images.read_image`.
 
+    One tile or strip of a TIFF after the other is decoded and scaled: of the values themselves no more is in memory.
+
     Raises:
         MissingDependencyError: the packages of the extra are not installed.
         DataError: bands that are not there, values whose black and white are not known, or too many.
     """
-    values = _values(file, max_pixels)
-    height, width, count = values.shape
-    if admit is not None:
-        admit(height * width)
-    said: list[Note] = []
-    if how.bands is None and count > 3:
-        said.append(bands_note(count))
-    chosen = how.bands or ((0, 1, 2) if count >= 3 else (0,))
-    if max(chosen) >= count:
-        raise DataError(f"there is no band {max(chosen)}, it has {count}", fix=f"name `bands` of 0..{count - 1}")
-    values = values[..., list(chosen)]
-    pixels = np.empty((height, width, 3), np.uint8)
-    if values.dtype == np.uint8:
-        pixels[:] = values
-    else:
-        floats, high = values.dtype.kind == "f", float(np.nanmax(values))
-        ends = ends_of(float(np.nanmin(values)), high, floats, how)
-        if how.image_range is None and not floats and (note := dark_note(high)):
-            said.append(note)
-        if outside := np.count_nonzero((values < ends[0]) | (values > ends[1])):
-            said.append(cut_note(outside / values.size, ends))
-        rows = max(1, ROWS // width)
-        for top in range(0, height, rows):
-            pixels[top : top + rows] = scaled(values[top : top + rows], ends)
+    with _opened(file, max_pixels) as raster:
+        height, width = raster.size
+        if admit is not None:
+            admit(height * width)
+        said: list[Note] = []
+        if how.bands is None and raster.count > 3:
+            said.append(bands_note(raster.count))
+        chosen = how.bands or ((0, 1, 2) if raster.count >= 3 else (0,))
+        if max(chosen) >= raster.count:
+            fix = f"name `bands` of 0..{raster.count - 1}"
+            raise DataError(f"there is no band {max(chosen)}, it has {raster.count}", fix=fix)
+        pixels = np.empty((height, width, 3), np.uint8)
+        scale = _Scale(raster.dtype, how)
+        for (top, left), bands, values in raster.parts(chosen):
+            step = max(1, ROWS // values.shape[1])
+            for row in range(0, len(values), step):
+                part = values[row : row + step]
+                place = slice(top + row, top + row + len(part)), slice(left, left + part.shape[1]), bands
+                pixels[place] = scale.of(part)
+    said += scale.said(height * width * len(chosen))
     if notes is not None:
         notes += said
-    return pixels
+    return pixels if raster.turn is None else raster.turn(pixels)
 
 
-def _values(file: Path | BinaryIO, max_pixels: int) -> NDArray[Any]:
-    """Return the values (H, W, bands) of the first page of a TIFF, or of a PNG."""
+class _Scale:
+    """Scales values to 8 bits, and keeps in mind what they were."""
+
+    def __init__(self, dtype: np.dtype[Any], how: Reading) -> None:
+        self._how, self._plain, self._floats = how, dtype == np.uint8, dtype.kind == "f"
+        self._ends = how.image_range or (0.0, 1.0 if self._floats else 65535.0)
+        self._low = self._high = np.nan
+        self._outside = 0
+
+    def of(self, values: NDArray[Any]) -> NDArray[np.uint8]:
+        if self._plain:
+            return values
+        low, high = self._ends
+        self._low = np.fmin(self._low, np.fmin.reduce(values, axis=None))
+        self._high = np.fmax(self._high, np.fmax.reduce(values, axis=None))
+        self._outside += int(np.count_nonzero((values < low) | (values > high)))
+        return scaled(values, self._ends)
+
+    def said(self, count: int) -> list[Note]:
+        """Return what is to be said of so many values.
+
+        Raises:
+            DataError: nobody said what is black and white, and the values do not tell.
+        """
+        if self._plain:
+            return []
+        ends = ends_of(float(self._low), float(self._high), self._floats, self._how)
+        dark = dark_note(float(self._high)) if self._how.image_range is None and not self._floats else None
+        found = [dark] if dark is not None else []
+        return [*found, cut_note(self._outside / count, ends)] if self._outside else found
+
+
+Part = tuple[tuple[int, int], Any, NDArray[Any]]
+"""First row and column, the bands of the result (an index), and values (h, w, bands)."""
+
+
+@dataclass(frozen=True)
+class _Raster:
+    """An open file.
+
+    Attributes:
+        size: (height, width) as it is stored.
+        count: of bands.
+        dtype: of its values.
+        parts: chosen bands -> the parts that cover the image.
+        turn: what makes the image upright; None if it is.
+    """
+
+    size: tuple[int, int]
+    count: int
+    dtype: np.dtype[Any]
+    parts: Callable[[tuple[int, ...]], Iterator[Part]]
+    turn: Callable[[NDArray[Any]], NDArray[Any]] | None = None
+
+
+@contextmanager
+def _opened(file: Path | BinaryIO, max_pixels: int) -> Iterator[_Raster]:
+    """Open the first page of a TIFF, or a PNG."""
     try:
         import imagecodecs
         import tifffile
@@ -117,8 +175,16 @@ def _values(file: Path | BinaryIO, max_pixels: int) -> NDArray[Any]:
         raise MissingDependencyError(message, fix="pip install 'bridgeseg[raster]'") from error
     if not is_tiff(file):
         data = file.read_bytes() if isinstance(file, Path) else (file.seek(0), file.read())[1]
-        decoded: NDArray[Any] = imagecodecs.png_decode(data)
-        return decoded if decoded.ndim == 3 else decoded[..., None]
+        values: NDArray[Any] = imagecodecs.png_decode(data)
+        values = values if values.ndim == 3 else values[..., None]
+        height, width, count = values.shape
+        yield _Raster(
+            (height, width),
+            count,
+            values.dtype,
+            lambda chosen: iter([((0, 0), slice(None), values[..., list(chosen)])]),
+        )
+        return
     if not isinstance(file, Path):
         file.seek(0)
     with tifffile.TiffFile(file) as opened:
@@ -130,12 +196,24 @@ def _values(file: Path | BinaryIO, max_pixels: int) -> NDArray[Any]:
             raise DataError(found, fix=f"if you trust the file, raise the limit: `max_pixels={needed}`")
         if page.nbytes > opened.filehandle.size * (1 if page.compression == 1 else TIGHTEST):
             raise DataError(f"cut off: it says to hold {page.nbytes:,} bytes of values", fix="replace the damaged file")
-        values: NDArray[Any] = page.asarray()
-        if values.ndim == 3 and page.axes == "SYX":
-            values = np.moveaxis(values, 0, 2)
+        if page.axes not in ("YX", "YXS", "SYX") or page.dtype is None or page.dtype.kind not in "uif":
+            raise DataError(f"{page.dtype} of axes {page.axes} is no image", fix="save it as (H, W, bands)")
         orientation = page.tags.get(ORIENTATION)
-    if values.ndim not in (2, 3) or values.dtype.kind not in "uif":
-        raise DataError(f"{values.dtype} of axes {page.axes} is no image", fix="save it as (H, W, bands)")
-    values = values if values.ndim == 3 else values[..., None]
-    turn = ORIENTATIONS.get(1 if orientation is None else orientation.value)
-    return values if turn is None else turn(values)
+        turn = ORIENTATIONS.get(1 if orientation is None else orientation.value)
+        yield _Raster((height, width), count, page.dtype, lambda chosen: _segments(page, chosen), turn)
+
+
+def _segments(page: Any, chosen: tuple[int, ...]) -> Iterator[Part]:
+    """Yield the tiles or strips of a page, of the bands that are chosen."""
+    apart = page.axes == "SYX"
+    for values, (band, _, top, left, _), (_, height, width, samples) in page.segments(maxworkers=1, buffersize=READ):
+        height, width = min(height, page.imagelength - top), min(width, page.imagewidth - left)
+        if values is None:  # a part that is left out of the file
+            values = np.full((1, height, width, samples), page.nodata, page.dtype)
+        values = values[0, :height, :width]
+        if not apart:
+            yield (top, left), slice(None), values[..., list(chosen)]
+            continue
+        for place, wanted in enumerate(chosen):
+            if wanted == band:
+                yield (top, left), slice(None) if len(chosen) == 1 else slice(place, place + 1), values[..., :1]

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from bridgeseg.errors import BridgeSegError, InputError
 from bridgeseg.quiet import quiet
+from bridgeseg.wording import shortened
 
 PROBE_SECONDS = 5.0
 LOGIN = "hf auth login"
@@ -92,5 +93,8 @@ def explained(where: str) -> Iterator[None]:
             message = "there is no such repository on the hub, or it is not open to you"
             fix = f"check the spelling; if it is a private one, log in: {LOGIN}"
         else:
-            message, fix = f"the hub did not do this: {reason(error)}", "correct what it says, or try again later"
+            message, fix = (
+                f"the hub did not do this: {shortened(str(error))}",
+                "correct what it says, or try again later",
+            )
         raise InputError(message, where=where, fix=fix) from error

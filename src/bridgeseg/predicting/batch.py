@@ -58,7 +58,8 @@ class Batch:
         if asked.codec != DEFAULT_CODEC:
             check_codec(asked.codec)
         drawing = Drawing(asked.opacity, tuple(asked.hide))
-        forms = Forms(tuple(asked.format), out, asked.min_area, asked.simplify)
+        names = dict.fromkeys([*asked.format, *(["crops"] if asked.save_crops else [])])
+        forms = Forms(tuple(names), out, asked.min_area, asked.simplify)
         real = os.path.realpath(out)
         for source in self._sources:
             if isinstance(source, str | Path) and is_folder(source) and os.path.realpath(source) == real:

@@ -109,14 +109,18 @@ class Predict(CommandSettings):
     format: Annotated[
         Sequence[str],
         setting(
-            "forms of results, one or several: `png` (the mask), `coco`, `labelme`, `yolo`, `geojson`, `csv`, `npy`, "
-            "`rank`",
+            "forms of results, one or several: `png` (the mask), `coco`, `labelme`, `yolo`, `geojson`, `geotiff`, "
+            "`crops`, `csv`, `npy`, `rank`",
             option="--format",
             metavar="FORMS",
             read="listed",
             default="png",
         ),
     ] = ("png",)
+    save_crops: Annotated[
+        bool,
+        setting("write a crop of each area too, in a folder for each class: the form `crops`", option="--save-crops"),
+    ] = False
     min_area: Annotated[int, MIN_AREA] = 1
     simplify: Annotated[float, SIMPLIFY] = 0.0
     recursive: Annotated[bool, setting("search the subfolders of folders", option="--recursive -r")] = False

@@ -18,6 +18,8 @@ FORMATS = {
     "labelme": "bridgeseg.predicting.formats.labelme",
     "yolo": "bridgeseg.predicting.formats.yolo",
     "geojson": "bridgeseg.predicting.formats.geojson",
+    "geotiff": "bridgeseg.predicting.formats.geotiff",
+    "crops": "bridgeseg.predicting.formats.crops",
     "csv": "bridgeseg.predicting.formats.table",
     "npy": "bridgeseg.predicting.formats.array",
     "rank": "bridgeseg.predicting.formats.rank",

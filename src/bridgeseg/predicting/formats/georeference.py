@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 SCALE, TIE_POINTS, TRANSFORMATION, KEYS = 33550, 33922, 34264, 34735
+PLACE = (SCALE, TIE_POINTS, TRANSFORMATION, KEYS, 34736, 34737)
+"""All tags that say where an image lies: the last two hold numbers and texts of `KEYS`."""
+ORIENTATION = 274
+MOST = 2**20
+"""Bytes of a tag."""
 RASTER_TYPE, GEOGRAPHIC, PROJECTED = 1025, 2048, 3072
+ASCII = 2
+"""Type of a tag that holds text."""
 POINT = 2
 """Value of `RASTER_TYPE` where coordinates are those of the middles of pixels."""
 SUFFIXES = (".tif", ".tiff")
@@ -44,6 +51,8 @@ def georeference(path: Path) -> Georeference | None:
     try:
         with Image.open(path, formats=("TIFF",)) as image:
             tags: Any = getattr(image, "tag_v2", {})
+            if tags.get(ORIENTATION, 1) != 1:  # it is turned when it is read, and its place is not
+                return None
             keys = _keys(tags.get(KEYS))
             matrix = _matrix(tags)
     except Exception:  # it was read as an image by another reader; without tags that can be read it has no place
@@ -54,6 +63,29 @@ def georeference(path: Path) -> Georeference | None:
         matrix[:, 2] -= matrix[:, :2] @ (0.5, 0.5)
     code = keys.get(PROJECTED) or keys.get(GEOGRAPHIC)
     return Georeference(matrix, code if code is not None and 0 < code < OWN else None)
+
+
+def place_tags(path: Path) -> list[tuple[int, int, int, Any, bool]]:
+    """Return the tags of a file that say where its pixels lie, as tifffile writes them; none if it does not say."""
+    import tifffile
+
+    if path.suffix.lower() not in SUFFIXES:
+        return []
+    found = []
+    try:
+        with tifffile.TiffFile(path) as opened:
+            known: Any = opened.pages.first.tags
+            turned = known.get(ORIENTATION)
+            for tag in (known.get(code) for code in PLACE if turned is None or turned.value == 1):
+                if tag is None or tag.valuebytecount > MOST:
+                    continue
+                opened.filehandle.seek(tag.valueoffset)
+                text = tag.dtype == ASCII
+                value = opened.filehandle.read(tag.valuebytecount) if text else tag.value
+                found.append((tag.code, int(tag.dtype), tag.count, value, True))
+    except Exception:  # as above
+        return []
+    return found
 
 
 def _matrix(tags: Any) -> NDArray[np.float64] | None:
