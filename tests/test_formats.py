@@ -20,7 +20,7 @@ from bridgeseg.classes import ClassSet
 from bridgeseg.cli import main
 from bridgeseg.data.masks import read_mask
 from bridgeseg.data.spec import DataSpec
-from bridgeseg.errors import ConfigError, MissingDependencyError
+from bridgeseg.errors import ConfigError, InputError, MissingDependencyError
 from bridgeseg.importing.fill import filled
 from bridgeseg.outlines import areas, simplified
 from bridgeseg.predicting.formats import geotiff
@@ -225,7 +225,8 @@ class TestForms:
                 assert written.pages.first.tile == (256, 256)
                 colours = written.pages.first.colormap[:, :3] // 257
             assert [tuple(colour) for colour in colours.T.tolist()] == list(RGB_CLASSES.palette)
-        assert bridgeseg.predict(out, rgb_onnx, tmp_path / "more", recursive=True, overlay=False) == []
+        with pytest.raises(InputError, match="3 results of earlier runs left out"):
+            bridgeseg.predict(out, rgb_onnx, tmp_path / "more", recursive=True)
 
     def test_geotiff_of_what_is_not_known(
         self, photo: Path, rgb_onnx: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
@@ -251,7 +252,7 @@ class TestForms:
         assert record.to_dict()["files"] == {"crops": str(out / "crops")}
         assert record.mask is not None
         folders = ("___red", "dot", "DOT (2)")
-        found = areas(mask, names, min_area=2)
+        found = areas(mask, names, least=2)
         for class_id, folder in enumerate(folders):
             own = [area for area in found if area.class_id == class_id]
             assert len(list((out / "crops" / folder).iterdir())) == len(own) > 1
@@ -260,7 +261,8 @@ class TestForms:
                 crop = np.asarray(Image.open(out / f"crops/{folder}/photo-{number}_crop.png"))
                 assert (crop[..., :3] == pixels[top : top + height, left : left + width]).all()
                 assert ((crop[..., 3] == 255) == (mask[top : top + height, left : left + width] == class_id)).all()
-        assert bridgeseg.predict(out, model, tmp_path / "more", recursive=True, overlay=False) == []
+        with pytest.raises(InputError, match="results of earlier runs left out"):
+            bridgeseg.predict(out, model, tmp_path / "more", recursive=True)
 
     def test_csv_and_npy(self, photo: Path, rgb_onnx: Path, mask: np.ndarray[Any, Any]) -> None:
         Image.open(photo).save(photo.with_name("other.png"))

@@ -168,7 +168,7 @@ class TestUpload:
 
     def test_models_that_do_not_go_together(self, hub: Hub, run: Path, tmp_path: Path, onnx: Path) -> None:
         other = bridgeseg.ClassSet.build(["a", "b", "c"])
-        with pytest.raises(ConfigError, match="or they are others"):
+        with pytest.raises(ConfigError, match="its 3 classes are not the 3 of the run"):
             bridgeseg.push("me/streets", run, onnx=write_onnx(tmp_path / "abc.onnx", classes=other))
         with pytest.raises(ConfigError, match="already"):
             bridgeseg.push("me/streets", onnx, onnx=onnx)
@@ -242,6 +242,16 @@ class TestUploadThatFails:
         assert hub.repos["me/streets"].commit() == before
         bridgeseg.push("me/streets", onnx)
         bridgeseg.push("me/mine", onnx, private=True)
+
+
+def test_the_client_of_the_hub_is_missing(
+    onnx: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("huggingface_hub", "bridgeseg.sharing.card"):
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.delitem(sys.modules, "bridgeseg.sharing.card")
+    for words in (["push", "me/streets", "--model", onnx], ["info", "--model", "hf:me/streets"]):
+        assert "fix: pip install 'bridgeseg[hub]'" in failed(capsys, *words)
 
 
 class TestDownload:
@@ -404,7 +414,9 @@ def test_from_a_training_to_another_by_the_command_line(
     assert not [name for name, content in files.items() if str(Path.home()).encode() + b"/" in content]
     words = ["predict", picture, "--model", "hf:me/tiny", "--out", tmp_path / "out", "--json"]
     assert json.loads(called("bridgeseg", *words))["areas"]
-    words = ["train", "--data", data, "--init", "hf:me/tiny", "--out", following, "--epochs", 1, "--quiet"]
+    small = ["augment.crop_size=[32,32]", "batch_size=4", "workers=0", "epochs=1", "accelerator=cpu"]
+    words = ["train", "--data", data, "--init", "hf:me/tiny", "--out", following, "--quiet"]
+    words += [word for setting in small for word in ("--set", setting)]
     called("bridgeseg", *words)
     assert json.loads((following / "train.json").read_text())["init"] == f"hf:me/tiny@{hub.repos['me/tiny'].commit()}"
     assert "tensors carried over" in (following / "train.log").read_text()

@@ -815,8 +815,8 @@ def push(
         MissingDependencyError: the hub's client (extra `hub`) is not installed, or what the model needs.
     """
     given = locals()
-    from bridgeseg.sharing.push import push as run
     from bridgeseg.settings.push import Push
+    from bridgeseg.sharing.push import push as run
     return run(Push(**given))
 
 

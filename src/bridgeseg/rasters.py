@@ -26,7 +26,7 @@ ORIENTATIONS: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
     8: np.rot90,
 }
 """Value of the tag -> how its image is turned upright, as EXIF defines them."""
-ORIENTATION = 274
+ORIENTATION, SAMPLES = 274, 277
 BYTES = 8
 """Of a pixel: more bands or larger values count as more pixels."""
 TIGHTEST = 2000
@@ -50,7 +50,9 @@ def is_needed(image: Image.Image, how: Reading) -> bool:
     """Whether Pillow would not give what is asked for of an image that it has opened and not yet loaded."""
     deep = how.image_range is not None and image.format in ("TIFF", "PNG") and is_deep(image)
     bands = how.bands is not None and max(how.bands) >= len(image.getbands()) > 1 and extra_bands(image) > 0
-    return deep or bands
+    # of bands that are stored one after the other Pillow may open the first alone
+    apart = image.format == "TIFF" and len(image.getbands()) == 1 and getattr(image, "tag_v2", {}).get(SAMPLES, 1) >= 3
+    return deep or bands or apart
 
 
 def extra_bands(image: Image.Image) -> int:

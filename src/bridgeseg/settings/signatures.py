@@ -222,6 +222,7 @@ def _body(function: Function) -> str:
         return _indented(f"given = locals()\n{load}return {called}(**given)\n")
     named = f"{name}, TrainConfig" if function.model is Train else name
     load += f"from {function.model.__module__} import {named}\n"
+    load = load if function.extra else "".join(sorted(load.splitlines(keepends=True)))
     own = f"{name}(**given)"
     if function.trains:
         load += "" if function.model is Train else "from bridgeseg.settings.train import TrainConfig\n"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from huggingface_hub import EvalResult, ModelCardData
+
 from bridgeseg import card
 from bridgeseg.description import WEIGHTS
 from bridgeseg.hub.download import ONNX
@@ -58,8 +60,6 @@ def model_card(repository: Repository, found: Contents, licence: str | None) -> 
 
 def _metadata(name: str, told: Mapping[str, Any], licence: str | None) -> str:
     """Return what the hub reads of a card, as YAML."""
-    from huggingface_hub import EvalResult, ModelCardData
-
     scores = told.get("scores") or {}
     data = told.get("data")
     files = [str(one.get("file")) for one in (data if isinstance(data, list) else [data]) if isinstance(one, dict)]

@@ -80,7 +80,7 @@ def contents(asked: Push) -> Contents:
     file = _of_file(named(asked.onnx))
     if file.classes.names != found.classes.names:
         raise ConfigError(
-            f"has {len(file.classes)} classes, and the run {len(found.classes)}, or they are others",
+            f"its {len(file.classes)} classes are not the {len(found.classes)} of the run",
             where=str(asked.onnx),
             fix=f"export it from this run: bridgeseg export --model {asked.model} --out FILE.onnx",
         )

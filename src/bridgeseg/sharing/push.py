@@ -15,7 +15,6 @@ from bridgeseg.files import remove, replace_folder
 from bridgeseg.hub.access import LOGIN, explained, hub_access
 from bridgeseg.hub.repository import MAIN, Repository
 from bridgeseg.settings.push import Push
-from bridgeseg.sharing.card import model_card
 from bridgeseg.sharing.contents import OURS, contents
 
 
@@ -54,8 +53,6 @@ def push(asked: Push) -> Pushed:
     repository = Repository.of(asked.name)
     if asked.revision != MAIN:
         repository = repository.at(asked.revision)
-    with extra("hub"):
-        pass
     if not asked.dry_run:
         with TemporaryDirectory() as place:
             files = _write(Path(place), asked, repository)
@@ -80,6 +77,8 @@ def push(asked: Push) -> Pushed:
 
 def _write(folder: Path, asked: Push, repository: Repository) -> dict[str, int]:
     """Write all that is to be uploaded; return name -> bytes."""
+    with extra("hub"):
+        from bridgeseg.sharing.card import model_card
     found = contents(asked)
     found.write(folder)
     (folder / CARD).write_text(model_card(repository, found, asked.license), encoding="utf-8")
