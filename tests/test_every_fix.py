@@ -294,6 +294,7 @@ NOT_TRIED = {
         "give names below it, without `..`",
         "give more and real images: `calibrate=FOLDER`",
         "give a labelled split: `confidence_data=data.yaml:val`",
+        "choose one: `confidence_data={}:{}`",
         "give a split of a dataset: --confidence-data data.yaml:val",
         "say which it is: `format={}` (one of {})",
         "is it {}? say `format`, or export it again",
@@ -334,6 +335,7 @@ NOT_TRIED = {
         '{} "random: text_encoder=random:512/0"',
         "`data=FOLDER/data.yaml`",
         "`methods=none,bridge`",
+        "name one of the variants, or leave `reference` out",
         "train first: bridgeseg compare --data FOLDER/data.yaml --out ...",
     ],
     "it is said in Python alone: the command line refuses it earlier, in its own words": [

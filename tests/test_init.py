@@ -1,4 +1,4 @@
-"""Starting from the weights of another network: what carries over, what starts from scratch, and what is not forgotten."""
+"""Starting from the weights of another network: what carries over, what starts from scratch, what is not forgotten."""
 
 from __future__ import annotations
 
