@@ -25,6 +25,7 @@ from bridgeseg.checking import pool
 from bridgeseg.checking.check import QUICK_MASKS, quick_check
 from bridgeseg.checking.fingerprint import Fingerprint, fingerprint, pairs_across
 from bridgeseg.checking.report import Report
+from bridgeseg.classes import ClassSet
 from bridgeseg.cli import main
 from bridgeseg.data import declaration, exports
 from bridgeseg.data.dataset import read_sample
@@ -32,6 +33,7 @@ from bridgeseg.data.edges import blended_values
 from bridgeseg.data.finding import Finding
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import ConfigError, DataError, InputError
+from conftest import write_onnx
 
 SHARED = Path(__file__).parents[1].parent / "shared"
 NAMES = ("sky", "road", "car")
@@ -967,6 +969,7 @@ def test_the_page_of_the_docs_lists_every_code() -> None:
 
 def test_the_example_of_the_docs_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     make(tmp_path, ids=np.zeros(SIZE))
+    write_onnx(tmp_path / "street.onnx", classes=ClassSet.build(list(NAMES)))
     monkeypatch.chdir(tmp_path)
     page = (Path(__file__).parents[1] / "docs" / "check.md").read_text(encoding="utf-8")
     for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):

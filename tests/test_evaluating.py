@@ -18,7 +18,7 @@ from bridgeseg.api import evaluate
 from bridgeseg.classes import ClassSet
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import ConfigError, DataError, InputError, ModelFileError
-from bridgeseg.evaluating import evaluate as evaluate_module
+from bridgeseg.evaluating import answers as answers_module
 from bridgeseg.evaluating import modes
 from bridgeseg.evaluating.evaluate import count_split, evaluate_split
 from bridgeseg.evaluating.modes import MULTISCALE, EvalMode
@@ -278,11 +278,11 @@ def test_each_image_is_handed_on_in_order_and_read_only_a_little_ahead(
     reads: list[Any] = []
     ahead: list[int] = []
     handed: list[Any] = []
-    read_image = evaluate_module.read_image
+    read_image = answers_module.read_image
 
-    def note(path: Path, **options: Any) -> Any:
+    def note(path: Path, *how: Any, **options: Any) -> Any:
         reads.append(path)
-        return read_image(path, **options)
+        return read_image(path, *how, **options)
 
     def on_image(sample: Any, image: np.ndarray, truth: np.ndarray, prediction: np.ndarray) -> None:
         ahead.append(len(reads) - len(handed))
@@ -290,7 +290,7 @@ def test_each_image_is_handed_on_in_order_and_read_only_a_little_ahead(
         assert image.shape[:2] == truth.shape == prediction.shape
         assert np.array_equal(prediction, image.argmax(axis=2))
 
-    monkeypatch.setattr(evaluate_module, "read_image", note)
+    monkeypatch.setattr(answers_module, "read_image", note)
     evaluate_split(Channels(), samples, spec, progress=False, on_image=on_image)
     assert handed == samples
     assert len(reads) == len(samples)

@@ -91,11 +91,11 @@ def test_evaluation_and_calibration_read_alike(
     make_onnx: MakeOnnx, tmp_path: Path, deep: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("torch")
-    from bridgeseg.evaluating import evaluate as evaluating
+    from bridgeseg.evaluating import answers
 
     trained, seen = model(make_onnx), []
     monkeypatch.setattr(
-        evaluating, "read_image", lambda path, admit, how: seen.append(how) or np.zeros((1, 3, 3), np.uint8)
+        answers, "read_image", lambda path, most, admit, how: seen.append(how) or np.zeros((1, 3, 3), np.uint8)
     )
     evaluate(trained, dataset(tmp_path / "silent", deep), quiet=True)
     evaluate(trained, dataset(tmp_path / "says", deep, "image_range: 5000\n"), quiet=True)

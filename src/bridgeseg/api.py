@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bridgeseg.checking.report import Report
     from bridgeseg.comparing.compare import Comparison
     from bridgeseg.data.spec import DataSpec
+    from bridgeseg.evaluating.gallery import GalleryReport
     from bridgeseg.exporting.modelfile import Exported
     from bridgeseg.exporting.quantize import Quantized
     from bridgeseg.importing.report import Imported
@@ -298,11 +299,15 @@ def check(
     data: str | Path | Sequence[str | Path],
     *,
     split: str | None = None,
+    model: str | Path | Model | None = None,
     text_encoder: str | None = None,
     quick: bool = False,
     html: str | Path | None = None,
     fix_masks: str | Path | None = None,
     workers: int | None = None,
+    threads: int | None = None,
+    runtime: str | None = None,
+    memory: int = 768,
     max_pixels: int = 200000000,
     quiet: bool = True,
 ) -> Report:
@@ -311,20 +316,27 @@ def check(
     Args:
         data: the dataset's data.yaml, or its folder; of several their names are compared, too.
         split: only `train`, `val` or `test`.
+        model: a trained model with the classes of the data, which says the labels that it disputes: an .onnx file, best
+            one exported with confidence, or a run folder.
         text_encoder: of several datasets: compares their names by its embeddings, and proposes lines `same` and
             `parts`.
         quick: sizes from file headers, and a part of the masks; no duplicates.
         html: write a page with pictures of the problems.
         fix_masks: write masks of class ids and a data.yaml into a new folder.
         workers: processes; one per core by default.
+        threads: CPU threads; one per core by default.
+        runtime: `onnxruntime` (the default) or `openvino` for a file, `torch` for a folder.
+        memory: MB that the network may use; larger images are done in tiles.
         max_pixels: do not decode images of more pixels.
         quiet: show no progress bar.
 
     Returns:
-        The findings, and facts about the classes. What is wrong with the dataset is not raised but in there.
+        The findings, facts about the classes, and with a `model` the labels that it disputes. What is wrong with the
+            dataset is not raised but in there.
 
     Raises:
-        InputError: a mistake in the arguments, or a result cannot be written.
+        InputError: a mistake in the arguments, a model that cannot be used or has other classes, or a result cannot be
+            written.
     """
     given = locals()
     from bridgeseg.checking.check import check as run
@@ -640,6 +652,56 @@ def evaluate(
         from bridgeseg.evaluating.evaluate import evaluate as run
     from bridgeseg.settings.evaluate import Evaluate
     return run(Evaluate(**given))
+
+
+def gallery(
+    model: str | Path | Model | Sequence[str | Path | Model] | None = None,
+    data: str | Path | DataSpec | None = None,
+    *,
+    split: str = "val",
+    out: str | Path = "gallery.html",
+    limit: int = 100,
+    side: int = 320,
+    threads: int | None = None,
+    runtime: str | None = None,
+    names: Names | None = None,
+    embeddings: str | Path | None = None,
+    memory: int = 768,
+    quiet: bool = True,
+) -> GalleryReport:
+    """Write one HTML file of the images of a split, worst first: image, truth, prediction, difference, confidence.
+
+    The file needs no other: it can be sent to whoever shall see it, opened from the disk, filtered by class and sorted.
+
+    Args:
+        model: an .onnx file, a run folder, `street-int8` (the bundled model, and the default) or `street`; given again,
+            the results of two are side by side, with the difference of their scores.
+        data: the dataset's data.yaml, or its folder; with the classes of the models.
+        split: `train`, `val` or `test`.
+        out: the HTML file.
+        limit: show so many images at most, the worst; all are scored.
+        side: longer side of the pictures, in pixels.
+        threads: CPU threads; one per core by default.
+        runtime: `onnxruntime` (the default) or `openvino` for a file, `torch` for a folder.
+        names: what the classes are to be, trained or not, of a run that language guides or a file with names as an
+            input: `road, person=pedestrian|person` (with phrases for the text encoder), or a YAML file; by default
+            those it was trained with.
+        embeddings: a .safetensors file with the vectors of these names by the same text encoder, where neither the bank
+            that comes with bridgeseg nor the encoder itself has them.
+        memory: MB that the network may use; larger images are done in tiles.
+        quiet: show no progress bar.
+
+    Returns:
+        What is on the page: the images with their scores, worst first, and the scores of the split.
+
+    Raises:
+        InputError: a model, the data or an argument cannot be used, model and data differ in their classes, or a file
+            cannot be read or written. The text says which and what to do.
+    """
+    given = locals()
+    from bridgeseg.evaluating.gallery import gallery as run
+    from bridgeseg.settings.gallery import Gallery
+    return run(Gallery(**given))
 
 
 def export(

@@ -25,6 +25,12 @@ def colour_of(code: int) -> Colour:
     return code >> 16, code >> 8 & 255, code & 255
 
 
+def hexadecimal(colour: Colour) -> str:
+    """Return a colour as `#rrggbb`."""
+    red, green, blue = colour
+    return f"#{red:02x}{green:02x}{blue:02x}"
+
+
 def default_palette(count: int) -> tuple[Colour, ...]:
     """Return `count` distinct RGB colours (0..255), far apart in hue for neighbouring ids."""
     golden = 0.61803398875

@@ -24,6 +24,7 @@ COMMANDS = {
     "info": "Say what a model is: classes, colours, where it comes from, scores, inputs and outputs, size.",
     "train": "Train a network on your own data (needs the train extra); what is not given keeps its default.",
     "evaluate": "Score a model on a split of a dataset at native resolution: mIoU, IoU of each class, accuracies.",
+    "gallery": "Write one HTML file of the images of a split, worst first: truth, prediction, difference, confidence.",
     "export": "Write a network as one .onnx file that runs without PyTorch; --int8 makes it 8-bit and states the cost.",
     "compare": "Train methods x backbones x seeds x label fractions, and compare them (needs the train extra).",
     "push": "Upload a model to the Hugging Face hub, with a model card; `--model hf:OWNER/NAME` takes it from there.",

@@ -89,3 +89,10 @@ def facts(path: Path | None, classes: ClassSet, provenance: Mapping[str, Any]) -
         ],
         "provenance": provenance,
     }
+
+
+def title(path: Path | None) -> str:
+    """Return what a model is called: its file without the ending, or the run folder around its checkpoint."""
+    if path is None:
+        return "model"
+    return path.resolve().parent.name if path.name in ("best", "last") else path.stem

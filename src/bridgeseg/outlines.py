@@ -72,30 +72,76 @@ def areas(mask: NDArray[Any], names: tuple[str, ...], least: int = 1, simplify: 
     return found
 
 
+def numbered(inside: NDArray[np.bool_], name: str, class_id: int) -> tuple[list[Area], NDArray[np.int64]]:
+    """Return the areas of one class, and (H, W) which of them each pixel belongs to; -1 where there is none.
+
+    Args:
+        inside: (H, W), the pixels of the class.
+        name: of the class.
+        class_id: its position among the classes.
+    """
+    found = np.full(inside.shape, -1, np.int64)
+    if not inside.any():
+        return [], found
+    parts = _Parts(inside)
+    kept = [number for number, owner in enumerate(parts.owners) if owner == number]
+    place = np.full(len(parts.owners), -1, np.int64)
+    place[kept] = np.arange(len(kept))
+    found[parts.window] = np.append(place, -1)[parts.numbers()]
+    return [parts.area(number, name, class_id, 0.0) for number in kept], found
+
+
 def _of_class(inside: NDArray[np.bool_], name: str, class_id: int, least: int, simplify: float) -> list[Area]:
-    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
-    top, left = int(rows[0]), int(columns[0])
-    edges = _Edges(inside[top : rows[-1] + 1, left : columns[-1] + 1])
-    rings = edges.rings()
-    sizes = [_signed(ring) for ring in rings]
-    owners = edges.owners(sizes)
-    pixels = [0] * len(rings)
-    holes: dict[int, list[Ring]] = {}
-    for number, owner in enumerate(owners):
-        pixels[owner] += sizes[number]
-        if owner != number:
-            holes.setdefault(owner, []).append(rings[number])
-
-    def placed(ring: Ring) -> Ring:
-        kept = simplified(ring, simplify) if simplify > 0 else ring
-        moved: Ring = kept + np.array([left, top], np.float64)
-        return moved
-
+    parts = _Parts(inside)
     return [
-        Area(name, class_id, placed(rings[number]), tuple(map(placed, holes.get(number, []))), pixels[number])
-        for number, owner in enumerate(owners)
-        if owner == number and pixels[number] >= least
+        parts.area(number, name, class_id, simplify)
+        for number, owner in enumerate(parts.owners)
+        if owner == number and parts.pixels[number] >= least
     ]
+
+
+class _Parts:
+    """What hangs together of the pixels of a class: rings, which of them are holes of which, and their pixels.
+
+    Attributes:
+        window: the rows and columns with such pixels.
+        owners: for each ring the one around its area.
+        pixels: for each ring that is its own owner, how many there are.
+    """
+
+    def __init__(self, inside: NDArray[np.bool_]) -> None:
+        rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+        self.window = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+        self._inside = inside[self.window]
+        self._edges = _Edges(self._inside)
+        self._rings = self._edges.rings()
+        sizes = [_signed(ring) for ring in self._rings]
+        self.owners = self._edges.owners(sizes)
+        self.pixels = [0] * len(self._rings)
+        self._holes: dict[int, list[Ring]] = {}
+        for number, owner in enumerate(self.owners):
+            self.pixels[owner] += sizes[number]
+            if owner != number:
+                self._holes.setdefault(owner, []).append(self._rings[number])
+
+    def area(self, number: int, name: str, class_id: int, simplify: float) -> Area:
+        """Return the area within a ring."""
+        holes = tuple(self._placed(hole, simplify) for hole in self._holes.get(number, []))
+        return Area(name, class_id, self._placed(self._rings[number], simplify), holes, self.pixels[number])
+
+    def numbers(self) -> NDArray[np.int64]:
+        """Return the ring around the area of each pixel of the window, -1 outside: that of the left side before it."""
+        pixels, rings = self._edges.left_sides()
+        height, width = self._inside.shape
+        sides = np.full((height, width), -1, np.int64)
+        sides[pixels // self._edges.width, pixels % self._edges.width] = np.array(self.owners, np.int64)[rings]
+        last = np.maximum.accumulate(np.where(sides >= 0, np.arange(width), 0), axis=1)
+        return np.where(self._inside, np.take_along_axis(sides, last, axis=1), -1)
+
+    def _placed(self, ring: Ring, simplify: float) -> Ring:
+        kept = simplified(ring, simplify) if simplify > 0 else ring
+        moved: Ring = kept + np.array([self.window[1].start, self.window[0].start], np.float64)
+        return moved
 
 
 class _Edges:
@@ -145,6 +191,11 @@ class _Edges:
             corners = self.start[edges][step != np.roll(step, 1)]
             found.append(np.stack([corners % self.width, corners // self.width], axis=1).astype(np.float64))
         return found
+
+    def left_sides(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return pixels without one of their own at their left, as corners of the grid, and the rings around them."""
+        left = np.flatnonzero(self.start - self.end == self.width)
+        return self.pixel[left], self.ring[left]
 
     def owners(self, sizes: list[int]) -> list[int]:
         """Return for each ring the ring around its area: itself, or for a hole the one that it is cut out of.

@@ -56,6 +56,8 @@ def _check(asked: Check, data: str | Path) -> Report:
     quick, fix_masks = asked.quick, asked.fix_masks
     if quick and fix_masks is not None:
         raise ConfigError("a quick check reads too little to convert masks", fix="leave out `quick`, or `fix_masks`")
+    if quick and asked.model is not None:
+        raise ConfigError("a quick check asks no model", fix="leave out `quick`, or `model`")
     started = time.monotonic()
     declared = declaration.read(data, collect=True)
     spec, findings = DataSpec(**declared.values) if declared.values else None, list(declared.findings)
@@ -68,6 +70,8 @@ def _check(asked: Check, data: str | Path) -> Report:
         findings += [*unpaired, *([] if quick else without_image(spec, samples)), *_no_validation(spec)]
         dataset = _look(spec, samples, asked.workers, quick, asked.max_pixels, asked.quiet)
         report = _report(dataset, findings, samples, quick=quick, classes_known=declared.classes_known)
+        if asked.model is not None and declared.classes_known:
+            report = _with_disputes(report, asked, spec, samples)
     if fix_masks is not None:
         from bridgeseg.checking.convert import write_converted
 
@@ -79,6 +83,15 @@ def _check(asked: Check, data: str | Path) -> Report:
 
         write_page(report, asked.html, spec.classes.palette if spec is not None and declared.classes_known else ())
     return report
+
+
+def _with_disputes(report: Report, asked: Check, spec: DataSpec, samples: Mapping[str, Sequence[Sample]]) -> Report:
+    from bridgeseg.checking.disputing import find_disputes
+
+    disputes = find_disputes(asked, spec, samples)
+    found = disputes.finding()
+    findings = report.findings if found is None else errors_first([*report.findings, found])
+    return replace(report, findings=findings, disputes=disputes)
 
 
 def quick_check(

@@ -14,7 +14,7 @@ import yaml
 from numpy.typing import NDArray
 from PIL import Image
 
-from bridgeseg.classes import ClassSet, default_palette
+from bridgeseg.classes import ClassSet, default_palette, hexadecimal
 from bridgeseg.data.entries import Dataset, Entry
 from bridgeseg.data.files import SWAPPED
 from bridgeseg.data.finding import MOST_FILES, Finding, number, some
@@ -223,7 +223,7 @@ def _write_yaml(out: Path, classes: ClassSet, spec: DataSpec, lists: Mapping[str
         **({"mask_suffix": spec.mask_suffix} if spec.mask_suffix else {}),
         "names": list(classes.names),
         **({"prompts": prompts} if prompts else {}),
-        "palette": [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in classes.palette],
+        "palette": list(map(hexadecimal, classes.palette)),
     }
     write(out / "data.yaml", yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 

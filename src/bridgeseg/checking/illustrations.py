@@ -12,10 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageOps
 
+from bridgeseg.checking.disputes import Region
 from bridgeseg.classes import Colour
 from bridgeseg.data.finding import Illustration
 from bridgeseg.data.maskfile import FORMATS, pack
+from bridgeseg.data.masks import read_mask
+from bridgeseg.data.spec import DataSpec
 from bridgeseg.images import read_image
+from bridgeseg.outlines import Area, areas
+from bridgeseg.report.draw import UNKNOWN
 from bridgeseg.report.html import data_url
 
 SIDE = 280
@@ -23,6 +28,8 @@ SIDE = 280
 MOST_PIXELS = 25_000_000
 """Larger files are not decoded only to be shown."""
 MARK = (255, 0, 255)
+_OUTSIDE = (0, 0, 0)
+"""Colour around outlines, which they are seen by on any ground."""
 _SURROUNDINGS = 0.35
 """Brightness that is left to what is not marked."""
 
@@ -35,6 +42,50 @@ def draw_illustration(shown: Illustration, palette: Sequence[Colour]) -> str:
         if shown.second is not None:
             second = shown.second
             panels.append(_panel(lambda: _image(second) if shown.twin else _mask(second, shown.values, palette)))
+    return _sheet(panels)
+
+
+def draw_region(region: Region, spec: DataSpec) -> str:
+    """Return the surroundings of disputed labels twice, as a `data:` address of a JPEG.
+
+    At the left what has the label of the region is outlined, at the right the region; in the colours of the two
+    classes.
+    """
+    colours = dict(zip(spec.classes.names, spec.classes.palette, strict=True))
+    left, top, width, height = region.box
+    margin = max(16, max(width, height) // 2)
+    left, top, right, bottom = max(0, left - margin), max(0, top - margin), left + width + margin, top + height + margin
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+
+        def before() -> Image.Image:
+            image = read_image(region.sample.image, MOST_PIXELS, how=spec.reading)
+            ids = read_mask(region.sample.mask, spec, (image.shape[0], image.shape[1]))[top:bottom, left:right]
+            found = [area for area in areas(ids, spec.classes.names) if area.name == region.labelled]
+            return _outlined(image[top:bottom, left:right], found, colours.get(region.labelled, UNKNOWN), 0, 0)
+
+        def after() -> Image.Image:
+            image = read_image(region.sample.image, MOST_PIXELS, how=spec.reading)[top:bottom, left:right]
+            return _outlined(image, [region.area], colours.get(region.predicted, UNKNOWN), left, top)
+
+        return _sheet([_panel(before), _panel(after)])
+
+
+def _outlined(part: NDArray[np.uint8], found: Sequence[Area], colour: Colour, left: int, top: int) -> Image.Image:
+    """Draw a part of an image, and on it outlines from which `left` and `top` are taken."""
+    scale = SIDE / max(part.shape)
+    size = max(1, round(part.shape[1] * scale)), max(1, round(part.shape[0] * scale))
+    panel = Image.fromarray(part).resize(size)
+    draw = ImageDraw.Draw(panel)
+    rings = [(ring - (left, top)) * scale for area in found for ring in (area.outline, *area.holes)]
+    for line, width in ((_OUTSIDE, 5), (colour, 3)):
+        for ring in rings:
+            draw.line([(x, y) for x, y in (*ring.tolist(), ring[0].tolist())], fill=line, width=width)
+    return panel
+
+
+def _sheet(panels: Sequence[Image.Image]) -> str:
+    """Put panels side by side."""
     width, height = sum(panel.width for panel in panels) + 4 * (len(panels) - 1), max(panel.height for panel in panels)
     sheet, left = Image.new("RGB", (width, height), "white"), 0
     for panel in panels:

@@ -28,11 +28,13 @@ def check_together(asked: Check, paths: Sequence[str | Path], check_one: Callabl
         check_one: checks one dataset.
 
     Raises:
-        ConfigError: masks were to be converted.
+        ConfigError: masks were to be converted, or a model to be asked.
         InputError: the text encoder cannot be used, or see `check_one`.
     """
     if asked.fix_masks is not None:
         raise ConfigError("the masks of one dataset are converted at a time", fix="give one `data`, or no `fix_masks`")
+    if asked.model is not None:
+        raise ConfigError("a model is asked about one dataset at a time", fix="give one `data`, or no `model`")
     reports = [check_one(asked.model_copy(update={"data": path, "html": None})) for path in paths]
     specs, findings = list[DataSpec](), list[Finding]()
     for path in paths:

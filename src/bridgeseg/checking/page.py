@@ -6,13 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bridgeseg.checking.illustrations import draw_illustration
+from bridgeseg.checking.disputes import Region
+from bridgeseg.checking.illustrations import draw_illustration, draw_region
 from bridgeseg.checking.report import Report
 from bridgeseg.checking.table import class_shares
 from bridgeseg.classes import Colour, default_palette
 from bridgeseg.data.finding import SEVERITIES, Finding, Illustration, number
 from bridgeseg.report import html
 from bridgeseg.wording import printable
+
+MOST_PICTURES, MOST_ROWS = 30, 200
+"""Disputed regions that are shown, and listed."""
 
 
 def write_page(report: Report, path: str | Path, palette: Sequence[Colour] = ()) -> None:
@@ -35,7 +39,25 @@ def write_page(report: Report, path: str | Path, palette: Sequence[Colour] = ())
         summary=f"{pairs}. {counts}.{' Quick check.' if report.quick else ''}",
         sections=[_section(finding, palette or default_palette(256)) for finding in report.findings],
         shares=class_shares(report),
+        disputes=None if report.disputes is None else report.disputes.table(MOST_ROWS),
+        regions=_regions(report),
     )
+
+
+def _regions(report: Report) -> list[tuple[str, str]]:
+    """Return a picture and a caption of each of the regions that weigh most."""
+    disputes = report.disputes
+    return (
+        []
+        if disputes is None
+        else [(draw_region(one, disputes.spec), _told(one)) for one in disputes.regions[:MOST_PICTURES]]
+    )
+
+
+def _told(one: Region) -> str:
+    sure = "" if one.confidence is None else f", {one.confidence:.0%} sure"
+    said = f"labelled {one.labelled} (left), taken for {one.predicted} (right{sure}): {number(one.pixels, 'pixel')}"
+    return printable(f"{one.split}: {one.image} | {said}")
 
 
 def _section(finding: Finding, palette: Sequence[Colour]) -> tuple[Any, ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bridgeseg.checking.disputes import Disputes
 from bridgeseg.data.finding import SEVERITIES, Finding, Severity
 from bridgeseg.errors import DataError
 
@@ -26,6 +27,7 @@ class Report:
         quick: whether it was a quick check.
         seconds: how long it took; no part of the comparison of two reports.
         others: further datasets that were looked at together with it; splits are then called `NAME: SPLIT`.
+        disputes: the labels that a model disputes; None if no model was asked.
     """
 
     data: Path
@@ -35,6 +37,7 @@ class Report:
     quick: bool = False
     seconds: float = field(default=0.0, compare=False)
     others: tuple[Path, ...] = ()
+    disputes: Disputes | None = None
 
     def of(self, severity: Severity) -> list[Finding]:
         """Return the findings of one severity."""
@@ -66,4 +69,5 @@ class Report:
             "counts": {severity: len(self.of(severity)) for severity in SEVERITIES},
             "classes": {split: dict(shares) for split, shares in self.classes.items()},
             "findings": [finding.to_dict() for finding in self.findings],
+            **({} if self.disputes is None else {"disputes": self.disputes.to_dict()}),
         }

@@ -13,10 +13,11 @@ from bridgeseg.wording import printable
 
 _STYLES = {"error": "bold red", "warning": "yellow", "note": "blue"}
 MOST_CLASSES = 40
+MOST_REGIONS = 20
 
 
 def render(report: Report) -> Group:
-    """Return what a Rich console prints: the findings, the classes' shares, and a summary as the last line."""
+    """Return what a Rich console prints: findings, shares of classes, disputed labels, a summary as the last line."""
     parts: list[RenderableType] = []
     if report.findings:
         table = RichTable("", "finding", "what was found, and what to do", show_lines=True)
@@ -27,6 +28,8 @@ def render(report: Report) -> Group:
         parts.append(table)
     if (shares := class_shares(report, MOST_CLASSES)) is not None:
         parts.append(shares.rich())
+    if report.disputes is not None and report.disputes.regions:
+        parts.append(report.disputes.table(MOST_REGIONS).rich())
     return Group(*parts, Text(summary(report)))
 
 

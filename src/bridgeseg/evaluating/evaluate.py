@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,24 +11,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bridgeseg.classes import ClassSet
 from bridgeseg.data.labels import labelled_names
-from bridgeseg.data.masks import read_mask
 from bridgeseg.data.spec import DataSpec, Sample
-from bridgeseg.errors import ConfigError, DataError, InputError
+from bridgeseg.errors import ConfigError, DataError
+from bridgeseg.evaluating.answers import Answer, answer_all
 from bridgeseg.evaluating.examples import SideBySide, save_examples
-from bridgeseg.evaluating.modes import EvalMode, segment
-from bridgeseg.evaluating.names import by_names, told
+from bridgeseg.evaluating.matching import match
+from bridgeseg.evaluating.modes import EvalMode
+from bridgeseg.evaluating.names import told
 from bridgeseg.evaluating.partial import Partial
 from bridgeseg.evaluating.plots import save_confusion, save_iou
 from bridgeseg.evaluating.predictors import Predictor, as_model
 from bridgeseg.files import write
-from bridgeseg.images import Pixels, read_image
+from bridgeseg.images import Pixels
 from bridgeseg.metrics import CalibrationError, ConfusionMatrix, Scores
-from bridgeseg.reading.pipeline import Pipeline
 from bridgeseg.report.figures import require_matplotlib
 from bridgeseg.runtime.model import Model
-from bridgeseg.runtime.tiling import DEFAULT_MEMORY, half
+from bridgeseg.runtime.tiling import DEFAULT_MEMORY
 from bridgeseg.settings.evaluate import Evaluate
 
 Ids = NDArray[np.integer[Any]]
@@ -51,17 +50,8 @@ def evaluate(asked: Evaluate) -> Scores:
     window = _training_size(model) if asked.mode == "slide" and asked.window is None else asked.window
     eval_mode = EvalMode.named(asked.mode, window, asked.scales, asked.flip)
     spec = data if isinstance(data, DataSpec) else DataSpec.load(data)
-    left = None
-    if spec.partial:
-        scored = Partial(spec, model.classes.names).classes
-    else:
-        if asked.names is not None or (model.classes.names != spec.classes.names and model.takes_names):
-            if asked.names is None:
-                model = model.with_names(spec.classes, asked.embeddings)
-            spec, left = by_names(spec, model.classes)
-        check_same_classes(model.classes, spec)
-        scored = spec.classes
-    spec = replace(spec, reading=spec.reading.over(model.reading))
+    matched = match(model, spec, asked.names, asked.embeddings)
+    model, spec, scored, left = matched.model, matched.spec, matched.classes, matched.left
     samples = spec.samples(asked.split)
     folder = None if asked.out is None else _output_folder(Path(asked.out))
     examples: list[SideBySide] = []
@@ -144,69 +134,25 @@ def count_split(
     The counts of shards add up exactly, so a split may be divided among processes in any way:
     `count_split(p, samples[0::2], spec) + count_split(p, samples[1::2], spec)`.
     """
-    from bridgeseg.report.progress import ProgressBar  # brings Rich, which whoever only draws figures does not need
-
     model = as_model(predictor, spec.classes)
-    partial = Partial(spec, model.classes.names) if spec.partial else None
-    scored = spec.classes if partial is None else partial.classes
+    scored = Partial(spec, model.classes.names).classes if spec.partial else spec.classes
     counts, names = ConfusionMatrix(len(scored), scored.ignore_index), labelled_names(spec)
 
     def score() -> str:
         return f"mIoU {Scores.from_confusion(counts, names).miou:.3f}"
 
-    with ProgressBar("evaluate", len(samples), show=progress, note=score) as bar, Pipeline() as pipeline:
-        for sample, image, truth in pipeline.ahead(_pairs(samples, spec, pipeline)):
-            try:
-                prediction: Ids
-                prediction, sure = segment(model, image, mode, memory, sure=calibration is not None)
-                if partial is not None:
-                    truth, prediction = partial.of(sample, truth, prediction)
-                counts.update(prediction, truth, where=sample.mask)
-                if calibration is not None and sure is not None:
-                    labelled = truth != scored.ignore_index
-                    calibration.update(sure[labelled], prediction[labelled] == truth[labelled])
-            except MemoryError as error:
-                raise _too_large(model, sample, image, mode, memory) from error
-            if on_image is not None:
-                on_image(sample, image, truth, prediction)
-            pipeline.give(truth.size)
-            del image, truth, prediction, sure  # a large image must not outlive its turn
-            bar.advance()
+    def count(answer: Answer) -> None:
+        sample, image, truth, prediction, sure = answer
+        counts.update(prediction, truth, where=sample.mask)
+        if calibration is not None and sure is not None:
+            labelled = truth != scored.ignore_index
+            calibration.update(sure[labelled], prediction[labelled] == truth[labelled])
+        if on_image is not None:
+            on_image(sample, image, truth, prediction)
+
+    more: dict[str, Any] = {"sure": calibration is not None, "mode": mode, "memory": memory, "progress": progress}
+    answer_all(model, samples, spec, count, title="evaluate", note=score, **more)
     return counts
-
-
-def check_same_classes(classes: ClassSet, spec: DataSpec) -> None:
-    """Refuse a model whose class ids mean something else than the dataset's.
-
-    Raises:
-        DataError: names differ, in spelling, number or order; the text shows where.
-    """
-    model, data = classes.names, spec.classes.names
-    if model == data:
-        return
-    differences = []
-    if missing := [name for name in data if name not in model]:
-        differences.append(f"only in the data: {_listed(missing)}")
-    if extra := [name for name in model if name not in data]:
-        differences.append(f"only in the model: {_listed(extra)}")
-    if not differences:
-        moved = [f"{index} is {a!r} in the model, {b!r} in the data" for index, a, b in _moved(model, data)]
-        differences.append(f"same names in another order: class {_listed(moved, quote=False)}")
-    raise DataError(
-        f"the model has {len(model)} classes and the data {len(data)}, and they differ; {'; '.join(differences)}",
-        where=spec.path,
-        fix=f"train a model on this data, or write the model's `names` in their order: {_listed(model)}; masks that "
-        "hold other ids are brought to it by `label_map`",
-    )
-
-
-def _moved(model: Sequence[str], data: Sequence[str]) -> list[tuple[int, str, str]]:
-    return [(index, a, b) for index, (a, b) in enumerate(zip(model, data, strict=True)) if a != b]
-
-
-def _listed(items: Sequence[str], limit: int = 12, quote: bool = True) -> str:
-    shown = ", ".join(repr(item) if quote else item for item in items[:limit])
-    return shown + (f", ... ({len(items) - limit} more)" if len(items) > limit else "")
 
 
 def _training_size(model: Model) -> list[int] | None:
@@ -223,21 +169,3 @@ def _output_folder(folder: Path) -> Path:
     except OSError as error:
         raise ConfigError(f"the folder cannot be made: {error.strerror}", where=folder, fix="name another") from error
     return folder
-
-
-def _pairs(samples: Sequence[Sample], spec: DataSpec, pipeline: Pipeline) -> Iterator[tuple[Sample, Pixels, Ids]]:
-    """Yield samples with image and truth, in order; each waits until there is room for its pixels."""
-    for sample in samples:
-        image = read_image(sample.image, admit=pipeline.take, how=spec.reading)
-        yield sample, image, read_mask(sample.mask, spec, (image.shape[0], image.shape[1]))
-        del image
-
-
-def _too_large(model: Model, sample: Sample, image: Pixels, mode: EvalMode | None, memory: int) -> InputError:
-    """Say which image needs more memory than there is, and what can be done about it."""
-    size = f"{image.shape[1]}x{image.shape[0]}"
-    less = half(image.shape[:2], len(model.classes), memory)
-    fix = "scale the images of this split down" if less is None else f"let the network use less: `memory={less}`"
-    if mode is not None and (mode.scales != (1.0,) or mode.flip):
-        fix = "leave out what averages several views: `mode=whole` or `mode=slide`, without `scales` and `flip`"
-    return InputError(f"an image of {size} needs more memory than there is", where=sample.image, fix=fix)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from bridgeseg.classes import ClassSet, Colour
+from bridgeseg.classes import ClassSet, Colour, hexadecimal
 from bridgeseg.errors import InputError
 from bridgeseg.report.figures import MIDDLE, label, new_figure, save_png
 
@@ -51,13 +51,17 @@ class SideBySide:
         truth: NDArray[np.integer[Any]],
         prediction: NDArray[np.integer[Any]],
         classes: ClassSet,
+        longest: int = PANEL_PIXELS,
     ) -> SideBySide:
-        """Compare an image of any size (H, W, 3) with its truth and prediction (H, W); what is kept is small."""
+        """Compare an image of any size (H, W, 3) with its truth and prediction (H, W); what is kept is small.
+
+        Its longer side has `longest` pixels at most.
+        """
         labelled = truth != classes.ignore_index
         count = int(np.count_nonzero(labelled))
         wrong = float(np.count_nonzero((truth != prediction) & labelled) / count) if count else None
         height, width = truth.shape
-        factor = PANEL_PIXELS / max(height, width)
+        factor = longest / max(height, width)
         if factor >= 1:
             return cls(name, image, truth, prediction, wrong)
         rows = np.minimum(np.arange(max(1, round(height * factor))) / factor, height - 1).astype(int)
@@ -141,6 +145,6 @@ def _legend_entries(examples: Sequence[SideBySide], classes: ClassSet) -> list[t
 def _draw_legend(figure: Any, entries: Sequence[tuple[str, Colour]]) -> None:
     from matplotlib.patches import Patch
 
-    patches = [Patch(color="#{:02x}{:02x}{:02x}".format(*colour), label=label(name)) for name, colour in entries]
+    patches = [Patch(color=hexadecimal(colour), label=label(name)) for name, colour in entries]
     columns = min(LEGEND_COLUMNS, len(entries))
     figure.legend(handles=patches, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)

@@ -15,7 +15,8 @@ from onnx import helper
 from bridgeseg import __version__
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import ConfigError, ModelFileError, advising
-from bridgeseg.evaluating.evaluate import check_same_classes, evaluate_split
+from bridgeseg.evaluating.evaluate import evaluate_split
+from bridgeseg.evaluating.matching import check_same_classes
 from bridgeseg.exporting.agreement import same_ids
 from bridgeseg.exporting.calibration import Calibration, find_calibration, measure_ranges, read_small
 from bridgeseg.exporting.modelfile import check_name, refuse_names, save

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bridgeseg.classes import ClassSet
 from bridgeseg.data.masks import read_mask
 from bridgeseg.errors import DataError, ModelFileError
-from bridgeseg.evaluating.evaluate import check_same_classes
+from bridgeseg.evaluating.matching import check_same_classes
 from bridgeseg.exporting.agreement import SIZES, check_same_ids
 from bridgeseg.exporting.calibration import Calibration, find_calibration, read_small
 from bridgeseg.exporting.confidence import NAME, decision, drop_confidence, give_confidence

@@ -12,7 +12,7 @@ import yaml
 from PIL import Image
 
 from bridgeseg.catalog.place import KEPT, claim, place, refuse_strangers
-from bridgeseg.classes import ClassSet
+from bridgeseg.classes import ClassSet, hexadecimal
 from bridgeseg.data.masks import read_mask
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import ConfigError, DataError, nearest
@@ -190,7 +190,7 @@ def _write_yaml(out: Path, classes: ClassSet, tally: Tally, val_share: float, fo
         "masks_dir": "masks",
         "names": dict(enumerate(classes.names)),
         **({"label_map": _identity(classes)} if len(classes) <= 2 else {}),
-        "palette": [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in classes.palette],
+        "palette": list(map(hexadecimal, classes.palette)),
     }
     data = out / "data.yaml"
     text = f"# made by `bridgeseg data import` ({form})\n" + yaml.safe_dump(

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from bridgeseg.settings.fields import CommandSettings, setting
+from bridgeseg.settings.load import MEMORY, RUNTIME, THREADS
 
 
 class Check(CommandSettings):
     """Look for everything that is wrong with a dataset, or several: files, sizes, mask values, classes, duplicates.
 
     Returns:
-        The findings, and facts about the classes. What is wrong with the dataset is not raised but in there.
+        The findings, facts about the classes, and with a `model` the labels that it disputes. What is wrong with the
+            dataset is not raised but in there.
 
     Raises:
-        InputError: a mistake in the arguments, or a result cannot be written.
+        InputError: a mistake in the arguments, a model that cannot be used or has other classes, or a result cannot be
+            written.
     """
 
     data: Annotated[
@@ -29,6 +32,16 @@ class Check(CommandSettings):
         ),
     ]
     split: Annotated[str | None, setting("only `train`, `val` or `test`", option="--split")] = None
+    model: Annotated[
+        Any,
+        setting(
+            "a trained model with the classes of the data, which says the labels that it disputes: an .onnx file, best "
+            "one exported with confidence, or a run folder",
+            option="--model -m",
+            metavar="FILE|FOLDER",
+            python="str | Path | Model | None",
+        ),
+    ] = None
     text_encoder: Annotated[
         str | None,
         setting(
@@ -47,6 +60,9 @@ class Check(CommandSettings):
         setting("write masks of class ids and a data.yaml into a new folder", option="--fix-masks", metavar="DIR"),
     ] = None
     workers: Annotated[int | None, setting("processes; one per core by default", option="--workers", ge=1)] = None
+    threads: Annotated[int | None, THREADS] = None
+    runtime: Annotated[str | None, RUNTIME] = None
+    memory: Annotated[int, MEMORY] = 768
     max_pixels: Annotated[int, setting("do not decode images of more pixels", option="--max-pixels", ge=1)] = (
         200_000_000
     )

@@ -20,6 +20,7 @@ from bridgeseg.settings.compare import OWNED, Compare
 from bridgeseg.settings.evaluate import Evaluate
 from bridgeseg.settings.export import Export, Quantize
 from bridgeseg.settings.fields import Setting, settings_of
+from bridgeseg.settings.gallery import Gallery
 from bridgeseg.settings.given import python_name
 from bridgeseg.settings.importing import Import
 from bridgeseg.settings.label import Label
@@ -49,6 +50,7 @@ TYPES = {
     "bridgeseg.checking.report": "Report",
     "bridgeseg.comparing.compare": "Comparison",
     "bridgeseg.data.spec": "DataSpec",
+    "bridgeseg.evaluating.gallery": "GalleryReport",
     "bridgeseg.exporting.modelfile": "Exported",
     "bridgeseg.exporting.quantize": "Quantized",
     "bridgeseg.importing.report": "Imported",
@@ -103,6 +105,7 @@ FUNCTIONS = (
     Function("import_data", Import, "bridgeseg.importing.run", "Imported"),
     Function("train", Train, "bridgeseg.training.start", "TrainResult", "train", 2, True, ("data",)),
     Function("evaluate", Evaluate, "bridgeseg.evaluating.evaluate", "Scores", "train", 8),
+    Function("gallery", Gallery, "bridgeseg.evaluating.gallery", "GalleryReport", positional=2),
     Function("export", Export, "bridgeseg.exporting.export", "Exported", positional=2),
     Function("quantize", Quantize, "bridgeseg.exporting.quantize", "Quantized", "int8", 3),
     Function("benchmark", Benchmark, "bridgeseg.measuring.measure", "dict[str, Any]"),

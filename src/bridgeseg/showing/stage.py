@@ -13,6 +13,7 @@ from typing import Any
 
 from PIL import Image
 
+from bridgeseg.description import title
 from bridgeseg.errors import BridgeSegError
 from bridgeseg.images import Pixels, as_pixels
 from bridgeseg.predicting.run import predict
@@ -79,7 +80,7 @@ class Stage:
     @property
     def titles(self) -> list[str]:
         """What the models are called: their files, or the run folders around their checkpoints."""
-        return [_title(model.path) for model in self.models]
+        return [title(model.path) for model in self.models]
 
     @property
     def confident(self) -> bool:
@@ -153,9 +154,3 @@ class Stage:
                     raise error
                 made.append(Path(item.overlay))
         return made
-
-
-def _title(path: Path | None) -> str:
-    if path is None:
-        return "model"
-    return path.resolve().parent.name if path.name in ("best", "last") else path.stem

@@ -1,0 +1,93 @@
+"""A model and a dataset brought together: the same names in the same order, or the names that the data labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bridgeseg.classes import ClassSet
+from bridgeseg.data.spec import DataSpec
+from bridgeseg.errors import DataError
+from bridgeseg.evaluating.names import by_names
+from bridgeseg.evaluating.partial import Partial
+from bridgeseg.metrics import ByNames
+from bridgeseg.runtime.model import Model
+from bridgeseg.vocabulary.asked import Names
+
+
+@dataclass(frozen=True)
+class Matched:
+    """A model and a dataset whose ids mean the same.
+
+    Attributes:
+        model: with the names of the data, if it takes any.
+        spec: the dataset, its images read as the model was trained.
+        classes: what truth and predictions are told in.
+        left: which names are not compared, of an evaluation by language; else None.
+    """
+
+    model: Model
+    spec: DataSpec
+    classes: ClassSet
+    left: ByNames | None = None
+
+
+def match(model: Model, spec: DataSpec, names: Names | None = None, embeddings: str | Path | None = None) -> Matched:
+    """Bring a model and a dataset together.
+
+    Args:
+        model: which has the `names` that were asked for, if any were.
+        spec: the dataset.
+        names: those asked for; a model that takes any names is given those of the data else.
+        embeddings: as in `Model.load`.
+
+    Raises:
+        DataError: their classes differ, or the model lacks one that the data labels.
+        InputError: as of `Model.with_names`.
+    """
+    left = None
+    if spec.partial:
+        classes = Partial(spec, model.classes.names).classes
+    else:
+        if names is not None or (model.classes.names != spec.classes.names and model.takes_names):
+            if names is None:
+                model = model.with_names(spec.classes, embeddings)
+            spec, left = by_names(spec, model.classes)
+        check_same_classes(model.classes, spec)
+        classes = spec.classes
+    return Matched(model, replace(spec, reading=spec.reading.over(model.reading)), classes, left)
+
+
+def check_same_classes(classes: ClassSet, spec: DataSpec) -> None:
+    """Refuse a model whose class ids mean something else than the dataset's.
+
+    Raises:
+        DataError: names differ, in spelling, number or order; the text shows where.
+    """
+    model, data = classes.names, spec.classes.names
+    if model == data:
+        return
+    differences = []
+    if missing := [name for name in data if name not in model]:
+        differences.append(f"only in the data: {_listed(missing)}")
+    if extra := [name for name in model if name not in data]:
+        differences.append(f"only in the model: {_listed(extra)}")
+    if not differences:
+        moved = [f"{index} is {a!r} in the model, {b!r} in the data" for index, a, b in _moved(model, data)]
+        differences.append(f"same names in another order: class {_listed(moved, quote=False)}")
+    raise DataError(
+        f"the model has {len(model)} classes and the data {len(data)}, and they differ; {'; '.join(differences)}",
+        where=spec.path,
+        fix=f"train a model on this data, or write the model's `names` in their order: {_listed(model)}; masks that "
+        "hold other ids are brought to it by `label_map`",
+    )
+
+
+def _moved(model: Sequence[str], data: Sequence[str]) -> list[tuple[int, str, str]]:
+    return [(index, a, b) for index, (a, b) in enumerate(zip(model, data, strict=True)) if a != b]
+
+
+def _listed(items: Sequence[str], limit: int = 12, quote: bool = True) -> str:
+    shown = ", ".join(repr(item) if quote else item for item in items[:limit])
+    return shown + (f", ... ({len(items) - limit} more)" if len(items) > limit else "")
