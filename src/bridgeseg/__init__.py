@@ -19,6 +19,8 @@ _HOME = {
     "load": "bridgeseg.api",
     "predict": "bridgeseg.api",
     "train": "bridgeseg.api",
+    "build": "bridgeseg.api",
+    "save": "bridgeseg.training.network",
     "evaluate": "bridgeseg.api",
     "gallery": "bridgeseg.api",
     "export": "bridgeseg.api",
@@ -49,6 +51,7 @@ __all__ = [
     "Result",
     "__version__",
     "benchmark",
+    "build",
     "check",
     "compare",
     "evaluate",
@@ -61,12 +64,14 @@ __all__ = [
     "prepare",
     "push",
     "quantize",
+    "save",
     "train",
 ]
 
 if TYPE_CHECKING:
     from bridgeseg.api import (
         benchmark,
+        build,
         check,
         compare,
         evaluate,
@@ -87,6 +92,7 @@ if TYPE_CHECKING:
     from bridgeseg.runtime.model import Model
     from bridgeseg.runtime.result import Result
     from bridgeseg.runtime.saving import Record
+    from bridgeseg.training.network import save
 
 
 def __getattr__(name: str) -> object:

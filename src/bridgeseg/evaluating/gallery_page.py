@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from bridgeseg.evaluating.answers import Answer
 from bridgeseg.evaluating.examples import ERROR, IGNORED, SideBySide, coloured, errors
 from bridgeseg.metrics import Scores, percent
 from bridgeseg.report import html
+from bridgeseg.report.draw import picture
 from bridgeseg.report.tables import Table
 from bridgeseg.wording import printable
 
@@ -149,9 +149,4 @@ def _rounded(value: float | None) -> float | None:
 
 
 def _address(image: Image.Image, form: str) -> str:
-    stream = io.BytesIO()
-    if form == "JPEG":
-        image.save(stream, "JPEG", quality=80)
-    else:
-        image.save(stream, "PNG", optimize=True)
-    return html.data_url(stream.getvalue(), f"image/{form.lower()}")
+    return html.data_url(picture(image, form), f"image/{form.lower()}")

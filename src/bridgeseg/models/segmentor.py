@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from bridgeseg.classes import ClassSet
 from bridgeseg.models.base import STRIDES, Backbone, Guidance, Head
+from bridgeseg.settings.model import ModelConfig
 
 PAD = STRIDES[-1]
 STRIDE = STRIDES[0]
@@ -41,11 +43,13 @@ class Segmentor(nn.Module):
 
     Attributes:
         stride: of the logits that `forward` gives.
+        made_of: its architecture and classes, if `bridgeseg.build` made it.
     """
 
     class_embeddings: Tensor | None
     mean: Tensor
     std: Tensor
+    made_of: tuple[ModelConfig, ClassSet] | None = None
 
     def __init__(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -227,6 +228,13 @@ def key(size: tuple[int, int], classes: ClassSet, drawing: Drawing = PLAIN, *, u
     """
     named = entries({name: "" for name in classes.names if name not in drawing.hide}, classes)
     return draw_legend(size, [*named, ("unknown", "", UNKNOWN)] if unknown else named)
+
+
+def picture(image: Image.Image, form: str) -> bytes:
+    """Return an image as the bytes of a small file, `JPEG` or `PNG`, to be put into a page."""
+    stream = io.BytesIO()
+    image.save(stream, form, **({"quality": 80} if form == "JPEG" else {"optimize": True}))
+    return stream.getvalue()
 
 
 def percent(share: float) -> str:

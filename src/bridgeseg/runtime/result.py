@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bridgeseg import outlines
-from bridgeseg.classes import ClassSet
+from bridgeseg.classes import ClassSet, hexadecimal
 from bridgeseg.errors import InputError, MissingDependencyError
 from bridgeseg.images import Note, Pixels
 from bridgeseg.outlines import Area
@@ -22,9 +23,13 @@ from bridgeseg.reading.own import MASK, OVERLAY
 from bridgeseg.reading.video import Frame
 from bridgeseg.report import draw
 from bridgeseg.runtime.saving import Record, save_mask, save_overlay
+from bridgeseg.wording import printable
 
 LONGEST_STEM = 180
 """Bytes of a file name that are kept, so that the endings of results fit into the usual limit of 255."""
+
+SHOWN = 800
+"""Longest side of what a notebook shows, in pixels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +88,35 @@ class Result:
         if options.get("legend", True):
             options.setdefault("areas", self._areas)
         return draw.overlay(self.image, self.mask, self.classes, **options)
+
+    def show(self) -> None:
+        """Show the overlay with its legend: in a notebook below the cell, else in the system's viewer of images."""
+        inside = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+        if getattr(inside, "kernel", None) is not None:
+            sys.modules["IPython"].display.display(self)
+        else:
+            self.overlay().show(title=self.name.name)
+
+    def _repr_png_(self) -> bytes:
+        """Return what a notebook shows of it: the overlay with its legend, as PNG."""
+        return draw.picture(self._small(legend=True), "PNG")
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows of it: the overlay, and below it the classes, their colours and shares."""
+        from bridgeseg.report.html import data_url, render
+
+        colours = dict(zip(self.classes.names, map(hexadecimal, self.classes.palette), strict=True))
+        legend = [(printable(name), colours[name], draw.percent(share)) for name, share in self._areas.items()]
+        if self.unknown:
+            legend.append(("unknown", hexadecimal(draw.UNKNOWN), draw.percent(self.unknown)))
+        address = data_url(draw.picture(self._small(legend=False), "JPEG"), "image/jpeg")
+        return render("result.html", name=printable(self.name), address=address, legend=legend)
+
+    def _small(self, *, legend: bool) -> Image.Image:
+        """Return the overlay, its sides at most `SHOWN` pixels: a notebook keeps what it shows."""
+        drawn = self.overlay(legend=legend)
+        drawn.thumbnail((SHOWN, SHOWN))
+        return drawn
 
     def save(self, folder: str | Path, *, overlay: bool = True) -> Record:
         """Write `<name>_mask.png` and `<name>_overlay.jpg` into a folder, replacing those of an earlier call.

@@ -15,6 +15,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from bridgeseg.settings.benchmark import Benchmark
+from bridgeseg.settings.build import OTHERS, Build
 from bridgeseg.settings.check import Check
 from bridgeseg.settings.compare import OWNED, Compare
 from bridgeseg.settings.evaluate import Evaluate
@@ -55,6 +56,7 @@ TYPES = {
     "bridgeseg.exporting.quantize": "Quantized",
     "bridgeseg.importing.report": "Imported",
     "bridgeseg.metrics": "Scores",
+    "bridgeseg.models.segmentor": "Segmentor",
     "bridgeseg.predicting.video_writer": "VideoRecord",
     "bridgeseg.reading.loading": "ImageInput",
     "bridgeseg.reading.sources": "Failure",
@@ -104,6 +106,7 @@ FUNCTIONS = (
     Function("check", Check, "bridgeseg.checking.check", "Report"),
     Function("import_data", Import, "bridgeseg.importing.run", "Imported"),
     Function("train", Train, "bridgeseg.training.start", "TrainResult", "train", 2, True, ("data",)),
+    Function("build", Build, "bridgeseg.training.network", "Segmentor", "train", 1, True, OTHERS),
     Function("evaluate", Evaluate, "bridgeseg.evaluating.evaluate", "Scores", "train", 8),
     Function("gallery", Gallery, "bridgeseg.evaluating.gallery", "GalleryReport", positional=2),
     Function("export", Export, "bridgeseg.exporting.export", "Exported", positional=2),
@@ -205,7 +208,7 @@ def _docstring(function: Function, own: list[Setting], trained: list[Setting]) -
     text = textwrap.dedent("    " + (function.model.__doc__ or "")).strip()
     start, mark, rest = text.partition("\nReturns:")
     lines = ["Args:"]
-    if function.model is Train:  # of `compare`, whose settings of runs are the same, the docstring refers to `train`
+    if function.model in (Train, Build):  # that of `compare`, whose settings are those of runs, refers to `train`
         own = [*own, *(replace(item, key=python_name(item.key)) for item in trained)]
     for name, meaning in ((item.name, item.text) for item in own):
         lines += textwrap.wrap(f"{name}: {meaning}.", WIDTH - 4, initial_indent=" " * 4, subsequent_indent=" " * 8)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from bridgeseg.settings.model import ModelConfig
 from bridgeseg.text.encoders import open_encoder
 from bridgeseg.text.encoders._file import FileEncoder
 from bridgeseg.vocabulary.bank import LARGEST, bank
@@ -53,3 +54,9 @@ def reference(encoder: str, vectors: Tensor) -> Tensor:
     """
     found = bank_of(encoder)
     return vectors if found is None or found.shape[1] != vectors.shape[1] else found
+
+
+def constants(model: ModelConfig, encoder: str, vectors: Tensor) -> Tensor | None:
+    """Return the `reference` of class embeddings (K, D) for an architecture that wants one; None for others."""
+    wanted = model.text_space == "bank" or model.projection == "pca"
+    return reference(encoder, vectors) if wanted else None

@@ -26,7 +26,7 @@ from bridgeseg.models.counting import takes_any_names
 from bridgeseg.models.segmentor import Segmentor
 from bridgeseg.settings.train import TrainConfig
 from bridgeseg.text import embed
-from bridgeseg.text.bank import reference
+from bridgeseg.text.bank import constants
 from bridgeseg.text.learned import LearnedPrompts
 from bridgeseg.training import folder
 from bridgeseg.training.averaging import Averaging
@@ -68,9 +68,8 @@ def make_network(
         vectors = prompts.frozen(normalize=unit_length(config))
     elif METHODS.get(config.model.method).needs_text:
         vectors = embed(classes, config.text_encoder, templates=config.templates).vectors
-    wants_bank = config.model.text_space == "bank" or config.model.projection == "pca"
     # a resumed run has these constants in its state
-    bank = None if vectors is None or state is not None or not wants_bank else reference(config.text_encoder, vectors)
+    bank = None if vectors is None or state is not None else constants(config.model, config.text_encoder, vectors)
     # Here and not earlier: a text encoder that is not in the cache uses random numbers up.
     torch.manual_seed(config.seed)
     return build(config.model, len(classes), vectors, weights, bank), prompts

@@ -1,0 +1,71 @@
+"""A network for a training loop of one's own, and the checkpoint that it becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bridgeseg.checkpoint import Checkpoint, save_checkpoint
+from bridgeseg.classes import ClassSet
+from bridgeseg.errors import ConfigError
+from bridgeseg.extend import METHODS
+from bridgeseg.models.build import build as build_network
+from bridgeseg.models.check import check_model
+from bridgeseg.models.segmentor import Segmentor
+from bridgeseg.settings.build import Build
+from bridgeseg.settings.train import TrainConfig
+from bridgeseg.settings.values import set_values
+from bridgeseg.text import embed
+from bridgeseg.text.bank import constants
+from bridgeseg.training.missing import refuse_missing
+from bridgeseg.vocabulary.asked import asked as named
+
+
+def build(asked: Build, settings: Mapping[str, Any]) -> Segmentor:
+    """Build a network; see `bridgeseg.build`.
+
+    Args:
+        asked: the classes.
+        settings: keys of `TrainConfig` that are about its network, dotted for the inner ones.
+    """
+    config = TrainConfig.parse({"data": "none", **set_values({}, settings)})  # a training needs data, this does not
+    model = check_model(config.model)
+    guided = METHODS.get(model.method).needs_text
+    classes = _numbered(asked.classes, guided) if isinstance(asked.classes, int) else named(asked.classes)
+    refuse_missing(config, classes)
+    vectors = embed(classes, config.text_encoder, templates=config.templates).vectors if guided else None
+    bank = None if vectors is None else constants(model, config.text_encoder, vectors)
+    network = build_network(model, len(classes), vectors, config.backbone_weights, bank)
+    network.made_of = (model, classes)
+    return network
+
+
+def _numbered(count: int, guided: bool) -> ClassSet:
+    if guided or count < 1:
+        found = f"found {count}" + (", and language needs names" if guided else "")
+        fix = "give names: bridgeseg.build(['road', 'car']), or the number of classes with method='none'"
+        raise ConfigError(f"classes are names, or at least 1 of them; {found}", where="classes", fix=fix)
+    return ClassSet.build([f"class {index}" for index in range(count)])
+
+
+def save(network: Segmentor, out: str | Path, notes: Mapping[str, Any] | None = None) -> Path:
+    """Write a network of `bridgeseg.build` as a checkpoint folder, which `load`, `evaluate` and `export` take.
+
+    Args:
+        network: the network, trained or not.
+        out: the folder; a checkpoint in it is replaced.
+        notes: facts about it that JSON can hold, such as the data and the epochs, kept in its provenance.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ConfigError: the network was not made by `bridgeseg.build`.
+        ModelFileError: the folder cannot be written.
+    """
+    if network.made_of is None:
+        raise ConfigError("its architecture and classes are not known", where="network", fix="make it by build(...)")
+    model, classes = network.made_of
+    facts = {"method": model.method, "backbone": model.backbone, **(notes or {})}
+    return save_checkpoint(out, Checkpoint(network, model, classes, facts))
