@@ -100,6 +100,7 @@ TYPED: dict[str, tuple[str, str | None]] = {
     "`opacity={}`": ("predict photos/a.png --opacity 2", None),
     "choose another folder: `out={}`": ("predict photos --out photos", None),
     "name it: `data={}`": ("check --data other", None),
+    "leave out `quick`, or `model`": ("check --data data --quick --model rgb.onnx", "check --data data --quick"),
     "leave out `quick`, or `fix_masks`": ("check --data data --quick --fix-masks new", "check --data data --quick"),
     "see `bridgeseg data list`": ("data prepare nosuch --root photos --out new", "data list"),
     "give height and width, e.g. `window=512x512`": ("evaluate --model logits.onnx --data data --mode slide", None),
@@ -267,6 +268,7 @@ NOT_TRIED = {
         "choose another method, or head `{}`",
         "widen `image_range`",
         "give one `data`, or no `fix_masks`",
+        "give one `data`, or no `model`",
         "give it once; `shares` says how often",
         'if it is one thing, give both files the same `prompts`; if not, rename it here, in `names`: "{} (2)", and '
         'in `prompts`: {"{} (2)": [{}]}; masks stay as they are',

@@ -68,6 +68,7 @@ class TestWhatAResultShows:
 
 
 class TestBuild:
+    @pytest.mark.slow
     def test_a_network_that_is_saved_is_the_same_model(self, tmp_path: Path) -> None:
         torch = pytest.importorskip("torch")
         torch.manual_seed(0)

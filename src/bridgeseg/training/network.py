@@ -44,7 +44,7 @@ def build(asked: Build, settings: Mapping[str, Any]) -> Segmentor:
 def _numbered(count: int, guided: bool) -> ClassSet:
     if guided or count < 1:
         found = f"found {count}" + (", and language needs names" if guided else "")
-        fix = "give names: bridgeseg.build(['road', 'car']), or the number of classes with method='none'"
+        fix = "give names: bridgeseg.build(['road', 'car']); a number is enough for the method none"
         raise ConfigError(f"classes are names, or at least 1 of them; {found}", where="classes", fix=fix)
     return ClassSet.build([f"class {index}" for index in range(count)])
 
