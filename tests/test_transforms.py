@@ -14,6 +14,7 @@ from torchvision.transforms.v2 import functional as v2
 from bridgeseg.data.dataset import item_generator
 from bridgeseg.data.photometric import apply_colours, photometric
 from bridgeseg.data.transforms import AugmentConfig, Extent, TrainTransform
+from bridgeseg.data.turning import turned
 from bridgeseg.errors import ConfigError
 
 PLAIN: dict[str, Any] = {"flip": 0.0, "photometric": 0.0, "scale": (1.0, 1.0), "cat_max_ratio": 1.0}
@@ -301,6 +302,58 @@ def test_colours_do_not_depend_on_the_number_of_threads() -> None:
         torch.set_num_threads(threads)
     assert torch.equal(results[0], results[1])
     assert torch.equal(results[0], results[2])
+
+
+# Rotation
+
+
+def test_a_quarter_turn_is_exact_and_no_turn_changes_nothing() -> None:
+    image, mask = coordinates(40, 50)
+    box = (10, 20, 12, 12)
+    window, ids = image[:, 10:22, 20:32], mask[10:22, 20:32]
+    for degrees, turns in ((0.0, 0), (90.0, 1), (-90.0, -1), (180.0, 2)):
+        pixels, labels = turned(image, mask, box, degrees, (0, 0, 0), 255)
+        assert torch.equal(pixels, torch.rot90(window, turns, (1, 2)))
+        assert torch.equal(labels, torch.rot90(ids, turns))
+
+
+def test_only_what_lies_beyond_the_image_is_filled() -> None:
+    image, mask = torch.full((3, 60, 60), 50, dtype=torch.uint8), torch.full((60, 60), 299, dtype=torch.int32)
+    pixels, labels = turned(image, mask, (20, 20, 20, 20), 45.0, (1, 2, 3), 65535)
+    assert bool((pixels == 50).all())
+    assert bool((labels == 299).all())
+    pixels, labels = turned(image, mask, (0, 0, 60, 60), 45.0, (1, 2, 3), 65535)
+    assert labels.dtype == torch.int32
+    assert set(labels.unique().tolist()) == {299, 65535}
+    assert float((labels == 65535).float().mean()) == pytest.approx(3 - 2 * 2**0.5, abs=0.02)  # four corners
+    corner = pixels[:, labels == 65535].float().mean(1)
+    assert corner.tolist() == pytest.approx([1, 2, 3], abs=2)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(16, 40), st.integers(16, 40), st.integers(0, 10_000), st.floats(1.0, 180.0))
+def test_a_turned_mask_stays_on_its_image(h: int, w: int, seed: int, rotate: float) -> None:
+    image, mask = blocks(h, w)
+    values = {**PLAIN, "crop_size": (24, 24), "scale": (1.0, 2.0), "rotate": rotate, "pad_colour": (255, 255, 255)}
+    out, labels = augment(image, mask, seed, **values)
+    assert (out.shape, labels.shape, labels.dtype) == ((3, 24, 24), (24, 24), torch.uint8)
+    wanted = labels.int() * 60
+    wanted[labels == 255] = 255
+    near = torch.nn.functional.max_pool2d(labels[None].float(), 7, 1, 3)
+    flat = (near + torch.nn.functional.max_pool2d(-labels[None].float(), 7, 1, 3))[0] == 0
+    flat[:3], flat[-3:], flat[:, :3], flat[:, -3:] = False, False, False, False  # the image may end there
+    assert torch.equal(out[0].int()[flat], wanted[flat])
+
+
+def test_turns_go_both_ways_and_not_further_than_asked() -> None:
+    image, mask = coordinates(80, 80)
+    found, values = [], {**PLAIN, "crop_size": (20, 20), "rotate": 20}
+    for seed in range(60):
+        out, _ = augment(image, torch.zeros_like(mask), seed, **values)
+        across = out[:2, 10, -4].float() - out[:2, 10, 3].float()
+        found.append(float(torch.rad2deg(torch.atan2(across[0], across[1]))))
+    assert -24 < min(found) < -10
+    assert 10 < max(found) < 24
 
 
 # Geometry of one axis

@@ -462,6 +462,9 @@ def train(
     tries: int = default(10),
     rare_class_prob: float = default(0.0),
     flip: float = default(0.5),
+    rotate: float = default(0.0),
+    class_mix: float = default(0.0),
+    copy_paste: float = default(0.0),
     photometric: float = default(0.5),
     brightness: float = default(32.0),
     contrast: tuple[float, float] = default((0.5, 1.5)),
@@ -563,6 +566,9 @@ def train(
         tries: crops drawn before the last one is taken as it is.
         rare_class_prob: share of crops around a pixel of a rare class.
         flip: probability of a horizontal flip.
+        rotate: largest rotation of a crop, in degrees, to either side.
+        class_mix: probability that half of the classes of another image of the dataset are pasted into a crop.
+        copy_paste: probability that a rare class is pasted into a crop, from another image of the dataset that has it.
         photometric: probability of each of the four colour changes.
         brightness: largest shift of all channels, in grey levels of 0..255.
         contrast: range of the contrast factor.
@@ -1020,6 +1026,9 @@ def compare(
     tries: int = default(10),
     rare_class_prob: float = default(0.0),
     flip: float = default(0.5),
+    rotate: float = default(0.0),
+    class_mix: float = default(0.0),
+    copy_paste: float = default(0.0),
     photometric: float = default(0.5),
     brightness: float = default(32.0),
     contrast: tuple[float, float] = default((0.5, 1.5)),

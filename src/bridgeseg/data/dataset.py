@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from bridgeseg.data.masks import read_mask
+from bridgeseg.data.mixing import Mixing
 from bridgeseg.data.spec import DataSpec, Sample, subset
 from bridgeseg.errors import DataError, InputError
 from bridgeseg.images import read_image
@@ -67,6 +68,7 @@ class SegmentationDataset(Dataset[tuple[Tensor, Tensor, int]]):
         spec: the dataset's description.
         split: `train`, `val`, `test`, or a list of samples.
         transform: called as `transform(image, mask, generator)`; None keeps the native size.
+        mixing: pastes pixels of other samples into what the transform returns; None leaves it as it is.
         fraction: part of the split to use (see `spec.subset`).
         seed: seeds the subset and the augmentation.
         repeat: how many times every sample comes in an epoch, each time augmented differently.
@@ -88,11 +90,12 @@ class SegmentationDataset(Dataset[tuple[Tensor, Tensor, int]]):
         repeat: int = 1,
         cache: bool = False,
         cache_bytes: int = CACHE_BYTES,
+        mixing: Mixing | None = None,
     ) -> None:
         samples = spec.samples(split) if isinstance(split, str) else list(split)
         if not samples:
             raise DataError("no samples", where=spec.path, fix="name a split that has images")
-        self.spec, self.transform, self.seed, self.repeat = spec, transform, seed, repeat
+        self.spec, self.transform, self.seed, self.repeat, self.mixing = spec, transform, seed, repeat, mixing
         self.samples = subset(samples, fraction, seed)
         # Shared memory: workers that outlive an epoch see the next epoch's number too.
         self._epoch = torch.zeros((), dtype=torch.int64)
@@ -116,12 +119,19 @@ class SegmentationDataset(Dataset[tuple[Tensor, Tensor, int]]):
             raise IndexError(index)
         index %= len(self)
         place = index % len(self.samples)
-        pixels, ids = self._cache[place] if place < len(self._cache) else read_sample(self.samples[place], self.spec)
-        image = torch.from_numpy(pixels).permute(2, 0, 1)
-        mask = torch.from_numpy(ids if ids.dtype == np.uint8 else ids.astype(np.int32))
+        image, mask = self._read(place)
+        generator = item_generator(self.seed, self.epoch, index)
         if self.transform is not None:
-            image, mask = self.transform(image, mask, item_generator(self.seed, self.epoch, index))
+            image, mask = self.transform(image, mask, generator)
+        if self.mixing is not None:
+            image, mask = self.mixing(image, mask, place, self._read, generator)
         return image.contiguous(), mask.to(torch.int64), place
+
+    def _read(self, place: int) -> tuple[Tensor, Tensor]:
+        """Return image uint8 (3, H, W) and mask uint8 or int32 (H, W) of a sample."""
+        pixels, ids = self._cache[place] if place < len(self._cache) else read_sample(self.samples[place], self.spec)
+        mask = torch.from_numpy(ids if ids.dtype == np.uint8 else ids.astype(np.int32))
+        return torch.from_numpy(pixels).permute(2, 0, 1), mask
 
 
 def _decode_ahead(

@@ -22,12 +22,14 @@ class ClassStatistics:
         images: (K,) int64, images in which each class occurs.
         ignored: pixels labelled as nothing.
         total: number of images.
+        held: (images, K) bool, which classes each image has.
     """
 
     pixels: NDArray[np.int64]
     images: NDArray[np.int64]
     ignored: int
     total: int
+    held: NDArray[np.bool_]
 
     def inverse_frequency(self) -> list[float]:
         """Return K weights, 1 / pixels, with mean 1 over the classes that occur; 0 for a class that does not."""
@@ -43,10 +45,10 @@ def class_statistics(spec: DataSpec, samples: Sequence[Sample]) -> ClassStatisti
         DataError: a mask cannot be used.
     """
     count, ignore = len(spec.classes), spec.classes.ignore_index
-    pixels, images, ignored = np.zeros(count, np.int64), np.zeros(count, np.int64), 0
-    for sample in track(samples, "counting classes"):
+    pixels, held, ignored = np.zeros(count, np.int64), np.zeros((len(samples), count), np.bool_), 0
+    for place, sample in enumerate(track(samples, "counting classes")):
         found = np.bincount(read_mask(sample.mask, spec).ravel(), minlength=ignore + 1)
         pixels += found[:count]
-        images += found[:count] > 0
+        held[place] = found[:count] > 0
         ignored += int(found[ignore])
-    return ClassStatistics(pixels, images, ignored, len(samples))
+    return ClassStatistics(pixels, held.sum(0), ignored, len(samples), held)

@@ -1,10 +1,10 @@
-"""Training augmentation: random scale, crop, flip and colours, in about a millisecond an image.
+"""Training augmentation: random scale, crop, rotation, flip and colours, in about a millisecond an image.
 
 The pipeline is the one of MMSegmentation and DenseCLIP (random resize, random crop with a limit on the share of one
 class, flip, photometric distortion), in an order that saves work: the crop is chosen first, in the pixels of the
-source, only that region is resized, and colours change on the crop. Up to the rounding of the crop's place to whole
-source pixels this gives what resizing the whole image and then cropping would give. Resizing uses torchvision's v2
-kernel; every random number comes from the generator that the caller passes.
+source, only that region is turned and resized, and colours change on the crop. Up to the rounding of the crop's place
+to whole source pixels this gives what resizing the whole image and then cropping would give. Resizing uses
+torchvision's v2 kernel; every random number comes from the generator that the caller passes.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from torchvision.transforms.v2 import functional as v2
 
 from bridgeseg.classes import IGNORE_INDEX
 from bridgeseg.data.photometric import photometric
+from bridgeseg.data.turning import turned
 from bridgeseg.errors import ConfigError
 from bridgeseg.settings.augment import AugmentConfig
 
@@ -48,13 +49,16 @@ class TrainTransform:
         self.config, self.ignore_index = config, ignore_index
         self.class_weights = None if class_weights is None else _checked(class_weights)
 
-    def __call__(self, image: Tensor, mask: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def __call__(
+        self, image: Tensor, mask: Tensor, generator: torch.Generator, around: int | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Return a crop of `config.crop_size`; where the scaled image is smaller, padded at the bottom and the right.
 
         Args:
             image: uint8 (3, H, W).
             mask: integers (H, W), class ids or the ignore index.
             generator: source of all random numbers.
+            around: class id that the crop is drawn around a pixel of, whatever `rare_class_prob` is.
 
         Returns:
             image uint8 (3, h, w), mask (h, w) of the input's type.
@@ -65,9 +69,16 @@ class TrainTransform:
             Extent.of(size, crop, low + (high - low) * scale_draw)
             for size, crop in zip(mask.shape, self.config.crop_size, strict=True)
         )
-        anchor = self._rare_pixel(mask, generator) if rare_draw < self.config.rare_class_prob else None
+        if around is None and rare_draw < self.config.rare_class_prob:
+            around = self._rare_class(mask, generator)
+        anchor = None if around is None else _pixel_of(mask, around, generator)
         top, left, crop = self._choose(mask, rows, cols, anchor, generator)
         region = image[:, top : top + rows.source, left : left + cols.source]
+        if self.config.rotate > 0:
+            degrees = self.config.rotate * (2 * float(torch.rand((), generator=generator)) - 1)
+            box = (top, left, rows.source, cols.source)
+            region, labels = turned(image, mask, box, degrees, self.config.pad_colour, self.ignore_index)
+            crop = labels[rows.nearest(0)][:, cols.nearest(0)]
         pixels = _resize(region, rows.target, cols.target)
         if flip_draw < self.config.flip:
             pixels, crop = pixels.flip(-1), crop.flip(-1)
@@ -95,8 +106,8 @@ class TrainTransform:
         labelled = int(counts.sum())
         return int(counts.max()) / labelled if labelled else 1.0
 
-    def _rare_pixel(self, mask: Tensor, generator: torch.Generator) -> tuple[int, int] | None:
-        """Return a random pixel of a class drawn by weight among those present, None if none of them has weight."""
+    def _rare_class(self, mask: Tensor, generator: torch.Generator) -> int | None:
+        """Return a class drawn by weight among those present, None if none of them has weight."""
         if self.class_weights is None:
             return None
         count = len(self.class_weights)
@@ -104,10 +115,7 @@ class TrainTransform:
         weights = self.class_weights * present
         if not bool(weights.any()):
             return None
-        chosen = int(torch.multinomial(weights, 1, generator=generator))
-        pixels = (mask.flatten() == chosen).nonzero()
-        picked = int(pixels[int(torch.randint(len(pixels), (1,), generator=generator))])
-        return divmod(picked, mask.shape[1])
+        return int(torch.multinomial(weights, 1, generator=generator))
 
     def _pad(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         height, width = self.config.crop_size
@@ -147,6 +155,14 @@ class Extent:
     def nearest(self, start: int) -> Tensor:
         """Return the source index of every target pixel: the one its centre falls into."""
         return start + ((torch.arange(self.target) * 2 + 1) * self.source) // (2 * self.target)
+
+
+def _pixel_of(mask: Tensor, chosen: int, generator: torch.Generator) -> tuple[int, int] | None:
+    """Return a random pixel (row, column) of a class, None if there is none."""
+    pixels = (mask.flatten() == chosen).nonzero()
+    if not len(pixels):
+        return None
+    return divmod(int(pixels[int(torch.randint(len(pixels), (1,), generator=generator))]), mask.shape[1])
 
 
 def _resize(image: Tensor, height: int, width: int) -> Tensor:

@@ -42,6 +42,27 @@ class AugmentConfig(BaseModel):
         float, setting("share of crops around a pixel of a rare class", AUGMENTATION, ge=0, le=1)
     ] = 0.0
     flip: Annotated[float, setting("probability of a horizontal flip", AUGMENTATION, ge=0, le=1)] = 0.5
+    rotate: Annotated[
+        float, setting("largest rotation of a crop, in degrees, to either side", AUGMENTATION, ge=0, le=180)
+    ] = 0.0
+    class_mix: Annotated[
+        float,
+        setting(
+            "probability that half of the classes of another image of the dataset are pasted into a crop",
+            AUGMENTATION,
+            ge=0,
+            le=1,
+        ),
+    ] = 0.0
+    copy_paste: Annotated[
+        float,
+        setting(
+            "probability that a rare class is pasted into a crop, from another image of the dataset that has it",
+            AUGMENTATION,
+            ge=0,
+            le=1,
+        ),
+    ] = 0.0
     photometric: Annotated[
         float, setting("probability of each of the four colour changes", AUGMENTATION, ge=0, le=1)
     ] = 0.5

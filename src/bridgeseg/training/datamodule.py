@@ -13,6 +13,7 @@ from torch.utils.data import Sampler
 from bridgeseg.checking.check import quick_check
 from bridgeseg.data.dataset import CACHE_BYTES, SegmentationDataset
 from bridgeseg.data.joining import Joined, Member
+from bridgeseg.data.mixing import Mixing
 from bridgeseg.data.spec import DataSpec, Sample
 from bridgeseg.data.stats import ClassStatistics, class_statistics
 from bridgeseg.data.transforms import TrainTransform
@@ -109,16 +110,19 @@ class DataModule(pl.LightningDataModule):
         spec, config = member.spec, self.config
         samples: list[Sample] = [sample for split in config.train_splits for sample in spec.samples(split)]
         plain = SegmentationDataset(spec, samples, fraction=config.fraction_of(index), seed=config.seed)
-        statistics, weights = None, None
-        if config.loss.class_weights or config.augment.rare_class_prob > 0:
+        statistics, weights, augment = None, None, config.augment
+        if config.loss.class_weights or augment.rare_class_prob > 0 or augment.copy_paste > 0:
             statistics = class_statistics(spec, plain.samples)
             weights = rare_weights(statistics, member)
         self.statistics.append(statistics)
-        transform = TrainTransform(config.augment, spec.classes.ignore_index, weights)
+        transform, mixing = TrainTransform(augment, spec.classes.ignore_index, weights), None
+        if augment.class_mix > 0 or augment.copy_paste > 0:
+            mixing = Mixing.of(transform, spec, plain.samples, statistics, weights)
         room = CACHE_BYTES // len(self.joined.members)
         return SegmentationDataset(
-            spec, plain.samples, transform, seed=config.seed, repeat=config.repeat, cache=config.cache, cache_bytes=room
-        )
+            spec, plain.samples, transform, seed=config.seed, repeat=config.repeat, cache=config.cache,
+            cache_bytes=room, mixing=mixing,
+        )  # fmt: skip
 
     @property
     def images(self) -> int:
