@@ -164,6 +164,7 @@ ELSEWHERE = {
         "test_sharing.py::test_what_is_too_large_is_taken_by_hand"
     ),
     "undo the change, or start a new run with another `out`": "test_resuming.py::test_swapped_masks_are_noticed",
+    "name one of the variants, or leave `reference` out": ("test_comparing.py::test_8_bits_are_added_to_finished_runs"),
     "`batch_size={}`": "test_resuming.py::test_a_step_must_be_of_as_many_images",
     "export it with logits (`bridgeseg export --logits`), or use `mode=whole` without `scales` and `flip`": (
         "test_evaluating.py::test_out_holds_scores_and_pictures"

@@ -79,7 +79,8 @@ def _save_latency(path: Path, rows: Cells, split: str, colours: dict[str, str]) 
             words = [row["variant"], *([row["backbone"]] if len(markers) > 1 else [])]
             words += [PRECISIONS[INT8]] if row["precision"] == INT8 else []
             text = label(", ".join(words))
-            axes.annotate(text, point, (7, 5), textcoords="offset points", fontsize=8, color=DARK)
+            beside = (7, -11 if row["precision"] == INT8 else 5)  # off the dotted line, which usually rises
+            axes.annotate(text, point, beside, textcoords="offset points", fontsize=8, color=DARK)
             for other in members:
                 if row["precision"] == INT8 != other["precision"] and _same(row, other):
                     axes.plot(*zip(_point(other), point, strict=True), ":", color=colour, linewidth=1, zorder=1)
