@@ -33,7 +33,6 @@ BASE = set_values(TINY, {"model.dropout": 0.0, "epochs": 2, "batch_size": 4, "em
 SAME: dict[str, dict[str, Any]] = {
     "weighted": {"loss.class_weights": True, "loss.dice": 0.5, "loss.label_smoothing": 0.1},
     "accumulated": {"accumulate": 2, "augment.photometric": 1.0, "augment.scale": [0.7, 1.5], "loss.aux_at": "pixels"},
-    "mixed": {"augment.rotate": 20.0, "augment.class_mix": 0.5, "augment.copy_paste": 0.5},
     "no score map": {"model.head": "linear", "loss.aux": 0.0, "augment.rare_class_prob": 0.5},
 }
 """Every loss that does not sort pixels, and a network with parameters that no loss depends on."""
