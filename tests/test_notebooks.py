@@ -137,7 +137,7 @@ def test_the_cells_run_in_their_order(path: Path, tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BRIDGESEG_CACHE", str(tmp_path / "cache"))
     shown: list[Any] = []
-    monkeypatch.setattr(Result, "show", shown.append)
+    monkeypatch.setattr(Result, "show", lambda result: shown.append(result))
     notebook = json.loads(path.read_text(encoding="utf-8"))
     assert notebook["nbformat"] == 4
     names: dict[str, Any] = {"__name__": "__main__"}
