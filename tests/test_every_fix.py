@@ -338,7 +338,6 @@ NOT_TRIED = {
         '{} "random: text_encoder=random:512/0"',
         "`data=FOLDER/data.yaml`",
         "`methods=none,bridge`",
-        "name one of the variants, or leave `reference` out",
         "train first: bridgeseg compare --data FOLDER/data.yaml --out ...",
     ],
     "it is said in Python alone: the command line refuses it earlier, in its own words": [
