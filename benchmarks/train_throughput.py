@@ -98,7 +98,7 @@ def measure(config: TrainConfig, options: argparse.Namespace, folder: Path) -> d
     data, first = DataModule(joined, config), joined.first.classes
     loss = SegmentationLoss(config.loss, first.ignore_index)
     module = make_module(config, joined, make_network(config, len(joined.classes), options.method), data)
-    keep_best = KeepBest(lambda *_: None, folder / "metrics.csv")
+    keep_best = KeepBest(lambda *_: None, folder / "metrics.csv", lambda epochs: epochs)
     trainer = make_trainer(config, folder, keep_best, quiet=options.quiet, validates=False)
     trainer.limit_train_batches = options.rounds * (SKIP + options.steps)
     module.to(trainer.strategy.root_device)

@@ -331,7 +331,7 @@ class TestHabits:
             ("fit", "fix: bridgeseg train --data data.yaml"),
             ("trian", "No such command 'trian'"),
             ("train --dat x", "--data"),
-            ("train --data x --set patience=5", "unknown key 'patience'; did you mean 'epochs'?"),
+            ("train --data x --set patience=5", "unknown key 'patience'; did you mean 'early_stop'?"),
             ("train --data x --set imgsz=640", "did you mean 'augment.crop_size'?"),
             ("train --data x --set epoch=5", "did you mean 'epochs'?"),
             ("train --data x --set bridge.dim=5", "unknown key 'bridge'"),

@@ -165,6 +165,8 @@ ELSEWHERE = {
     ),
     "undo the change, or start a new run with another `out`": "test_resuming.py::test_swapped_masks_are_noticed",
     "name one of the variants, or leave `reference` out": ("test_comparing.py::test_8_bits_are_added_to_finished_runs"),
+    "write `epochs` into it, as many as the run was started with": "test_length.py::test_a_file_without_a_length",
+    "give its length in epochs: `epochs=80`": "test_length.py::test_more_steps_extend_it",
     "`batch_size={}`": "test_resuming.py::test_a_step_must_be_of_as_many_images",
     "export it with logits (`bridgeseg export --logits`), or use `mode=whole` without `scales` and `flip`": (
         "test_evaluating.py::test_out_holds_scores_and_pictures"
@@ -348,6 +350,7 @@ NOT_TRIED = {
         "`runtimes={}`",
         "`threads=2`",
         "`size=512x512`",
+        "`callbacks=[...]`",
     ],
 }
 

@@ -85,7 +85,7 @@ class TestWhatIsWritten:
             assert parameter.annotation not in (inspect.Parameter.empty, "Any")
             assert isinstance(parameter.default, Default)
             assert parameter.default.value == setting.default
-        assert repr(parameters["epochs"]) == "<Parameter \"epochs: 'int' = 50\">"
+        assert repr(parameters["batch_size"]) == "<Parameter \"batch_size: 'int' = 16\">"
 
     @pytest.mark.parametrize("function", signatures.FUNCTIONS, ids=lambda function: function.name)
     def test_every_parameter_is_typed_and_explained(self, function: signatures.Function) -> None:
@@ -159,7 +159,7 @@ class TestCommandLine:
         for setting in settings_of(TrainConfig):
             if setting.option:
                 assert setting.option.split("/")[0] in out
-        assert "[default: (50)]" in out
+        assert "[default: (16)]" in out
         assert "needed unless --config or a resumed run names it" in out
         for panel in ("Training", "Network", "Optimisation", "Loss", "Augmentation", "Machine"):
             assert f"─ {panel} ─" in out

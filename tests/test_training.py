@@ -206,8 +206,8 @@ class TestSettings:
         assert differences(old, TrainConfig(data=str(tmp_path / "data.yaml"))) == []
         new = TrainConfig.parse({"data": "other.yaml", "epochs": 3, "model": {"method": "none"}})
         assert differences(old, new) == [
+            "epochs: None -> 3",
             "data: data.yaml -> other.yaml",
-            "epochs: 50 -> 3",
             "model.method: bridge -> none",
         ]
 

@@ -13,6 +13,8 @@ from bridgeseg.extras import extra
 from bridgeseg.settings.given import chosen, default
 
 if TYPE_CHECKING:
+    from lightning.pytorch.callbacks import Callback
+
     from bridgeseg.checking.report import Report
     from bridgeseg.comparing.compare import Comparison
     from bridgeseg.data.spec import DataSpec
@@ -401,21 +403,27 @@ def train(
     *,
     config: TrainConfig | str | Path | None = None,
     resume: bool = False,
+    callbacks: Sequence[Callback] = (),
     quiet: bool = False,
+    epochs: int | None = default(None),
+    steps: int | None = default(None),
+    min_steps: int = default(4000),
+    epoch_steps: int | None = default(None),
+    val_every: int | None = default(None),
+    time_limit: float | str | None = default(None),
+    early_stop: int | None = default(None),
     shares: tuple[float, ...] = default(()),
     same: tuple[tuple[str, ...], ...] = default(()),
     parts: dict[str, tuple[str, ...]] = default({}),
     train_splits: tuple[str, ...] = default(('train',)),
     val_split: str | None = default("val"),
     val_share: float = default(0.0),
-    epochs: int = default(50),
     batch_size: int = default(16),
     accumulate: int = default(1),
     fraction: float = default(1.0),
     data_fractions: tuple[float, ...] = default(()),
     repeat: int = default(1),
     seed: int = default(0),
-    val_every: int = default(1),
     method: str = default(DEFAULT_METHOD),
     backbone: str = default("efficientnet_lite0"),
     decoder: str = default(DEFAULT_DECODER),
@@ -480,6 +488,7 @@ def train(
     num_nodes: int = default(1),
     strategy: str = default("auto"),
     sync_batchnorm: bool = default(False),
+    logger: tuple[Literal["tensorboard", "csv", "mlflow", "wandb"], ...] = default(('tensorboard',)),
     **dotted: object,
 ) -> TrainResult:
     """Train a network on a dataset, or on several.
@@ -490,7 +499,19 @@ def train(
         out: the run folder; it must not hold a run yet, unless that is resumed.
         config: file of settings, such as a run's train.json; settings that are given go on top.
         resume: continue the run in the run folder after its last finished epoch.
+        callbacks: callbacks of Lightning, run besides the run's own.
         quiet: show no progress.
+        epochs: passes over the training images; without this and `steps` 50, or more where that makes fewer than
+            `min_steps` steps.
+        steps: instead of `epochs`: steps of the optimiser in the whole run, rounded up to epochs of equal length.
+        min_steps: steps that a run has at least where neither `epochs` nor `steps` is given; 0 for none.
+        epoch_steps: steps of the optimiser in an epoch, be it several passes or a part of one; by default one pass
+            where `epochs` is given, else so many that there are at most 50 epochs.
+        val_every: epochs between validations, or `auto`, such that there are at most 50; the last epoch is always
+            validated.
+        time_limit: time that the training may take, as `1h30m`, `45m`, `90s` or in minutes; the schedule is fitted to
+            it.
+        early_stop: end after so many validations in a row without a better mIoU.
         shares: of several datasets: relative numbers of steps on each, such as `[1, 1]`; by default every image of all
             comes once in an epoch.
         same: names of the datasets that are one, such as `[[pedestrian, person]]`; the first is kept.
@@ -498,14 +519,12 @@ def train(
         train_splits: splits trained on; `train,val` joins two, and then wants `val_split=none` or `val_split=test`.
         val_split: split validated on; `none` for no validation (the last weights are then the best).
         val_share: share of the images of train that are the split val, told by their names; for data that has none.
-        epochs: passes over the training images.
         batch_size: images of one step on one device.
         accumulate: steps whose gradients are added up before the weights change.
         fraction: share of the training images used, drawn by `seed`; smaller shares are parts of larger ones.
         data_fractions: of several datasets: the `fraction` of each, in its place.
         repeat: times that every training image comes in an epoch, each time augmented differently.
         seed: fixes weights, order and augmentation.
-        val_every: epochs between validations; the last epoch is always validated.
         method: how language guides the network: bridge, denseclip, lseg, none.
         backbone: any timm name with features at strides 4, 8, 16 and 32, or `open_clip:MODEL`, CLIP's.
         decoder: `light` for CPUs, `fpn` for Semantic FPN; others to compare with: `smp:FPN`, `smp:Unet`,
@@ -584,6 +603,8 @@ def train(
         num_nodes: machines.
         strategy: Lightning's, such as `ddp`.
         sync_batchnorm: on several GPUs, take the statistics of batch norm over all of them.
+        logger: where losses and scores go besides metrics.csv: `tensorboard`, `csv`, `mlflow`, `wandb`, several with
+            commas between, or `none`.
         dotted: settings by their whole key, such as `model.bridge.dim` or `loss.dice`.
 
     Returns:
@@ -971,13 +992,16 @@ def compare(
     dry_run: bool = False,
     report_only: bool = False,
     quiet: bool = False,
+    epochs: int | None = default(None),
+    steps: int | None = default(None),
+    min_steps: int = default(4000),
+    epoch_steps: int | None = default(None),
     shares: tuple[float, ...] = default(()),
     same: tuple[tuple[str, ...], ...] = default(()),
     parts: dict[str, tuple[str, ...]] = default({}),
     train_splits: tuple[str, ...] = default(('train',)),
     val_split: str | None = default("val"),
     val_share: float = default(0.0),
-    epochs: int = default(50),
     batch_size: int = default(16),
     accumulate: int = default(1),
     data_fractions: tuple[float, ...] = default(()),
@@ -1044,6 +1068,7 @@ def compare(
     num_nodes: int = default(1),
     strategy: str = default("auto"),
     sync_batchnorm: bool = default(False),
+    logger: tuple[Literal["tensorboard", "csv", "mlflow", "wandb"], ...] = default(('tensorboard',)),
     **dotted: object,
 ) -> Comparison:
     """Train methods x backbones x seeds x label fractions into one folder, and report on all that is finished there.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 from bridgeseg.errors import MissingDependencyError
 
@@ -21,6 +22,19 @@ def extra(name: str = "train") -> Iterator[None]:
         missing = (error.name or "").partition(".")[0]
         if missing in ("", "bridgeseg"):
             raise
-        raise MissingDependencyError(
-            f"this needs the package {missing!r}, which is not installed", fix=f"pip install 'bridgeseg[{name}]'"
-        ) from error
+        raise _missing(missing, name) from error
+
+
+def require(package: str, name: str) -> None:
+    """Refuse to begin without a package that an extra installs; it is not imported.
+
+    Raises:
+        MissingDependencyError: it is not installed.
+    """
+    if find_spec(package) is None:
+        raise _missing(package, name)
+
+
+def _missing(package: str, name: str) -> MissingDependencyError:
+    message = f"this needs the package {package!r}, which is not installed"
+    return MissingDependencyError(message, fix=f"pip install 'bridgeseg[{name}]'")

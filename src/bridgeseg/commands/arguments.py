@@ -52,6 +52,20 @@ def integers(text: str, option: str) -> list[int]:
         ) from error
 
 
+def duration(text: str, option: str) -> float:
+    """Read a length of time in minutes: `1h30m` -> 90.0.
+
+    Raises:
+        ConfigError: anything else.
+    """
+    from bridgeseg.settings.length import minutes
+
+    try:
+        return minutes(text)
+    except ValueError as error:
+        raise ConfigError(f"a time is needed, found {text!r}", where=option, fix=f"{option} 1h30m") from error
+
+
 def sizes(text: str, option: str) -> list[tuple[int, int]]:
     """Read sizes with commas between; see `size`."""
     return [size(part, option) for part in text.split(",")]

@@ -43,7 +43,7 @@ def train(
     if as_json:
         scores = None if result.scores is None else result.scores.to_dict()
         parts = result.scores.parts_dict() if result.scores else {}
-        line = {"run": str(result.folder), "epoch": result.epoch, "scores": scores}
+        line = {"run": str(result.folder), "epoch": result.epoch, "ended": result.ended, "scores": scores}
         console.print_json(line | ({"datasets": parts} if parts else {}))
     elif not quiet:
         console.print_scores(result.scores)

@@ -16,7 +16,7 @@ import yaml
 from bridgeseg import __version__
 from bridgeseg.comparing import measure
 from bridgeseg.comparing.costs import costs
-from bridgeseg.comparing.grid import Plan, Settings, make_plan
+from bridgeseg.comparing.grid import Plan, Settings, make_plan, with_lengths
 from bridgeseg.comparing.page import make_page
 from bridgeseg.comparing.plots import save_plots
 from bridgeseg.comparing.results import environments, in_order, make_cells, read_run
@@ -79,7 +79,9 @@ def compare(asked: Compare, settings: Settings) -> Comparison:
     plan = make_plan(asked, settings)
     threads = threads_of(out, asked.threads)
     _check_reference(out, asked.reference, plan.variants)
-    check_unchanged(out, plan.runs, _check_data(plan).digest)
+    spec = _check_data(plan)
+    plan = with_lengths(plan, spec)
+    check_unchanged(out, plan.runs, spec.digest)
     states = {run.name: status(out, run, split, asked.int8) for run in plan.runs}
     if asked.dry_run:
         return Comparison(out, states, (), None)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
+from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import ConfigError
 from bridgeseg.extend import BASELINE, METHODS
 from bridgeseg.settings.compare import OWNED, Compare
 from bridgeseg.settings.train import TrainConfig
 from bridgeseg.settings.values import flatten, load_values, set_values
+from bridgeseg.training.length import settled
 from bridgeseg.training.origin import completed
 from bridgeseg.training.resolve import resolve
 
@@ -84,6 +86,27 @@ def make_plan(asked: Compare, settings: Settings) -> Plan:
     return Plan(tuple(runs), named, asked.split)
 
 
+def with_lengths(plan: Plan, spec: DataSpec) -> Plan:
+    """Return a plan with the length of every run in epochs: the same at every share of the labels.
+
+    Args:
+        plan: the runs.
+        spec: the dataset, whose images decide where no length is given.
+    """
+    runs = []
+    for run in plan.runs:
+        images = sum(len(spec.samples(split)) for split in run.config.train_splits)
+        config = settled(run.config, [images], _devices(run.config))
+        runs.append(replace(run, config=config.model_copy(update={"val_every": config.epochs})))
+    return replace(plan, runs=tuple(runs))
+
+
+def _devices(config: TrainConfig) -> int:
+    """Return how many devices the settings name, 1 where they leave it to the machine."""
+    named = len(config.devices.split(",")) if "," in config.devices else config.devices
+    return config.num_nodes * (int(named) if str(named).isdecimal() else 1)
+
+
 def safe(name: str) -> str:
     """Turn a backbone's name into that of a folder: `hf-hub:owner/name` -> `hf-hub_owner_name`."""
     return re.sub(r"[^A-Za-z0-9._+-]", "_", name)
@@ -94,7 +117,7 @@ def _settings(base: Settings, changes: Settings, name: str, backbone: str, share
     values["repeat"] = round(1 / share)  # an epoch has the same number of steps at every fraction
     try:
         config = resolve(TrainConfig.parse(completed(values)))
-        return config.model_copy(update={"val_every": config.epochs})
+        return config.model_copy(update={"val_every": config.epochs})  # None where the length is not settled yet
     except ConfigError as error:
         raise ConfigError(error.message, where=f"variant {name}", fix=error.fix) from error
 

@@ -195,7 +195,7 @@ class _Display:
 
     def __init__(self, out: Path, runs: Sequence[Run], quiet: bool) -> None:
         self.out, self.quiet, self.start = out, quiet, time.monotonic()
-        self.total = sum(run.config.epochs - epochs_done(out / RUNS / run.name) for run in runs)
+        self.total = sum(run.config.whole - epochs_done(out / RUNS / run.name) for run in runs)
         self.runs, self.done_runs, self.done_epochs = len(runs), 0, 0
         self.console = Console(stderr=True, highlight=False)
         columns = (BarColumn(), TextColumn("{task.description}", markup=False))
@@ -215,7 +215,7 @@ class _Display:
 
     def finished(self, job: Job) -> None:
         self.done_runs += 1
-        self.done_epochs += job.run.config.epochs - job.epochs_before
+        self.done_epochs += job.run.config.whole - job.epochs_before
 
     def show(self, active: Sequence[Job]) -> None:
         if self.bar.disable:
@@ -224,7 +224,7 @@ class _Display:
         for job in active:
             epoch = epochs_done(self.out / RUNS / job.run.name)
             done += max(0, epoch - job.epochs_before)
-            parts.append(f"{job.run.name} {epoch}/{job.run.config.epochs}")
+            parts.append(f"{job.run.name} {epoch}/{job.run.config.whole}")
         left = time_left(time.monotonic() - self.start, done, self.total)
         text = f"{self.done_runs}/{self.runs} runs, {left} left; {'; '.join(parts)}"
         self.bar.update(self.task, completed=done, description=text)

@@ -71,10 +71,10 @@ def _finish(config: TrainConfig, place: Path, split: str) -> None:
     done = folder.epochs_saved(place)
     start = time.perf_counter()
     _train(config, place)
-    if done < config.epochs:
+    if done < config.whole:
         # Of an interrupted run the part that was made in one go stands for the whole.
-        seconds = (time.perf_counter() - start) * config.epochs / (config.epochs - done)
-        write_json(place / CLOCK, {"seconds": round(seconds, 1), "measured_epochs": config.epochs - done})
+        seconds = (time.perf_counter() - start) * config.whole / (config.whole - done)
+        write_json(place / CLOCK, {"seconds": round(seconds, 1), "measured_epochs": config.whole - done})
     clock = read_json(place / CLOCK) or {}
     scores = score(place, config, split)
     write_json(place / SCORES, {**scores, "seconds": clock.get("seconds"), "epochs": config.epochs})

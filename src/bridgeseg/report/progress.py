@@ -73,10 +73,12 @@ class ProgressBar:
             if self._bar.live.is_started:  # else older versions of Rich print an empty line
                 self._bar.stop()
 
-    def advance(self, steps: int = 1, *, title: str | None = None, note: str | None = None) -> None:
-        """Move on by some steps, with another title or note if they are given."""
+    def advance(
+        self, steps: int = 1, *, title: str | None = None, note: str | None = None, total: int | None = None
+    ) -> None:
+        """Move on by some steps, with another title, note or total if they are given."""
         self._text = self._text if note is None else note
-        self._bar.update(self._task, advance=steps, description=title)
+        self._bar.update(self._task, advance=steps, description=title, total=total)
 
     def move(self, done: float, *, title: str | None = None, note: str | None = None) -> None:
         """Move to a number of steps done, with another title or note if they are given."""

@@ -138,5 +138,7 @@ OWNED = {
     "fraction": "`fractions`",
     "repeat": "`fractions`, which shows a share of the images as often as makes up for its size",
     "val_every": "nothing: runs of a comparison are validated once, at their end",
+    "time_limit": "nothing: runs of a comparison are of equal length",
+    "early_stop": "nothing: runs of a comparison are of equal length",
 }
 """Settings of a training that the comparison gives every run, and what decides on them."""

@@ -2,7 +2,7 @@
 
 A setting is a field of a pydantic model:
 
-    epochs: Annotated[int, setting("passes over the training images", TRAINING, "--epochs", ge=1)] = 50
+    batch_size: Annotated[int, setting("images of one step on one device", TRAINING, "--batch-size", ge=1)] = 16
 """
 
 from __future__ import annotations

@@ -46,6 +46,8 @@ from bridgeseg.extras import extra
 from bridgeseg.settings.given import chosen, default
 
 if TYPE_CHECKING:
+    from lightning.pytorch.callbacks import Callback
+
 '''
 TYPES = {
     "bridgeseg.checking.report": "Report",

@@ -14,6 +14,7 @@ from bridgeseg.errors import ConfigError
 from bridgeseg.extend import DECODERS, HEADS, METHODS
 from bridgeseg.settings.augment import AugmentConfig
 from bridgeseg.settings.fields import MACHINE, NETWORK, OPTIMISATION, TRAINING, CommandSettings, setting
+from bridgeseg.settings.length import LengthConfig
 from bridgeseg.settings.loss import LossConfig
 from bridgeseg.settings.model import ModelConfig
 from bridgeseg.settings.values import explain, load_values
@@ -36,7 +37,7 @@ class LearnedConfig(BaseModel):
     init: Annotated[str | None, setting("start from the tokens of a phrase, such as `a photo of a`", NETWORK)] = None
 
 
-class TrainConfig(BaseModel):
+class TrainConfig(LengthConfig, BaseModel):
     """A training run."""
 
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -93,7 +94,6 @@ class TrainConfig(BaseModel):
             lt=1,
         ),
     ] = 0.0
-    epochs: Annotated[int, setting("passes over the training images", TRAINING, "--epochs", ge=1)] = 50
     batch_size: Annotated[int, setting("images of one step on one device", TRAINING, "--batch-size", ge=1)] = 16
     accumulate: Annotated[
         int, setting("steps whose gradients are added up before the weights change", TRAINING, "--accumulate", ge=1)
@@ -117,9 +117,6 @@ class TrainConfig(BaseModel):
         setting("times that every training image comes in an epoch, each time augmented differently", TRAINING, ge=1),
     ] = 1
     seed: Annotated[int, setting("fixes weights, order and augmentation", TRAINING, "--seed", ge=0, lt=2**32)] = 0
-    val_every: Annotated[
-        int, setting("epochs between validations; the last epoch is always validated", TRAINING, ge=1)
-    ] = 1
     model: ModelConfig = ModelConfig.model_validate({})
     init: Annotated[
         str | None,
@@ -226,6 +223,17 @@ class TrainConfig(BaseModel):
     sync_batchnorm: Annotated[
         bool, setting("on several GPUs, take the statistics of batch norm over all of them", MACHINE)
     ] = False
+    logger: Annotated[
+        tuple[Literal["tensorboard", "csv", "mlflow", "wandb"], ...],
+        setting(
+            "where losses and scores go besides metrics.csv: `tensorboard`, `csv`, `mlflow`, `wandb`, several with "
+            "commas between, or `none`",
+            MACHINE,
+            "--logger",
+            metavar="NAME,...",
+            read="listed",
+        ),
+    ] = ("tensorboard",)
 
     @property
     def datasets(self) -> tuple[str, ...]:
@@ -260,6 +268,15 @@ class TrainConfig(BaseModel):
     @classmethod
     def _listed(cls, value: Any) -> Any:
         return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+    @field_validator("logger", mode="before")
+    @classmethod
+    def _loggers(cls, value: Any) -> Any:
+        """Take `none` for no logger, and each once."""
+        named = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+        if named in (None, ["none"]):
+            return ()
+        return list(dict.fromkeys(map(str, named))) if isinstance(named, list | tuple) else named
 
     @field_validator("augment", mode="before")
     @classmethod
@@ -308,6 +325,8 @@ class TrainConfig(BaseModel):
 
     @model_validator(mode="after")
     def _unseen(self) -> TrainConfig:
+        if self.early_stop is not None and self.val_split is None:
+            raise ValueError("`early_stop` goes by validations, and `val_split` is none")
         if self.val_split in self.train_splits:
             raise ValueError(
                 f"`val_split` is trained on, so its scores say nothing: {self.val_split!r}; or set it to none"
@@ -376,4 +395,8 @@ class Train(CommandSettings):
         bool,
         setting("continue the run in the run folder after its last finished epoch", option="--resume"),
     ] = False
+    callbacks: Annotated[
+        Any,
+        setting("callbacks of Lightning, run besides the run's own", python="Sequence[Callback]"),
+    ] = ()
     quiet: Annotated[bool, setting("show no progress")] = False

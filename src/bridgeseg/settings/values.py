@@ -46,13 +46,14 @@ HABITS = {
     "lr0": "lr",
     "lrf": "power",
     "max_epochs": "epochs",
+    "max_steps": "steps",
+    "max_time": "time_limit",
     "num_workers": "workers",
-    "patience": "epochs",
+    "patience": "early_stop",
     "pretrained": "backbone_weights",
     "weights": "backbone_weights",
 }
-"""Keys of other programs, and what comes nearest here. (A run has no patience: it ends after `epochs`, and keeps the
-best.)"""
+"""Keys of other programs, and what comes nearest here."""
 
 
 def load_values(path: str | Path) -> dict[str, Any]:

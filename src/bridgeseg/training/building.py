@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ import numpy as np
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
-from lightning.pytorch.loggers import TensorBoardLogger
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from bridgeseg.checkpoint import load_checkpoint, save_checkpoint
@@ -33,7 +33,9 @@ from bridgeseg.training.averaging import Averaging
 from bridgeseg.training.callbacks import ExpectGradients, KeepBest, RightRate, StopOnNan
 from bridgeseg.training.datamodule import DataModule
 from bridgeseg.training.deep import DeepHeads
+from bridgeseg.training.ending import EarlyStop, TimeLimit
 from bridgeseg.training.likelihood import Likelihood, Sigmoid, Softmax
+from bridgeseg.training.loggers import Records, make_loggers
 from bridgeseg.training.losses import SegmentationLoss
 from bridgeseg.training.module import TrainModule, unit_length
 from bridgeseg.training.origin import find
@@ -197,17 +199,32 @@ def load_weights(segmentor: Segmentor, state: dict[str, Any], out: Path) -> None
         ) from error
 
 
-def make_trainer(config: TrainConfig, out: Path, keep_best: KeepBest, quiet: bool, validates: bool) -> pl.Trainer:
-    """Build Lightning's trainer with all that happens around the steps.
+def make_trainer(
+    config: TrainConfig, out: Path, keep_best: KeepBest, quiet: bool, validates: bool,
+    state: Mapping[str, Any] | None = None, callbacks: Sequence[Callback] = (),
+) -> pl.Trainer:  # fmt: skip
+    """Build Lightning's trainer with all that happens around the steps; `set_length` says how many.
+
+    Args:
+        config: the settings.
+        out: the run folder.
+        keep_best: keeps the best network.
+        quiet: show no progress.
+        validates: whether there is a validation.
+        state: of a run that goes on; see `folder.read_state`.
+        callbacks: further ones.
 
     Raises:
         ConfigError: it refuses the settings of the machine.
     """
-    callbacks: list[Callback] = [keep_best, StopOnNan(), ExpectGradients(), RightRate(), LearningRateMonitor("epoch")]
-    if config.ema:
-        callbacks.append(Averaging(config.ema))
-    callbacks.append(RunProgress(out, quiet))
-    callbacks.append(
+    loggers = make_loggers(config, out, state)
+    own: list[Callback] = [keep_best, StopOnNan(), ExpectGradients(), RightRate()]
+    own += [LearningRateMonitor("epoch")] if loggers else []
+    own += [Averaging(config.ema)] if config.ema else []
+    own += [EarlyStop(config.early_stop, out, quiet)] if config.early_stop is not None and validates else []
+    own += [TimeLimit(config.time_limit, out, quiet), RunProgress(out, quiet), Records(config, keep_best, state)]
+    own += callbacks
+    own.append(
         ModelCheckpoint(dirpath=out, filename="resume", save_on_train_epoch_end=True, enable_version_counter=False)
     )
     try:
@@ -217,15 +234,14 @@ def make_trainer(config: TrainConfig, out: Path, keep_best: KeepBest, quiet: boo
             num_nodes=config.num_nodes,
             strategy=config.strategy,
             precision=config.precision,
-            max_epochs=config.epochs,
+            max_epochs=config.epochs or 1,
             accumulate_grad_batches=config.accumulate,
             gradient_clip_val=config.clip or None,
-            check_val_every_n_epoch=config.val_every,
             limit_val_batches=1.0 if validates else 0,
             num_sanity_val_steps=0,
             use_distributed_sampler=False,
-            callbacks=callbacks,
-            logger=TensorBoardLogger(out, name="", version=folder.LOGS),
+            callbacks=own,
+            logger=loggers,
             plugins=[SafeCheckpointIO(), *([SyncBatchNorm()] if config.sync_batchnorm else [])],
             default_root_dir=out,
             enable_progress_bar=False,

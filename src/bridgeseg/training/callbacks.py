@@ -40,6 +40,7 @@ class KeepBest(pl.Callback):
     Args:
         save: called as save("best", segmentor, scores, epoch) by the first process.
         table: CSV file: epoch, learning rate (of all but the backbone), losses, scores, IoU of every class.
+        period: says after how many epochs a run of so many is validated.
 
     Attributes:
         best: scores of the best validation, None before the first.
@@ -48,8 +49,8 @@ class KeepBest(pl.Callback):
         rows: lines of the table, which a resumed run takes from its state and not from the file.
     """
 
-    def __init__(self, save: Save, table: Path) -> None:
-        self.save, self.table = save, table
+    def __init__(self, save: Save, table: Path, period: Callable[[int], int]) -> None:
+        self.save, self.table, self.period = save, table, period
         self.best: Scores | None = None
         self.best_epoch = 0
         self.latest: Scores | None = None
@@ -58,8 +59,8 @@ class KeepBest(pl.Callback):
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """See to it that the last epoch is validated, whatever the period of validations."""
-        if trainer.current_epoch + 1 == trainer.max_epochs:
-            trainer.check_val_every_n_epoch = 1
+        epochs = trainer.max_epochs or 1
+        trainer.check_val_every_n_epoch = 1 if trainer.current_epoch + 1 == epochs else self.period(epochs)
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Score, log, save."""
@@ -75,7 +76,7 @@ class KeepBest(pl.Callback):
                 "nothing to score",
                 fix="choose another `val_split`, correct `label_map`, or use `val_split=none`",
             )
-        pl_module.log("val_miou", scores.miou, rank_zero_only=True)
+        pl_module.log("val_miou", scores.miou)  # by all processes: what ends a training early reads it
         losses = pl_module.gather_losses()
         pl_module.log("val_loss", sum(losses) / len(losses), rank_zero_only=True)
         for (name, part), key, loss in zip(
@@ -180,12 +181,17 @@ class RightRate(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Set the rate of every group of parameters."""
-        for config in trainer.lr_scheduler_configs:
-            schedule = config.scheduler
-            if isinstance(schedule, torch.optim.lr_scheduler.LambdaLR):
-                groups = zip(schedule.optimizer.param_groups, schedule.base_lrs, schedule.lr_lambdas, strict=True)
-                for group, base, factor in groups:
-                    group["lr"] = base * factor(schedule.last_epoch)
+        set_rates(trainer)
+
+
+def set_rates(trainer: pl.Trainer) -> None:
+    """Set the rate of every group of parameters to what the schedule says of the step that comes next."""
+    for config in trainer.lr_scheduler_configs:
+        schedule = config.scheduler
+        if isinstance(schedule, torch.optim.lr_scheduler.LambdaLR):
+            groups = zip(schedule.optimizer.param_groups, schedule.base_lrs, schedule.lr_lambdas, strict=True)
+            for group, base, factor in groups:
+                group["lr"] = base * factor(schedule.last_epoch)
 
 
 def _diverged(message: str, trainer: pl.Trainer) -> InputError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -20,6 +21,7 @@ from bridgeseg.data.transforms import TrainTransform
 from bridgeseg.errors import ConfigError, DataError
 from bridgeseg.settings.train import TrainConfig
 from bridgeseg.training.joint import Collate, JointDataset, JointSampler, repeats, share_steps
+from bridgeseg.training.length import needed_images
 from bridgeseg.training.loading import Loader
 from bridgeseg.training.task import Part
 
@@ -127,7 +129,8 @@ class DataModule(pl.LightningDataModule):
     @property
     def images(self) -> int:
         """The fewest images that a step can be made of: fewer than a batch where one dataset is smaller."""
-        return len(self.trains[0]) if len(self.trains) == 1 else self.config.batch_size
+        one_pass = len(self.trains) == 1 and self.config.epoch_steps is None
+        return len(self.trains[0]) if one_pass else self.config.batch_size
 
     def parts(self) -> list[Part]:
         """Return where the samples of each dataset stand among all."""
@@ -140,7 +143,9 @@ class DataModule(pl.LightningDataModule):
         if len(self.trains) > 1:
             return self._joint_loader()
         train = self.trains[0]
-        sampler = ShardSampler(len(train), *self._place(len(train), "training"), seed=self.config.seed)
+        rank, world = self._place(len(train), "training")
+        train.repeat = max(train.repeat, math.ceil(needed_images(self.config, world) / len(train.samples)))
+        sampler = ShardSampler(len(train), rank, world, seed=self.config.seed)
         # Lightning starts to load before it says which epoch a resumed run begins with
         sampler.set_epoch(self.epoch)
         train.set_epoch(self.epoch)
@@ -161,6 +166,8 @@ class DataModule(pl.LightningDataModule):
         (rank, world), sizes = places[0], [len(train.samples) for train in self.trains]
         step = config.batch_size * world
         steps = share_steps([len(train) for train in self.trains], step, config.shares)
+        passes = math.ceil((config.epoch_steps or 0) * config.accumulate / sum(steps))
+        steps = [count * max(1, passes) for count in steps]
         for train, size, count in zip(self.trains, sizes, steps, strict=True):
             train.repeat = repeats(size, count * step)
         dataset = JointDataset(self.trains)

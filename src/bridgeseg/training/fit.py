@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,9 @@ from bridgeseg.training.carrying import carry
 from bridgeseg.training.contents import contents, contents_file, refuse_other_contents, write_contents
 from bridgeseg.training.datamodule import DataModule, check_data
 from bridgeseg.training.drawing import write_images
+from bridgeseg.training.ending import Ending, ending_text, how_ended, planned_epochs
+from bridgeseg.training.length import pass_steps, set_length, settled, validation_period
+from bridgeseg.training.loggers import closed
 from bridgeseg.training.missing import refuse_missing
 from bridgeseg.training.module import unit_length
 from bridgeseg.training.origin import find
@@ -54,35 +58,46 @@ class TrainResult:
         epoch: the epoch of that checkpoint, counted from 1.
         first: whether this is the first process of the training: on several devices each returns, and what follows is
             for one of them to do.
+        ended: what ended it: `epochs`, all of them done, `time_limit` or `early_stop`.
     """
 
     folder: Path
     scores: Scores | None
     epoch: int
     first: bool = True
+    ended: Ending = "epochs"
 
 
-def fit(config: TrainConfig, out: Path, *, resume: bool = False, quiet: bool = False) -> TrainResult:
+def fit(
+    config: TrainConfig, out: Path, *, resume: bool = False, quiet: bool = False, callbacks: Sequence[Any] = ()
+) -> TrainResult:
     """Train exactly what `config` says; see `start.train`."""
     config = resolve(config)
+    for callback in callbacks:
+        if not isinstance(callback, pl.Callback):
+            message = f"callbacks are objects of lightning.pytorch.Callback, found {type(callback).__name__}"
+            raise ConfigError(message, where="callbacks", fix="derive its class from it")
     # Processes that are started for further devices run this function too.
     first = getattr(rank_zero_only, "rank", 0) == 0
     with folder.claim(out, resume) if first else nullcontext(), interruptible(out), without_chatter():
         try:
-            return _fit(config, out, first, resume=resume, quiet=quiet)
+            return _fit(config, out, first, resume=resume, quiet=quiet, callbacks=callbacks)
         except BridgeSegError as error:
             if first and (out / folder.SETTINGS).is_file():
                 log(out, f"error: {error}")
             raise
 
 
-def _fit(config: TrainConfig, out: Path, first: bool, *, resume: bool, quiet: bool) -> TrainResult:
+def _fit(
+    config: TrainConfig, out: Path, first: bool, *, resume: bool, quiet: bool, callbacks: Sequence[pl.Callback]
+) -> TrainResult:
     joined = load_data(out, config, resume=resume)
     state = folder.read_state(out) if resume else None
     done = 0 if state is None else int(state["epoch"]) + 1
+    ended = how_ended(config, state)
     if resume and state is None:  # of a new run it is told before anything is imported
         refuse_missing(config, joined.classes)
-    for member in joined.members if first and done < config.epochs else ():
+    for member in joined.members if first and ended is None else ():
         if config.check:
             check_data(member.spec, config, quiet=quiet)
         if resume:
@@ -97,35 +112,43 @@ def _fit(config: TrainConfig, out: Path, first: bool, *, resume: bool, quiet: bo
         facts = provenance(config, commit, joined, segmentor, scores, epoch)
         save_checkpoint(out / name, Checkpoint(segmentor, config.model, joined.classes, facts))
 
-    keep_best = KeepBest(save, out / folder.TABLE)
+    keep_best = KeepBest(save, out / folder.TABLE, lambda epochs: validation_period(config, epochs))
     if state is not None:
         load_weights(segmentor, state, out)
         if first:
             restore_table(out / folder.TABLE, state["callbacks"].get(keep_best.state_key, {}).get("rows"))
-    if done < config.epochs:
-        state = None  # room for the training
+    if ended is None:
         data = DataModule(joined, config, epoch=done)
+        trainer = make_trainer(config, out, keep_best, quiet, bool(data.vals), state, callbacks)
+        config = data.config = settled(config, [len(train) for train in data.trains], trainer.world_size)
+        set_length(trainer, config, planned_epochs(config, state))
+        state = None  # room for the training
         refuse_single_values(segmentor, config, data.images)
         teacher = make_teacher(out, config, joined, first=first)
         module = make_module(config, joined, segmentor, data, prompts, teacher)
-        trainer = make_trainer(config, out, keep_best, quiet, validates=bool(data.vals))
-        _prepare(trainer, config, out, joined, commit, resume=resume, first=first, quiet=quiet)
+        steps = config.epoch_steps or pass_steps([len(train) for train in data.trains], config, trainer.world_size)
+        _prepare(trainer, config, out, joined, commit, steps, resume=resume, first=first, quiet=quiet)
         if first and carried:
             tell_carried(str(config.init), carried, out, quiet=quiet)
         if first and not joined.plain:
             tell(joined, segmentor.class_embeddings, out, quiet=quiet or resume)
-        with stoppable(trainer, out, data):
+        with stoppable(trainer, out, data), closed():
             trainer.fit(module, datamodule=data, ckpt_path=out / folder.RESUME if done else None, weights_only=True)
     elif first and not quiet:
-        print(f"{out}: all {config.epochs} epochs of this run are done", file=sys.stderr)
+        print(f"{out}: {ending_text(config, ended, done)}", file=sys.stderr)
+    # Read back rather than taken from memory, where processes that a strategy spawns leave nothing.
+    state = state or folder.read_state(out)
+    if state is None:
+        raise InputError("the training ended without a finished epoch", where=out)
+    done = int(state["epoch"]) + 1
     if first:
         _finish(config, out, joined, segmentor, prompts, keep_best, state)
     _meet(out)
-    return TrainResult(out, keep_best.best, keep_best.best_epoch or config.epochs, first)
+    return TrainResult(out, keep_best.best, keep_best.best_epoch or done, first, how_ended(config, state) or "epochs")
 
 
 def _prepare(
-    trainer: pl.Trainer, config: TrainConfig, out: Path, joined: Joined, commit: str | None,
+    trainer: pl.Trainer, config: TrainConfig, out: Path, joined: Joined, commit: str | None, steps: int,
     *, resume: bool, first: bool, quiet: bool,
 ) -> None:  # fmt: skip
     """Write what a new run folder says of its run; see to it that a resumed one goes on alike."""
@@ -138,26 +161,22 @@ def _prepare(
     elif first:
         for member in joined.members:
             write_contents(out, contents(member.spec, config, quiet=quiet), contents_file(joined, member))
-        folder.describe(out, config, environment(joined, commit, images))
+        folder.describe(out, config, environment(joined, commit, images, steps))
     if first:
         log(out, f"{'continued' if resume else 'started'}: {config.model.method} on {config.model.backbone}")
 
 
 def _finish(
     config: TrainConfig, out: Path, joined: Joined, segmentor: Segmentor, prompts: LearnedPrompts | None,
-    keep_best: KeepBest, state: dict[str, Any] | None,
+    keep_best: KeepBest, state: dict[str, Any],
 ) -> None:  # fmt: skip
-    """Write `last/` and the images of a run whose epochs are all done."""
-    # Read back rather than taken from memory, where processes that a strategy spawns leave nothing.
-    state = state or folder.read_state(out)
-    if state is None:
-        raise InputError("the training ended without a finished epoch", where=out)
+    """Write `last/` and the images of a run that has ended."""
     load_weights(segmentor, state, out)
     if prompts is not None:
         prompts.cpu().load_state_dict({"contexts": state["state_dict"]["contexts"]})
         segmentor.class_embeddings = prompts.frozen(normalize=unit_length(config))
     keep_best.load_state_dict(state["callbacks"].get(keep_best.state_key, {}))
-    keep_best.save("last", segmentor, keep_best.latest, config.epochs)
+    keep_best.save("last", segmentor, keep_best.latest, int(state["epoch"]) + 1)
     write_images(out, joined, config.val_split or config.train_splits[0], keep_best.best)
 
 

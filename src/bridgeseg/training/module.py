@@ -37,6 +37,7 @@ class TrainModule(pl.LightningModule):
         contexts: the parameter of the learned prompts. Their text encoder is no part of this module: it is neither
             averaged nor stored.
         vocabulary: what steps see of the names, if it is not all of them as they are.
+        total_steps: of the run, as planned; the learning rate goes by it.
     """
 
     contexts: nn.Parameter | None
@@ -57,6 +58,7 @@ class TrainModule(pl.LightningModule):
         self._teacher = teacher
         self.contexts = None if prompts is None else prompts.contexts
         self.vocabulary: StepNames | None = None
+        self.total_steps = 0
         self.deep = deep
 
     def class_embeddings(self) -> Tensor | None:
@@ -180,9 +182,9 @@ class TrainModule(pl.LightningModule):
         if self.contexts is not None:
             groups.append({"params": [self.contexts], "lr": config.lr, "weight_decay": 0.0})
         optimiser = torch.optim.AdamW(groups, lr=config.lr, fused=fused)
-        total = int(self.trainer.estimated_stepping_batches)
+        self.total_steps = int(self.trainer.estimated_stepping_batches)
         schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimiser, lambda step: rate_factor(step, total, config.warmup, config.power)
+            optimiser, lambda step: rate_factor(step, self.total_steps, config.warmup, config.power)
         )
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

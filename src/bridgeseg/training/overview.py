@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from bridgeseg.data.finding import some
 from bridgeseg.data.joining import Joined
 from bridgeseg.data.likeness import alike, propose
 from bridgeseg.report.tables import Table
-from bridgeseg.training.progress import log
+from bridgeseg.training.progress import log, say
 
 MOST = 12
 """Names or pairs that are listed of each kind."""
@@ -30,21 +29,15 @@ def tell(joined: Joined, class_embeddings: Tensor | None, out: Path, *, quiet: b
     """
     table, notes = overview(joined), remarks(joined, class_embeddings)
     log(out, "; ".join(f"{row[0]}: {row[1]}" for row in table.rows))
-    for note in notes:
-        log(out, note)
     if not quiet:
-        console = Console(stderr=True, highlight=False)
-        console.print(table.rich())
-        for note in notes:
-            print(note, file=sys.stderr)
+        Console(stderr=True, highlight=False).print(table.rich())
+    for note in notes:
+        say(out, note, quiet=quiet)
 
 
 def tell_carried(init: str, lines: Sequence[str], out: Path, *, quiet: bool = False) -> None:
     """Print what was carried over from other weights, unless `quiet`, and write it into the run folder's log."""
-    text = f"from {init}: {'; '.join(lines)}"
-    log(out, text)
-    if not quiet:
-        print(text, file=sys.stderr)
+    say(out, f"from {init}: {'; '.join(lines)}", quiet=quiet)
 
 
 def overview(joined: Joined) -> Table:

@@ -18,6 +18,8 @@ from bridgeseg.report.progress import ProgressBar, time_left
 PERIOD = 0.25
 """Seconds between two looks at the loss: reading it makes the program wait for the device."""
 LOG = "train.log"
+UNTYPICAL, TYPICAL = 3, 20
+"""Steps before the speed is measured, and steps over which it is."""
 
 
 class RunProgress(pl.Callback):
@@ -35,24 +37,37 @@ class RunProgress(pl.Callback):
         self.parts: dict[str, float] = {}
         self._looked = -math.inf
         self._start, self._first_epoch = 0.0, 0
+        self._seen, self._typical = 0, 0.0
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Open the bar at the step a resumed run starts from."""
         if not trainer.is_global_zero:
             return
         self._start, self._first_epoch = time.monotonic(), trainer.current_epoch
-        steps = int(trainer.num_training_batches)
-        total = steps * int(trainer.max_epochs or 1)
-        self.bar = ProgressBar("training", total, done=steps * trainer.current_epoch, show=not self.quiet)
+        steps, epochs = int(trainer.num_training_batches), int(trainer.max_epochs or 1)
+        self.bar = ProgressBar("training", steps * epochs, done=steps * trainer.current_epoch, show=not self.quiet)
         self.bar.start()
+        say(self.out, _length(trainer, epochs), quiet=self.quiet)
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Follow the plan of a run whose time is limited."""
+        if self.bar is not None:
+            self.bar.advance(0, total=int(trainer.num_training_batches) * int(trainer.max_epochs or 1))
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Move on by one step."""
-        if self.bar is None or not self.bar.moving:
+        """Move on by one step; say how long the run will take, once its speed is known."""
+        if self.bar is None:
             return
         now = time.monotonic()
+        self._seen += 1
+        if self._seen == UNTYPICAL:
+            self._typical = now
+        elif self._seen == UNTYPICAL + TYPICAL:
+            self._tell_time(trainer, batch_idx, (now - self._typical) / TYPICAL)
+        if not self.bar.moving:
+            return
         if now - self._looked < PERIOD and not trainer.is_last_batch:
             self.bar.advance()
             return
@@ -60,6 +75,15 @@ class RunProgress(pl.Callback):
         loss = float(outputs["loss"])
         self.loss = loss if math.isnan(self.loss) else 0.9 * self.loss + 0.1 * loss
         self.bar.advance(note=_line(trainer.current_epoch + 1, trainer.max_epochs, self.loss, self.miou))
+
+    def _tell_time(self, trainer: pl.Trainer, batch_idx: int, seconds: float) -> None:
+        """Say how long the steps that are left will take."""
+        steps = int(trainer.num_training_batches)
+        left = steps * (int(trainer.max_epochs or 1) - trainer.current_epoch) - batch_idx - 1
+        told = f"{seconds:.2f} s" if seconds >= 0.1 else f"{1000 * seconds:.0f} ms"
+        if left > 0:
+            about = time_left(seconds, 1, left + 1)
+            say(self.out, f"about {about} to go, at {told} a step, besides validation", quiet=self.quiet)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Remember the last mIoU."""
@@ -77,9 +101,7 @@ class RunProgress(pl.Callback):
         left = time_left(time.monotonic() - self._start, done, epochs - self._first_epoch)
         parts = ", ".join(f"{name} {value:.3f}" for name, value in self.parts.items())
         line = f"{_line(epoch, epochs, loss, self.miou)}{parts and f' ({parts})'}  {left} left"
-        log(self.out, line)
-        if not self.quiet and not self.bar.moving:
-            print(line, file=sys.stderr, flush=True)
+        say(self.out, line, quiet=self.quiet or self.bar.moving)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Close the bar."""
@@ -98,6 +120,21 @@ def log(out: Path, text: str) -> None:
     """Add lines to the run folder's `train.log`, with the time; it only informs, so that a full disk does no harm."""
     with suppress(OSError):
         append(out / LOG, f"{datetime.now():%Y-%m-%d %H:%M:%S}  {text}\n")
+
+
+def say(out: Path, text: str, *, quiet: bool = False) -> None:
+    """Print to standard error, unless `quiet`, and add to the run folder's log."""
+    log(out, text)
+    if not quiet:
+        print(text, file=sys.stderr, flush=True)
+
+
+def _length(trainer: pl.Trainer, epochs: int) -> str:
+    """Say how long a run is."""
+    batches, joined = int(trainer.num_training_batches), trainer.accumulate_grad_batches
+    steps = math.ceil(batches / joined)
+    begun = f", from epoch {trainer.current_epoch + 1}" if trainer.current_epoch else ""
+    return f"{steps * epochs} steps: {epochs} epochs of {steps}{begun}"
 
 
 def _line(epoch: int, epochs: int | None, loss: float, miou: float) -> str:

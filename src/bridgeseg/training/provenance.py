@@ -36,9 +36,7 @@ def provenance(
         epoch: after which it was stored, counted from 1.
     """
     guided = METHODS.get(config.model.method).needs_text
-    settings = config.model_dump(mode="json")
-    settings |= {key: public_name(settings[key]) for key in ("text_encoder", "backbone_weights", "init")}
-    settings["data"] = public_data(config)
+    settings = public_settings(config)
     described = [member.spec.to_dict() for member in joined.members]
     facts: dict[str, Any] = {
         "method": config.model.method,
@@ -62,6 +60,13 @@ def provenance(
         facts["scores"] = {"split": config.val_split, **scores.to_dict()}
         facts |= {"dataset_scores": scores.parts_dict()} if scores.parts else {}
     return facts
+
+
+def public_settings(config: TrainConfig) -> dict[str, Any]:
+    """Return the settings of a run, JSON-ready, without folders of this machine."""
+    settings = config.model_dump(mode="json")
+    settings |= {key: public_name(settings[key]) for key in ("text_encoder", "backbone_weights", "init")}
+    return settings | {"data": public_data(config)}
 
 
 def public_name(name: str | None) -> str | None:
@@ -124,13 +129,14 @@ def _parts(name: str) -> tuple[str, str]:
     return (name, "") if kind == "random" and colon else ("", name)
 
 
-def environment(joined: Joined, commit: str | None, step_images: int) -> dict[str, Any]:
+def environment(joined: Joined, commit: str | None, step_images: int, epoch_steps: int) -> dict[str, Any]:
     """Describe what else it takes to repeat a run: versions, machine, threads, the digest of the data.yaml.
 
     Args:
         joined: the datasets.
         commit: of the source checkout, if there is one.
         step_images: images of a step on all devices together.
+        epoch_steps: steps of the optimiser in an epoch.
     """
     files = [{"file": member.spec.path.name, "sha256": member.spec.digest} for member in joined.members]
     machine = {key: value for key, value in describe(*PACKAGES).items() if key != "load"}
@@ -140,6 +146,7 @@ def environment(joined: Joined, commit: str | None, step_images: int) -> dict[st
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "threads": torch.get_num_threads(),
         "step_images": step_images,
+        "epoch_steps": epoch_steps,
         "data": files if joined.several else files[0],
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,10 @@ from bridgeseg.training.origin import find
 from bridgeseg.training.provenance import absolute
 from bridgeseg.training.resolve import resolve
 
-MACHINE = {"check", "workers", "cache", "accelerator", "devices", "num_nodes", "strategy"}
+MACHINE = {"check", "workers", "cache", "accelerator", "devices", "num_nodes", "strategy", "logger"}
 """Settings that say where a run is made and not what comes out."""
+AMENDED = {"time_limit", "early_stop", "logger"}
+"""Settings that may change while a run goes on, and are then written into its folder."""
 SPREAD = {"devices", "num_nodes", "batch_size"}
 """Settings that may change together, as long as a step is of as many images as before."""
 
@@ -34,15 +37,19 @@ def resumed_settings(out: Path, given: Mapping[str, Any]) -> TrainConfig:
         ConfigError: other settings than the run was started with.
     """
     started = resolve(TrainConfig.load(out / folder.SETTINGS))
-    wanted = resolve(absolute(TrainConfig.parse(set_values(started.model_dump(mode="json"), given))))
+    if started.epochs is None:
+        fix = "write `epochs` into it, as many as the run was started with"
+        raise ConfigError("does not say how long the run is", where=out / folder.SETTINGS, fix=fix)
     facts = environment_of(out)
-    free = MACHINE | {"data"} | (SPREAD if "step_images" in facts else set())
+    given = _in_epochs(out, given, facts)
+    wanted = resolve(absolute(TrainConfig.parse(set_values(started.model_dump(mode="json"), given))))
+    free = MACHINE | AMENDED | {"data"} | (SPREAD if "step_images" in facts else set())
     free -= set() if "step_images" in facts else SPREAD
     changed = [text for text in differences(started, wanted) if text.partition(":")[0] not in free]
-    if changed == [f"epochs: {started.epochs} -> {wanted.epochs}"] and wanted.epochs > started.epochs:
+    if changed == [f"epochs: {started.epochs} -> {wanted.epochs}"] and wanted.whole > started.whole:
         if folder.epochs_saved(out) == started.epochs:
             extended = [*facts.get("extended", []), {"epochs": started.epochs, "to": wanted.epochs}]
-            folder.describe(out, started.model_copy(update={"epochs": wanted.epochs}), {**facts, "extended": extended})
+            _describe(out, started, wanted, {**facts, "extended": extended})
             return wanted
         message = f"more epochs can be added once all {started.epochs} are done"
         raise ConfigError(
@@ -56,7 +63,27 @@ def resumed_settings(out: Path, given: Mapping[str, Any]) -> TrainConfig:
             where=out,
             fix="continue it with `out` and `resume=True` alone, or start a new run with another `out`",
         )
+    if any(getattr(started, key) != getattr(wanted, key) for key in AMENDED):
+        _describe(out, started, wanted, facts)
     return wanted
+
+
+def _describe(out: Path, started: TrainConfig, wanted: TrainConfig, facts: dict[str, Any]) -> None:
+    changes = {key: getattr(wanted, key) for key in (*AMENDED, "epochs")}
+    folder.describe(out, started.model_copy(update=changes), facts)
+
+
+def _in_epochs(out: Path, given: Mapping[str, Any], facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings in which the length of a run, if it is given, is given in epochs, as its folder has it."""
+    values = {key: value for key, value in given.items() if key not in ("epochs", "steps", "epoch_steps") or value}
+    steps, length = values.get("steps"), facts.get("epoch_steps")
+    if not isinstance(steps, int) or "epochs" in values:
+        return values
+    if not isinstance(length, int) or length < 1:
+        message = "this run does not say how many steps its epochs have"
+        raise ConfigError(message, where=out, fix="give its length in epochs: `epochs=80`")
+    del values["steps"]
+    return values | {"epochs": math.ceil(steps / length)}
 
 
 def environment_of(out: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bridgeseg.errors import ConfigError
-from bridgeseg.extras import extra
+from bridgeseg.extras import extra, require
 from bridgeseg.settings.train import Train, TrainConfig
 from bridgeseg.settings.values import load_values, set_values
 from bridgeseg.training import folder
@@ -33,6 +33,8 @@ def train(asked: Train, settings: Mapping[str, Any]) -> TrainResult:
             top of those of `config`.
     """
     refuse_import()
+    if not isinstance(asked.callbacks, list | tuple):
+        raise ConfigError("callbacks are a list", where="callbacks", fix="`callbacks=[...]`")
     out, config, resume = Path(asked.out), asked.config, asked.resume
     folder.refuse(out, resume)
     given = config.model_dump(mode="json") if isinstance(config, TrainConfig) else {}
@@ -43,12 +45,21 @@ def train(asked: Train, settings: Mapping[str, Any]) -> TrainResult:
         if "data" not in given:
             raise ConfigError("no dataset given", fix="pass `data=FOLDER/data.yaml`")
         wanted = TrainConfig.parse(completed(given))
+        _refuse_missing_loggers(wanted)
         refuse_missing(wanted, load_joined(wanted).classes)
     with extra():
         from bridgeseg.training.fit import fit
         from bridgeseg.training.provenance import absolute
         from bridgeseg.training.resuming import resumed_settings
-    return fit(resumed_settings(out, given) if resume else absolute(wanted), out, resume=resume, quiet=asked.quiet)
+    config = resumed_settings(out, given) if resume else absolute(wanted)
+    _refuse_missing_loggers(config)
+    return fit(config, out, resume=resume, quiet=asked.quiet, callbacks=asked.callbacks)
+
+
+def _refuse_missing_loggers(config: TrainConfig) -> None:
+    for name in config.logger:
+        if name in ("mlflow", "wandb"):
+            require(name, name)
 
 
 def _paths(data: str | Path | Sequence[str | Path]) -> str | list[str]:
