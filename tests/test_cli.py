@@ -184,7 +184,7 @@ class TestWrappers:
     @pytest.fixture
     def calls(self, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
         class Answer:
-            folder, epoch, first, bytes, confidence = Path("run"), 3, True, 5, None
+            folder, epoch, first, bytes, confidence, ended = Path("run"), 3, True, 5, None, None
 
             def parts_dict(self) -> dict[str, Any]:
                 return {}
@@ -210,7 +210,7 @@ class TestWrappers:
         words = "train --data d.yaml --out run --method none --crop 192x256 --no-ema --epochs 2 --dice 0.5 --json"
         code, out, _ = run(capsys, *words.split(), "--set", "lr=1e-3", "--set", "loss.class_weights=true")
         assert code == 0
-        assert json.loads(out) == {"run": "run", "epoch": 3, "scores": {"miou": 0.5}}
+        assert json.loads(out) == {"run": "run", "epoch": 3, "ended": None, "scores": {"miou": 0.5}}
         assert calls == [
             {
                 "data": "d.yaml",
