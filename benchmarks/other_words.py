@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--split", default="test")
     parser.add_argument("--text-encoder", default="open_clip:ViT-B-16/openai")
-    parser.add_argument("--arms", default="CLIP,text only,random")
+    parser.add_argument("--arms", default="CLIP,random", help="of CLIP, text only, random")
     parser.add_argument("--set", nargs="*", default=["model.text_space=bank"], help="settings of all arms")
     options = parser.parse_args()
     data, target = options.root / "labelmefacade" / "data.yaml", options.root / "camvid" / "data.yaml"

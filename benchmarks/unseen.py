@@ -151,7 +151,7 @@ def main() -> None:
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--text-encoder", default="open_clip:ViT-B-16/openai")
-    parser.add_argument("--arms", default="CLIP,text only,random")
+    parser.add_argument("--arms", default="CLIP,random", help="of CLIP, text only, random")
     parser.add_argument("--set", nargs="*", default=["model.text_space=bank"], help="settings of all arms")
     parser.add_argument("--choose", action="append", default=[], help='"NAME: KEY=VALUE ...", CLIP on a part of train')
     options = parser.parse_args()
