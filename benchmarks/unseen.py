@@ -10,12 +10,10 @@ fifth. What is finished is not trained again.
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import yaml
@@ -23,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import bridgeseg
-from _arms import arms, table, trained
+from _arms import compared, parser, table
 
 NEVER = ("sofa", "desk", "blinds", "towel", "counter", "toilet")
 PHRASES = {  # names of the data -> phrases of the bank of ViT-B/16
@@ -145,33 +143,15 @@ def score(run: Path, data: Path) -> dict[str, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", type=Path, default=Path("data"))
-    parser.add_argument("--out", type=Path, default=Path("runs/unseen"))
-    parser.add_argument("--seeds", default="0,1,2")
-    parser.add_argument("--epochs", type=int, default=4)
-    parser.add_argument("--text-encoder", default="open_clip:ViT-B-16/openai")
-    parser.add_argument("--arms", default="CLIP,random", help="of CLIP, text only, random")
-    parser.add_argument("--set", nargs="*", default=["model.text_space=bank"], help="settings of all arms")
-    parser.add_argument("--choose", action="append", default=[], help='"NAME: KEY=VALUE ...", CLIP on a part of train')
-    options = parser.parse_args()
-    folder = options.out.resolve() / ("choose" if options.choose else "report")
-    data = make_data(options.root / "nyuv2", folder / "data", bool(options.choose))
-    results: dict[str, list[Any]] = {}
-    for seed in map(int, options.seeds.split(",")):
-        runs = {name: (e, options.set) for name, e in arms(options.arms, options.text_encoder, seed).items()}
-        if options.choose:
-            chosen = [text.partition(":") for text in options.choose]
-            runs = {name.strip(): (options.text_encoder, settings.split()) for name, _, settings in chosen}
-        for name, (encoder, more) in runs.items():
-            home = folder / f"{name.replace(' ', '-')}-s{seed}"
-            found = home / "unseen.json"
-            if not found.is_file():
-                settings = {**SETTINGS, "epochs": options.epochs, "text_encoder": encoder, "seed": seed}
-                found.write_text(json.dumps(score(trained(home, data, settings, more), data), indent=1))
-            results.setdefault(name, []).append(json.loads(found.read_text()))
-            print(f"{name}, seed {seed}: {results[name][-1]}", flush=True)
-    table(results, plain=["constant"])
+    options = parser(__doc__, "runs/unseen")
+    options.add_argument("--choose", action="append", default=[], help='"NAME: KEY=VALUE ...", CLIP on a part of train')
+    given = options.parse_args()
+    folder = given.out.resolve() / ("choose" if given.choose else "report")
+    data = make_data(given.root / "nyuv2", folder / "data", bool(given.choose))
+    chosen = [text.partition(":") for text in given.choose]
+    runs = {name.strip(): (given.text_encoder, settings.split()) for name, _, settings in chosen}
+    found = compared(folder, data, given, SETTINGS, lambda run: score(run, data), "unseen.json", runs or None)
+    table(found, plain=["constant"])
 
 
 if __name__ == "__main__":

@@ -50,7 +50,8 @@ def convert(source: Path, target: Path, classes: ClassSet, unlabelled: Sequence[
     """
     codes = _codes(source)
     ids = _table(classes.palette)[codes]
-    unknown = codes[(ids == IGNORE_INDEX) & ~np.isin(codes, [int(colour[1:], 16) for colour in unlabelled])]
+    unknown = codes[ids == IGNORE_INDEX]
+    unknown = unknown[~np.isin(unknown, [int(colour[1:], 16) for colour in unlabelled])]
     strays = None
     if unknown.size:
         values, counts = np.unique(unknown, return_counts=True)

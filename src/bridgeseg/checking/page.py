@@ -46,12 +46,9 @@ def write_page(report: Report, path: str | Path, palette: Sequence[Colour] = ())
 
 def _regions(report: Report) -> list[tuple[str, str]]:
     """Return a picture and a caption of each of the regions that weigh most."""
-    disputes = report.disputes
-    return (
-        []
-        if disputes is None
-        else [(draw_region(one, disputes.spec), _told(one)) for one in disputes.regions[:MOST_PICTURES]]
-    )
+    if (disputes := report.disputes) is None:
+        return []
+    return [(draw_region(one, disputes.spec), _told(one)) for one in disputes.regions[:MOST_PICTURES]]
 
 
 def _told(one: Region) -> str:

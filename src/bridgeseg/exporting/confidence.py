@@ -14,7 +14,6 @@ from onnx import helper
 
 from bridgeseg.errors import ModelFileError
 from bridgeseg.exporting.graph import add_constant, constant, drop_dead, makers
-from bridgeseg.exporting.opset import OPSET, at_least
 from bridgeseg.exporting.tail import borders_only, everywhere
 
 NAME = "confidence"
@@ -68,7 +67,6 @@ def give_confidence(model: onnx.ModelProto, temperature: float) -> onnx.ModelPro
     """
     drop_confidence(model)
     everywhere(model)
-    model = at_least(model, OPSET)
     confidence_everywhere(model, temperature)
     return borders_only(model)
 

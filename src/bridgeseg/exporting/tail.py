@@ -14,6 +14,7 @@ import onnx
 from onnx import helper, inliner
 
 from bridgeseg.exporting.graph import add_constant, attribute, constant, drop_dead, makers, readers, replace, shapes
+from bridgeseg.exporting.opset import OPSET, at_least
 from bridgeseg.exporting.tail_functions import (
     DOMAIN,
     confidence_of_upsampled,
@@ -28,11 +29,13 @@ def borders_only(model: onnx.ModelProto) -> onnx.ModelProto:
     """Rewrite `Resize -> ArgMax -> Cast` over the channels of (B, K, h, w), if nothing else reads what lies between.
 
     Args:
-        model: its Resize must be bilinear, by the same even factor in both directions, without aligned corners.
+        model: its Resize must be bilinear, by the same even factor in both directions, without aligned corners. One of
+            an older operator set is brought to that of the functions first.
 
     Returns:
-        The model, rewritten, or as it was if it has no such end.
+        The model, rewritten, or with its end as it was if it has no such end.
     """
+    model = at_least(model, OPSET)
     nodes = model.graph.node
     made_by = makers(model.graph)
     for cast in nodes:
