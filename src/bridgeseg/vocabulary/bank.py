@@ -1,7 +1,8 @@
 """The banks that come with the package: embeddings of common names, one file for a text encoder.
 
-`benchmarks/bank.py` makes them. OpenAI's CLIP, whose text towers computed the vectors, is under the MIT licence; each
-file says so in its metadata, with its encoder and the sentences that the names were put into.
+`benchmarks/bank.py` makes them. OpenAI's CLIP, whose text towers computed two of them, is under the MIT licence, and
+MiniLM under Apache-2.0; each file says so in its metadata, with its encoder and the sentences that the names were put
+into.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ FOLDER = Path(__file__).parent / "banks"
 FILES = {
     "open_clip:ViT-B-16/openai": "ViT-B-16-openai.safetensors",
     "open_clip:ViT-B-32/openai": "ViT-B-32-openai.safetensors",
+    "hf:sentence-transformers/all-MiniLM-L6-v2": "sentence-transformers-all-MiniLM-L6-v2.safetensors",
 }
 """Text encoder -> its bank."""
 LARGEST = "open_clip:ViT-B-32/openai"

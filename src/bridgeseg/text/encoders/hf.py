@@ -18,7 +18,7 @@ from bridgeseg.extend import register_encoder
 from bridgeseg.files import below
 from bridgeseg.hub.access import hub_access, reason
 from bridgeseg.text.foreign import check_transformers
-from bridgeseg.text.hub import cached, unavailable
+from bridgeseg.text.hub import cached, packaged, unavailable
 from bridgeseg.text.store import fingerprint
 
 BATCH = 64
@@ -36,7 +36,7 @@ class HuggingFaceEncoder:
     one, else by the mean over the tokens that the attention mask keeps.
 
     Args:
-        name: a folder, or a name on the hub.
+        name: a folder, or a name on the hub; one that an installed package holds (`hub.PACKAGES`) is taken from there.
     """
 
     uses_templates = True
@@ -44,7 +44,7 @@ class HuggingFaceEncoder:
     def __init__(self, name: str) -> None:
         self.name = name
         folder = Path(name).expanduser()
-        self.folder = folder if folder.is_dir() else None
+        self.folder = folder if folder.is_dir() else packaged(name)
         if self.folder is None and not re.fullmatch(r"[\w-][\w.-]*(/[\w.-]+)?", name):
             raise ModelFileError("no such folder", where=name, fix="give a model folder, or a hub name like OWNER/NAME")
         self._loaded: tuple[Any, Any, tuple[str, ...]] | None = None
