@@ -16,10 +16,11 @@ import numpy as np
 
 import bridgeseg
 from _arms import compared, parser, table
+from bridgeseg.confusion import ConfusionMatrix
 from bridgeseg.data.masks import read_mask
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.images import read_image
-from bridgeseg.metrics import ConfusionMatrix, Scores
+from bridgeseg.metrics import Scores
 
 BY_HAND = {
     "building": "building", "door": "building", "window": "building", "car": "car", "pavement": "pavement",

@@ -15,11 +15,11 @@ import bridgeseg  # noqa: E402
 from bridgeseg.api import export  # noqa: E402
 from bridgeseg.classes import ClassSet  # noqa: E402
 from bridgeseg.cli import main  # noqa: E402
+from bridgeseg.confusion import CalibrationError  # noqa: E402
 from bridgeseg.errors import ConfigError, DataError, ModelFileError  # noqa: E402
 from bridgeseg.exporting.confidence import confidence_everywhere, give_confidence  # noqa: E402
 from bridgeseg.exporting.int8 import export_int8  # noqa: E402
 from bridgeseg.exporting.tail import everywhere  # noqa: E402
-from bridgeseg.metrics import CalibrationError  # noqa: E402
 from bridgeseg.report.draw import area_shares, key, overlay, palette_image  # noqa: E402
 from bridgeseg.runtime.model import Model, named  # noqa: E402
 from bridgeseg.runtime.network import Segmented, without_unsure  # noqa: E402

@@ -17,8 +17,9 @@ from torchmetrics.functional.classification import (
     multiclass_jaccard_index,
 )
 
+from bridgeseg.confusion import ConfusionMatrix
 from bridgeseg.errors import DataError, InputError
-from bridgeseg.metrics import ConfusionMatrix, Scores
+from bridgeseg.metrics import Scores
 
 CASES = ["random", "absent class", "predicted only", "all ignored", "one class", "300 classes"]
 

@@ -13,9 +13,9 @@ import torch
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from bridgeseg.classes import ClassSet
+from bridgeseg.confusion import ConfusionMatrix
 from bridgeseg.data.joining import join
 from bridgeseg.data.spec import DataSpec
-from bridgeseg.metrics import ConfusionMatrix
 from bridgeseg.models.build import build
 from bridgeseg.runtime.torch_runtime import TorchRuntime
 from bridgeseg.settings.loss import LossConfig

@@ -17,10 +17,10 @@ import bridgeseg
 from bridgeseg.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from bridgeseg.classes import ClassSet
 from bridgeseg.cli import main
+from bridgeseg.confusion import ConfusionMatrix
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import ConfigError, DataError, InputError, ModelFileError
 from bridgeseg.exporting import onnx as exporting
-from bridgeseg.metrics import ConfusionMatrix
 from bridgeseg.models.build import build
 from bridgeseg.runtime.model import Model
 from bridgeseg.settings.model import ModelConfig

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bridgeseg.confusion import CalibrationError, ConfusionMatrix
 from bridgeseg.data.labels import labelled_names
 from bridgeseg.data.spec import DataSpec, Sample
 from bridgeseg.errors import ConfigError, DataError
@@ -24,7 +25,7 @@ from bridgeseg.evaluating.plots import save_confusion, save_iou
 from bridgeseg.evaluating.predictors import Predictor, as_model
 from bridgeseg.files import write
 from bridgeseg.images import Pixels
-from bridgeseg.metrics import CalibrationError, ConfusionMatrix, Scores
+from bridgeseg.metrics import Scores
 from bridgeseg.report.figures import require_matplotlib
 from bridgeseg.runtime.model import Model
 from bridgeseg.runtime.tiling import DEFAULT_MEMORY

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bridgeseg.confusion import ConfusionMatrix
 from bridgeseg.data.labels import labelled_names
 from bridgeseg.data.spec import DataSpec, Sample
 from bridgeseg.description import title
@@ -15,7 +16,7 @@ from bridgeseg.errors import ConfigError, DataError
 from bridgeseg.evaluating.answers import Answer, answer_all
 from bridgeseg.evaluating.gallery_page import Pictures, write_gallery
 from bridgeseg.evaluating.matching import Matched, match
-from bridgeseg.metrics import ConfusionMatrix, Scores
+from bridgeseg.metrics import Scores
 from bridgeseg.runtime.model import Model
 from bridgeseg.settings.gallery import Gallery
 

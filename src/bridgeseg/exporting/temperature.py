@@ -13,6 +13,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from bridgeseg.classes import ClassSet
+from bridgeseg.confusion import CalibrationError
 from bridgeseg.data.masks import read_mask
 from bridgeseg.errors import DataError, ModelFileError
 from bridgeseg.evaluating.matching import check_same_classes
@@ -22,7 +23,6 @@ from bridgeseg.exporting.confidence import NAME, decision, drop_confidence, give
 from bridgeseg.exporting.graph import constant
 from bridgeseg.exporting.modelfile import save
 from bridgeseg.exporting.tail import everywhere
-from bridgeseg.metrics import CalibrationError
 from bridgeseg.runtime.metadata import read_metadata
 from bridgeseg.runtime.onnx_runtime import OnnxRuntime
 from bridgeseg.runtime.open_file import INPUT

@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from bridgeseg.confusion import ConfusionMatrix
 from bridgeseg.data.joining import Member
 from bridgeseg.data.labels import UNKNOWN, set_of
 from bridgeseg.data.listing import Sample
-from bridgeseg.metrics import ConfusionMatrix, Scores
+from bridgeseg.metrics import Scores
 from bridgeseg.models.segmentor import Prediction, Segmentor, to_size
 from bridgeseg.training.losses import SegmentationLoss
 from bridgeseg.training.teaching import Teaching
