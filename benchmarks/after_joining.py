@@ -19,7 +19,6 @@ from _arms import MINILM, arms, parser, table, trained
 BOTH = {"batch_size": 8, "crop_size": (192, 256), "val_split": None}
 STEPS = 250
 """Of the training on a share of CamVid, whatever the share is."""
-IMAGES = 367
 
 
 def score(run: Path, data: Path) -> dict[str, float]:
@@ -49,9 +48,7 @@ def main() -> None:
                 trained(home, before, {**BOTH, **own, "shares": [1, 1], "epochs": given.epochs, "seed": seed}, chosen)
                 own["init"] = str(home)
             for share in map(float, given.fractions.split(",")):
-                images = max(1, round(share * IMAGES))
-                repeat = max(1, round(STEPS * BOTH["batch_size"] / (10 * images)))
-                after = {**BOTH, **own, "fraction": share, "epochs": 10, "repeat": repeat, "seed": seed}
+                after = {**BOTH, **own, "fraction": share, "steps": STEPS, "repeat": 8, "seed": seed}
                 run = trained(out / f"{home.name}-{share}", camvid, after, chosen)
                 results.setdefault(f"{share:.0%}", {}).setdefault(name, []).append(score(run, camvid))
                 print(f"{name}, seed {seed}, {share:.0%}: {results[f'{share:.0%}'][name][-1]}", flush=True)
