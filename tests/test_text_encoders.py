@@ -15,6 +15,7 @@ from bridgeseg.errors import ConfigError, InputError, ModelFileError
 from bridgeseg.text import embed, export_embeddings
 from bridgeseg.text.encoders import open_encoder
 from bridgeseg.text.store import load_embeddings, save_embeddings
+from bridgeseg.vocabulary.bank import bank
 
 WORDS = ["road", "Traffic Light", "traffic sign", "street", "tree"]
 
@@ -27,11 +28,34 @@ def words(tmp_path: Path) -> str:
 
 @pytest.mark.parametrize(
     "spec",
-    ["", "clip", "open_clip:", "hf:", "openclip:ViT-B-16/openai", "weights.pt", "random:", "random:1", "random:8/x"],
+    [
+        "",
+        "clip",
+        "open_clip:",
+        "hf:",
+        "openclip:ViT-B-16/openai",
+        "weights.pt",
+        "random:",
+        "random:1",
+        "random:8/x",
+        "bank:",
+    ],
 )
 def test_names_of_no_encoder(spec: str) -> None:
     with pytest.raises(ConfigError, match="fix:"):
         open_encoder(spec)
+
+
+def test_a_bank_has_the_vectors_of_common_names_and_no_others() -> None:
+    encoder = "bank:open_clip:ViT-B-16/openai"
+    found, shipped = open_encoder(encoder).encode(["road", "Traffic_Light"]), bank(encoder)
+    assert shipped is not None
+    rows = [shipped.names.index("road"), shipped.names.index("traffic light")]
+    torch.testing.assert_close(found, torch.from_numpy(shipped.vectors[rows]))
+    with pytest.raises(ConfigError, match="flux capacitor"):
+        open_encoder(encoder).encode(["flux capacitor"])
+    with pytest.raises(ConfigError, match="allowed: bank:open_clip:ViT-B-16/openai"):
+        open_encoder("bank:open_clip:RN50/openai")
 
 
 def test_weights_must_be_named() -> None:

@@ -225,6 +225,7 @@ class TestSettings:
         ("open_clip:hf-hub:owner/name", "open_clip:hf-hub:owner/name"),
         ("hf:owner/name", "hf:owner/name"),
         ("hf:/home/me/minilm", "hf:minilm"),
+        ("bank:open_clip:ViT-B-16/openai", "bank:open_clip:ViT-B-16/openai"),
     ],
 )
 def test_public_names(name: str | None, public: str | None) -> None:

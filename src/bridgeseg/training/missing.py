@@ -11,6 +11,7 @@ from bridgeseg.settings.train import TrainConfig
 from bridgeseg.text import missing
 from bridgeseg.text.encoders import open_encoder
 from bridgeseg.text.hub import WAYS
+from bridgeseg.vocabulary.bank import having
 
 
 def refuse_missing(config: TrainConfig, classes: ClassSet) -> None:
@@ -32,6 +33,9 @@ def refuse_missing(config: TrainConfig, classes: ClassSet) -> None:
     lacking, ways = [], []
     if without_encoder:
         lacking.append(f"the text encoder {config.text_encoder}")
+        phrases = [phrase for own in classes.prompts for phrase in own]
+        banks = [] if config.prompt == "learned" else having(phrases, config.text_encoder)
+        ways += [f"    --text-encoder bank:{name}   vectors of your names, in this package" for name in banks]
         ways.append(WAYS.format(model="ViT-B-16-quickgelu"))
     if without_weights:
         lacking.append(f"the weights {config.backbone_weights!r} of the backbone {backbone}")

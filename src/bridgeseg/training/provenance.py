@@ -126,7 +126,7 @@ def _parts(name: str) -> tuple[str, str]:
         # OWNER/NAME is the hub's; a folder is one that exists, or is written as a path
         is_folder = rest.startswith((".", "/", "~")) or Path(rest).expanduser().is_dir()
         return ("hf:", rest) if is_folder else (name, "")
-    return (name, "") if kind == "random" and colon else ("", name)
+    return (name, "") if kind in ("bank", "random") and colon else ("", name)
 
 
 def environment(joined: Joined, commit: str | None, step_images: int, epoch_steps: int) -> dict[str, Any]:

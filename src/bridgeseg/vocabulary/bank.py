@@ -7,10 +7,11 @@ into.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-from bridgeseg.vocabulary.embeddings import Embeddings, canonical, read, unit
+from bridgeseg.vocabulary.embeddings import Embeddings, canonical, find_rows, read, unit
 
 FOLDER = Path(__file__).parent / "banks"
 FILES = {
@@ -31,3 +32,10 @@ def bank(encoder: str | None) -> Embeddings | None:
         return None
     found = read(FOLDER / name)
     return found._replace(vectors=unit(found.vectors))
+
+
+def having(phrases: Sequence[str], preferred: str) -> list[str]:
+    """Return the text encoders whose banks have all of these phrases, the preferred one first."""
+    found = {encoder: bank(encoder) for encoder in FILES}
+    whole = [name for name, own in found.items() if own is not None and None not in find_rows(phrases, own.names)]
+    return sorted(whole, key=lambda name: name != canonical(preferred))

@@ -90,11 +90,13 @@ def unit(vectors: NDArray[Any]) -> Vectors:
 def canonical(encoder: str | None) -> str | None:
     """Return one name for a text encoder that has several.
 
-    >>> canonical("open_clip:ViT-B-16-quickgelu/openai"), canonical("hf:sentence-transformers/all-MiniLM-L6-v2")
-    ('open_clip:ViT-B-16/openai', 'hf:sentence-transformers/all-MiniLM-L6-v2')
+    >>> canonical("open_clip:ViT-B-16-quickgelu/openai"), canonical("bank:open_clip:ViT-B-32/openai")
+    ('open_clip:ViT-B-16/openai', 'open_clip:ViT-B-32/openai')
     """
+    if encoder is None:
+        return None
     # OpenAI's weights have this activation under either name
-    return None if encoder is None else re.sub(r"^(open_clip:.+)-quickgelu/openai$", r"\1/openai", encoder)
+    return re.sub(r"^(open_clip:.+)-quickgelu/openai$", r"\1/openai", encoder.removeprefix("bank:"))
 
 
 def find_rows(phrases: Sequence[str], names: Sequence[str]) -> list[int | None]:

@@ -1,4 +1,4 @@
-"""Text encoders by name: open_clip, Hugging Face, a file of embeddings, random vectors.
+"""Text encoders by name: open_clip, Hugging Face, a bank of the package, a file of embeddings, random vectors.
 
 Each name means one encoder; when it cannot be loaded there is an error, never another encoder in its place.
 """
@@ -13,7 +13,7 @@ from bridgeseg.text.base import TextEncoder
 from bridgeseg.text.encoders._file import FileEncoder
 
 DEFAULT_ENCODER = "open_clip:ViT-B-16/openai"
-KINDS = "open_clip:MODEL/WEIGHTS, hf:NAME-OR-FOLDER, FILE.safetensors, random:D or random:D/SEED"
+KINDS = "open_clip:MODEL/WEIGHTS, hf:NAME-OR-FOLDER, bank:ENCODER, FILE.safetensors, random:D or random:D/SEED"
 
 
 def open_encoder(spec: str) -> TextEncoder:
@@ -21,7 +21,8 @@ def open_encoder(spec: str) -> TextEncoder:
 
     Args:
         spec: `open_clip:MODEL/WEIGHTS` (a tag or a file; also `open_clip:local-dir:FOLDER`), `hf:NAME-OR-FOLDER`,
-            `FILE.safetensors`, `random:D` or `random:D/SEED`, or the scheme of an encoder that a package brings.
+            `bank:ENCODER`, `FILE.safetensors`, `random:D` or `random:D/SEED`, or the scheme of an encoder that a package
+            brings.
 
     Raises:
         ConfigError: no such kind of encoder.
