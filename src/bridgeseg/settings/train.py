@@ -159,8 +159,8 @@ class TrainConfig(LengthConfig, BaseModel):
     text_encoder: Annotated[
         str,
         setting(
-            "`open_clip:NAME/TAG`, `hf:NAME-OR-FOLDER`, `random:WIDTH`, or a .safetensors file of class embeddings; "
-            "not used by a method without language",
+            "`open_clip:NAME/TAG`, `hf:NAME-OR-FOLDER`, `bank:ENCODER`, `random:WIDTH`, or a .safetensors file of "
+            "class embeddings; not used by a method without language",
             NETWORK,
             "--text-encoder",
         ),

@@ -21,8 +21,7 @@ def open_encoder(spec: str) -> TextEncoder:
 
     Args:
         spec: `open_clip:MODEL/WEIGHTS` (a tag or a file; also `open_clip:local-dir:FOLDER`), `hf:NAME-OR-FOLDER`,
-            `bank:ENCODER`, `FILE.safetensors`, `random:D` or `random:D/SEED`, or the scheme of an encoder that a package
-            brings.
+            `bank:ENCODER`, `FILE.safetensors`, `random:D` or `random:D/SEED`, or the scheme of one of a package.
 
     Raises:
         ConfigError: no such kind of encoder.
