@@ -146,6 +146,11 @@ WRITTEN: dict[str, tuple[str, str]] = {
     "write `{}: images/{}`": ("train: []", "train: images/train"),
 }
 ELSEWHERE = {
+    "bridgeseg data prepare {} --download --out DIR, or {}": "test_download.py::test_from_an_address_to_a_dataset",
+    "bridgeseg data prepare {} --root FOLDER --out DIR": "test_catalog.py::test_prepare",
+    "use it as it is: bridgeseg data prepare {} --root {} --out DIR": (
+        "test_download.py::test_folders_of_somebody_else_stay"
+    ),
     "name the folder of the images: `images=DIR`": "test_importing.py::test_images_elsewhere",
     "say what is white: `image_range: {}`": "test_fixes.py::test_a_pasted_line_ends_the_message",
     "if it is no transparency, read the colours alone: `bands: [0, 1, 2]`": (
@@ -351,6 +356,7 @@ NOT_TRIED = {
         "`threads=2`",
         "`size=512x512`",
         "`callbacks=[...]`",
+        "name it: out=DIR",
     ],
 }
 

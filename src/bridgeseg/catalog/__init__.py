@@ -8,7 +8,8 @@
     >>> prepare("cityscapes", root="downloads/cityscapes", out="data/cityscapes").data
     PosixPath('data/cityscapes/data.yaml')
 
-Nothing is downloaded: the owners of these datasets ask for registration, for the acceptance of terms, or both.
+Those whose owners offer them at plain addresses can be downloaded, too (`download=True`); the others ask for
+registration, for the acceptance of terms, or both.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from typing import Any
 
 from bridgeseg.catalog import colours, yamltext
 from bridgeseg.catalog.layout import Pair, find
+from bridgeseg.catalog.obtain import loadable, obtain
 from bridgeseg.catalog.place import COPIED, HARD_LINKED, KEPT, LINKED, claim, place, refuse_strangers, write
 from bridgeseg.catalog.schema import Entry, entry
 from bridgeseg.data.masks import read_mask
@@ -21,6 +22,8 @@ from bridgeseg.report.progress import track
 from bridgeseg.wording import shown
 
 CONVERTED = "converted"
+DOWNLOAD = "download"
+"""Folder in the dataset's own for what is loaded, where no other is named."""
 PROBES = 4
 """Masks of each split that are read before the data.yaml is written."""
 
@@ -48,9 +51,11 @@ class Prepared:
 
 def prepare(
     name: str,
-    root: str | Path,
-    out: str | Path,
+    root: str | Path | None = None,
+    out: str | Path = "",
     *,
+    download: bool = False,
+    mirror: str | None = None,
     copy: bool = False,
     workers: int | None = None,
     quiet: bool = False,
@@ -63,29 +68,56 @@ def prepare(
 
     Args:
         name: an entry of the catalog, such as `cityscapes`.
-        root: the unpacked download.
+        root: the unpacked download; with `download` where it goes, by default `out/download`.
         out: the folder to make: a new or empty one, or one that the same call made.
+        download: load the dataset first, unless an earlier call did. The SHA-256 of what was loaded is in the notes and
+            in `root/download.json`.
+        mirror: the address of a folder with the same files, to load them from there.
         copy: copy files instead of linking them.
         workers: threads; None for one per core, at most 8.
         quiet: show no progress.
 
     Raises:
-        ConfigError: there is no such entry, or `workers` is below 1.
-        DataError: `root` has not the published layout, files are missing or broken, or masks hold other values than
-            the published ones.
-        InputError: `out` is in use for something else, lies in `root`, or cannot be written.
+        ConfigError: there is no such entry, it is not loaded by a program, `workers` is below 1, or neither `root` nor
+            `download` is given.
+        DataError: `root` has not the published layout, files are missing or broken, masks hold other values than
+            the published ones, or what was loaded is not what was published.
+        InputError: `out` is in use for something else, lies in `root`, or cannot be written; or there is no network.
     """
     known = entry(name)
     if workers is not None and workers < 1:
         raise ConfigError(f"workers must be at least 1, found {workers}", fix="leave it out")
-    found = find(known, Path(root))
+    if not out:
+        raise ConfigError("no folder to make is given", fix="name it: out=DIR")
     target = Path(out)
-    claim(target, {"dataset": known.name, "root": str(Path(root).resolve())}, Path(root))
+    folder = _folder(known, root, target, download, mirror)
+    mark = {"dataset": known.name, "root": str(folder.resolve())}
+    loaded: tuple[str, ...] = ()
+    if download:
+        claim(target, mark, folder)
+        loaded = obtain(known, folder, mirror=mirror, show=not quiet)
+    found = find(known, folder)
+    claim(target, mark, folder)
     refuse_strangers(target, {path for pair in found.pairs for path in targets(target, pair)})
     files, strays = Tasks(known, target, copy).run(found.pairs, workers or min(8, os.cpu_count() or 1), quiet)
     counts = dict(Counter(pair.split for pair in found.pairs))
     data = _write_yaml(target, known, counts)
-    return Prepared(data, counts, files, (*found.notes, *_notes(files, strays, copy)))
+    return Prepared(data, counts, files, (*loaded, *found.notes, *_notes(files, strays, copy)))
+
+
+def _folder(known: Entry, root: str | Path | None, out: Path, download: bool, mirror: str | None) -> Path:
+    """Return the folder that holds the download, or will."""
+    if download:
+        loadable(known, mirror)
+        return out / DOWNLOAD if root is None else Path(root)
+    if mirror is not None:
+        raise ConfigError("it is for a download", where="mirror", fix="leave it out")
+    if root is None:
+        by_hand = f"bridgeseg data prepare {known.name} --root FOLDER --out DIR"
+        loaded = f"bridgeseg data prepare {known.name} --download --out DIR, or {by_hand}"
+        fix = loaded if known.archives else by_hand
+        raise ConfigError("no folder with the unpacked download is given", fix=fix)
+    return Path(root)
 
 
 class Tasks:

@@ -19,6 +19,8 @@ Place = Annotated[str, StringConstraints(pattern=r"^[\w.-][\w./-]*$")]
 """A path below the dataset's root."""
 Hex = Annotated[str, StringConstraints(pattern=r"^#[0-9a-f]{6}$")]
 """A colour, `#rrggbb`."""
+Address = Annotated[str, StringConstraints(pattern=r"^https?://[^\s?#]+$")]
+"""A plain address of a file: no query, nothing to log in to."""
 
 
 class _Strict(BaseModel):
@@ -86,6 +88,34 @@ class Layout(_Strict):
     splits: Mapping[Split, tuple[Source, ...]]
 
 
+class Archive(_Strict):
+    """One file of a download, and what of it is unpacked.
+
+    Attributes:
+        url: its address.
+        digest: `md5:`, `sha1:` or `sha256:` and the digest that others publish for the file; None where none is known,
+            as for archives that a server packs anew.
+        contents: SHA-256 of what `sha256sum` prints for the files taken, sorted by path; None if it is not known.
+        strip: how many folders are dropped from the front of the paths in it.
+        takes: the files and folders, after that, which are unpacked; the rest is left.
+        size_mb: bytes that it may have, in millions; more is not loaded.
+        unpacked_mb: bytes that `takes` may have unpacked, in millions.
+    """
+
+    url: Address
+    digest: Annotated[str, StringConstraints(pattern=r"^(md5:\w{32}|sha1:\w{40}|sha256:\w{64})$")] | None = None
+    contents: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")] | None = None
+    strip: Annotated[int, Field(ge=0, le=4)] = 0
+    takes: Annotated[tuple[Place, ...], Field(min_length=1)]
+    size_mb: Annotated[int, Field(gt=0)]
+    unpacked_mb: Annotated[int, Field(gt=0)]
+
+    @property
+    def name(self) -> str:
+        """The last part of the address."""
+        return self.url.rsplit("/", 1)[1]
+
+
 class Entry(_Strict):
     """A public dataset.
 
@@ -95,6 +125,7 @@ class Entry(_Strict):
         home: its home page.
         download: where to download it.
         licence: a note; the terms on the home page hold.
+        archives: files at plain addresses that hold it; none where its owners ask for registration or consent first.
         hint: what else to do when the layout is not found.
         masks: `ids` where mask files hold the classes' values, `colours` where they hold the classes' colours.
         ignore: mask values that are neither trained on nor scored, besides 255.
@@ -109,6 +140,7 @@ class Entry(_Strict):
     home: Text
     download: Text
     licence: Text
+    archives: tuple[Archive, ...] = ()
     hint: Text | None = None
     masks: Literal["ids", "colours"] = "ids"
     ignore: tuple[int, ...] = ()
@@ -154,6 +186,7 @@ class Entry(_Strict):
         """Return a JSON-ready summary."""
         return {
             **{key: getattr(self, key) for key in ("name", "title", "home", "download", "licence")},
+            "archives": [archive.url for archive in self.archives],
             "sizes": {split: list(counts) for split, counts in self.sizes.items()},
             "masks": "linked" if self.masks == "ids" else "converted",
             "ignore": list(self.ignore or self.unlabelled),

@@ -48,23 +48,40 @@ def list_datasets(as_json: Json = False, debug: Debug = False) -> None:
 @app.command()
 def prepare(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A name of `bridgeseg data list`.", show_default=False)],
-    root: Annotated[
-        Path, typer.Option(metavar="DIR", help="The unpacked download; it is only read.", show_default=False)
-    ],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="The folder to make.", show_default=False)],
+    root: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="The unpacked download; it is only read. With --download where it goes: OUT/download.",
+            show_default=False,
+        ),
+    ] = None,
+    download: Annotated[
+        bool, typer.Option("--download", help="Load it first, if its owners offer it at a plain address.")
+    ] = False,
+    mirror: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="A folder on a server with the same files.")
+    ] = None,
     copy: Annotated[bool, typer.Option("--copy", help="Copy files instead of linking them.")] = False,
     workers: Annotated[int | None, typer.Option(min=1, help="Threads; one per core by default, at most 8.")] = None,
     as_json: Json = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Make a data.yaml of a downloaded public dataset: links to its files, colour masks converted to class ids."""
+    """Make a data.yaml of a public dataset, downloaded or not: links to its files, colour masks converted to ids."""
     import sys
 
     from bridgeseg import catalog
     from bridgeseg.commands import console
 
-    done = catalog.prepare(name, root, out, copy=copy, workers=workers, quiet=quiet or as_json)
+    known = catalog.entry(name)
+    terms = f"terms of use: {known.licence}; {known.home}"
+    if download and not quiet:
+        print(terms, file=sys.stderr)
+    done = catalog.prepare(
+        name, root, out, download=download, mirror=mirror, copy=copy, workers=workers, quiet=quiet or as_json
+    )
     if as_json:
         console.print_json(done.to_dict())
         return
@@ -74,7 +91,8 @@ def prepare(
         counts = ", ".join(f"{split} {count:,}" for split, count in done.counts.items())
         files = ", ".join(f"{count:,} {way}" for way, count in done.files.items())
         print(f"{printable(done.data)}: {counts} ({files})")
-        print(f"terms of use: {catalog.entry(name).licence}; {catalog.entry(name).home}")
+        if not download:
+            print(terms)
 
 
 @app.command("import")
