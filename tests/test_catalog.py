@@ -31,6 +31,7 @@ CLASSES = {
     "labelmefacade": 8,
     "lip": 20,
     "mapillary-65": 65,
+    "nyuv2-40": 40,
     "pascal-context-59": 59,
     "pascal-context-60": 60,
     "voc2012": 21,
@@ -144,6 +145,13 @@ def make_mapillary(root: Path) -> None:
         mask(root / f"{split}/v1.2/labels/{split}.png", values(0, 64, 65, 13))
 
 
+def make_nyuv2(root: Path) -> None:
+    for split in ("train", "test"):
+        picture(root / f"nyuv2/{split}/rgb/0001_{split}.png")
+        mask(root / f"nyuv2/{split}/labels_40/0001_{split}.png", values(0, 1, 40, 24))
+        mask(root / f"nyuv2/{split}/labels_13/0001_{split}.png", values(0, 13))
+
+
 # name -> the maker of a tree, images of each split, values in its masks, class ids they must be read as
 Tree = tuple[Callable[[Path], None], dict[str, int], tuple[int, ...]]
 TREES: dict[str, Tree] = {
@@ -156,6 +164,7 @@ TREES: dict[str, Tree] = {
     "labelmefacade": (make_labelmefacade, {"train": 1, "test": 1}, (0, 7, 255, 4)),
     "lip": (make_lip, {"train": 1, "val": 1}, (0, 5, 19)),
     "mapillary-65": (make_mapillary, {"train": 1, "val": 1}, (0, 64, 255, 13)),
+    "nyuv2-40": (make_nyuv2, {"train": 1, "test": 1}, (255, 0, 39, 23)),
     "camvid-11": (make_camvid11, {"train": 1, "val": 1, "test": 1}, (0, 10, 255)),
     "camvid-32": (make_camvid32, {"train": 2, "val": 1, "test": 1}, (0, 4, 17, 30, 31)),
 }
@@ -216,6 +225,8 @@ class TestEntries:
             ("labelmefacade", 4, "road", 4, "#804000"),
             ("lip", 5, "UpperClothes", 5, "#ff5500"),
             ("mapillary-65", 13, "Road", 13, "#804080"),
+            ("nyuv2-40", 0, "wall", 1, "#800000"),
+            ("nyuv2-40", 39, "otherprop", 40, None),
             ("mapillary-65", 64, "Ego Vehicle", 64, "#780a0a"),
         ],
     )
@@ -323,6 +334,18 @@ class TestPrepare:
         assert done.counts == {"val": 1}
         assert any(note.startswith("train is left out (118,287 images are published)") for note in done.notes)
         assert tuple(DataSpec.load(done.data).splits) == ("val",)
+
+    @pytest.mark.parametrize("line", ["{}", "RGB/{}.jpg Label/{}.png"])
+    def test_nyuv2_in_one_folder_with_lists(self, tmp_path: Path, line: str) -> None:
+        base = tmp_path / "root/NYUDepthv2"
+        for name, split in (("1", "test"), ("3", "train")):
+            picture(base / f"RGB/{name}.jpg")
+            mask(base / f"Label/{name}.png", values(0, 1, 40))
+            lines(base / f"{split}.txt", line.format(name, name))
+        spec = DataSpec.load(made(tmp_path, "nyuv2-40").data)
+        (sample,) = spec.samples("train")
+        assert sample.image.stem == "3"
+        assert np.array_equal(read_mask(sample.mask, spec), values(255, 0, 39))
 
     def test_published_numbers_need_no_note(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         known = entry("ade20k").model_copy(update={"sizes": {"train": (2,), "val": (2,)}})

@@ -29,7 +29,7 @@ def loadable(known: Entry, mirror: str | None = None) -> None:
         ConfigError: it is one of these.
     """
     if not known.archives:
-        message = f"{known.title} is not loaded: its owners ask for registration or consent, or it is in many parts"
+        message = f"{known.title} is not loaded: its owners ask for consent first, or offer it in another form"
         by_hand = f"bridgeseg data prepare {known.name} --root FOLDER --out DIR"
         raise ConfigError(message, fix=f"download it from {known.download}, unpack it, and name its folder: {by_hand}")
     if mirror is not None and not re.fullmatch(r"https?://[^\s?#]+", mirror):
