@@ -342,6 +342,20 @@ class TestLabels:
         assert (darker[:, :30] == 255).all()
         assert (darker[:, 30:] == back[:, 30:]).all()
 
+    def test_a_map_of_confidence(self, photo: Path, sure: Path, tmp_path: Path) -> None:
+        out = tmp_path / "out"
+        forms = ["confidence", "npy"]
+        (record,) = bridgeseg.predict(photo.parents[1], sure, out, recursive=True, format=forms, overlay=False)
+        path = out / "street/photo_confidence.png"
+        assert record.files["confidence"] == path
+        image = Image.open(path)
+        assert image.mode == "I;16"
+        brightest = np.asarray(Image.open(photo)).max(axis=2)
+        assert (np.asarray(image) == brightest.astype(np.int64) * 257).all()
+        assert np.allclose(np.asarray(image) / 65535, np.load(path.with_suffix(".npy")), atol=1e-6)
+        with pytest.raises(InputError, match="1 result of earlier runs left out"):
+            bridgeseg.predict(out, sure, tmp_path / "again", recursive=True)
+
     def test_command(self, photo: Path, sure: Path, tmp_path: Path, capsys: Any) -> None:
         words = ["label", str(photo), "--model", str(sure), "--out", str(tmp_path / "labels"), "--to", "coco,rank"]
         assert main([*words, "--confidence", "0.9"]) == 0
@@ -353,6 +367,9 @@ class TestLabels:
             bridgeseg.label(photo, rgb_onnx, tmp_path / "labels")
         with pytest.raises(ConfigError, match="`rank` needs confidence"):
             bridgeseg.label(photo, rgb_onnx, tmp_path / "labels", unknown=None)
+        with pytest.raises(ConfigError, match="`confidence` needs confidence"):
+            predicted(photo, rgb_onnx, "confidence")
+        assert bridgeseg.load(rgb_onnx).predict(photo).confidence_image() is None
 
 
 class TestResult:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 MASK, OVERLAY = "_mask.png", "_overlay.jpg"
 VIDEO, MASKS = "_overlay.mp4", "_masks"
-GEOTIFF, CROP = "_mask.tif", "_crop.png"
-ENDINGS = (MASK, OVERLAY, "_overlay.png", VIDEO, GEOTIFF, CROP)
+GEOTIFF, CROP, CONFIDENCE = "_mask.tif", "_crop.png", "_confidence.png"
+ENDINGS = (MASK, OVERLAY, "_overlay.png", VIDEO, GEOTIFF, CROP, CONFIDENCE)
 MARK = "bridgeseg result"
 """Stands in the text fields of every image and video that is written."""
 LOOK = 4096

@@ -64,6 +64,15 @@ class Result:
         """The probability of the likeliest class of every pixel, float32 (H, W), 0..1; None if the model gives none."""
         return None if self.confidence_bytes is None else self.confidence_bytes.astype(np.float32) / np.float32(255)
 
+    def confidence_image(self) -> Image.Image | None:
+        """Return `confidence` as an image of 16-bit grey (mode `I;16`), 65535 for a probability of 1; None without it.
+
+        The model gives it in 256 steps, so neighbouring values are 257 apart.
+        """
+        if self.confidence_bytes is None:
+            return None
+        return Image.fromarray(self.confidence_bytes.astype(np.uint16) * np.uint16(257))
+
     def areas(self) -> dict[str, float]:
         """Return class name -> share of the image (0..1), largest first, absent classes left out.
 

@@ -110,7 +110,7 @@ class Predict(CommandSettings):
         Sequence[str],
         setting(
             "forms of results, one or several: `png` (the mask), `coco`, `labelme`, `yolo`, `geojson`, `geotiff`, "
-            "`crops`, `csv`, `npy`, `rank`",
+            "`crops`, `csv`, `npy`, `confidence`, `rank`",
             option="--format",
             metavar="FORMS",
             read="listed",

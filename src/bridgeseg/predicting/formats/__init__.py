@@ -22,6 +22,7 @@ FORMATS = {
     "crops": "bridgeseg.predicting.formats.crops",
     "csv": "bridgeseg.predicting.formats.table",
     "npy": "bridgeseg.predicting.formats.array",
+    "confidence": "bridgeseg.predicting.formats.confidence",
     "rank": "bridgeseg.predicting.formats.rank",
 }
 """Every other form and the module whose class `Form` writes it."""

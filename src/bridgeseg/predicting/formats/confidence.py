@@ -1,14 +1,15 @@
-"""How sure the model is: `NAME_confidence.png`, 16 bits of grey, 0 for a probability of 0 and 65535 for one of 1."""
+"""Confidence: `NAME_confidence.png`, 16 bits of grey, 0 where the model is not sure at all and 65535 where it is."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from bridgeseg.errors import ConfigError
 from bridgeseg.files import replacing
 from bridgeseg.outlines import Area
+from bridgeseg.reading.own import CONFIDENCE
+from bridgeseg.runtime.network import unsure
 from bridgeseg.runtime.result import Result
-from bridgeseg.runtime.saving import FIX
+from bridgeseg.runtime.saving import FIX, marked
 
 
 class Form:
@@ -20,13 +21,11 @@ class Form:
         self._folder = folder
 
     def write(self, result: Result, name: str, areas: list[Area]) -> Path:  # noqa: D102
-        image = result.confidence_image()
+        image, path = result.confidence_image(), self._folder / f"{name}{CONFIDENCE}"
         if image is None:
-            message = "this model does not say how sure it is, so there is no map of its confidence"
-            raise ConfigError(message, where="format", fix=AGAIN)
-        path = self._folder / f"{name}_confidence.png"
+            raise unsure("the form `confidence`")
         with replacing(path, FIX) as part:
-            image.save(part, "PNG")
+            image.save(part, "PNG", pnginfo=marked())
         return path
 
     def close(self) -> None:  # noqa: D102
