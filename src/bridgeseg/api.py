@@ -186,7 +186,7 @@ def predict(
         opacity: weight of the colours in overlays, 0 (none) to 1.
         hide: classes that overlays leave as they are, such as `background`.
         format: forms of results, one or several: `png` (the mask), `coco`, `labelme`, `yolo`, `geojson`, `geotiff`,
-            `crops`, `csv`, `npy`, `rank`.
+            `crops`, `csv`, `npy`, `confidence`, `rank`.
         save_crops: write a crop of each area too, in a folder for each class: the form `crops`.
         min_area: write no outlines of areas of fewer pixels.
         simplify: leave out corners of outlines as long as these move by no more pixels than this.
@@ -464,7 +464,7 @@ def train(
     deep: float = default(0.0),
     partial: Literal["softmax", "sigmoid"] = default("softmax"),
     teacher: float = default(1.0),
-    crop_size: tuple[int, int] = default((256, 320)),
+    crop_size: tuple[int, int] | str | None = default((256, 320)),
     scale: tuple[float, float] = default((0.5, 2.0)),
     cat_max_ratio: float = default(0.75),
     tries: int = default(10),
@@ -579,7 +579,8 @@ def train(
             is true or not by itself (UniSeg).
         teacher: where the names of `init` are kept: weight of the cross-entropy against its network, on unlabelled
             pixels.
-        crop_size: height and width of training crops.
+        crop_size: height and width of training crops; `auto` takes them, and `scale`, from the sizes of the training
+            images.
         scale: range of the random scale of the native size, drawn uniformly.
         cat_max_ratio: draw a crop again while one class has this share of its labelled pixels; 1 for no limit.
         tries: crops drawn before the last one is taken as it is.
@@ -1044,7 +1045,7 @@ def compare(
     deep: float = default(0.0),
     partial: Literal["softmax", "sigmoid"] = default("softmax"),
     teacher: float = default(1.0),
-    crop_size: tuple[int, int] = default((256, 320)),
+    crop_size: tuple[int, int] | str | None = default((256, 320)),
     scale: tuple[float, float] = default((0.5, 2.0)),
     cat_max_ratio: float = default(0.75),
     tries: int = default(10),

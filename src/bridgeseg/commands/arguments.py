@@ -24,6 +24,15 @@ def size(text: str, option: str) -> tuple[int, int]:
     return sides[0], sides[-1]
 
 
+def crop(text: str, option: str) -> tuple[int, int] | str:
+    """Read a size in pixels, see `size`, or `auto`.
+
+    Raises:
+        ConfigError: anything else.
+    """
+    return text if text == "auto" else size(text, option)
+
+
 def numbers(text: str, option: str) -> tuple[float, ...]:
     """Read numbers with commas between, in brackets or not: `0.75,1` -> (0.75, 1.0).
 

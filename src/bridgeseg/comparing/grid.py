@@ -15,6 +15,7 @@ from bridgeseg.extend import BASELINE, METHODS
 from bridgeseg.settings.compare import OWNED, Compare
 from bridgeseg.settings.train import TrainConfig
 from bridgeseg.settings.values import flatten, load_values, set_values
+from bridgeseg.training.crop import settled_crop
 from bridgeseg.training.length import settled
 from bridgeseg.training.origin import completed
 from bridgeseg.training.resolve import resolve
@@ -87,7 +88,7 @@ def make_plan(asked: Compare, settings: Settings) -> Plan:
 
 
 def with_lengths(plan: Plan, spec: DataSpec) -> Plan:
-    """Return a plan with the length of every run in epochs: the same at every share of the labels.
+    """Return a plan with the crops of every run, and its length in epochs: the same at every share of the labels.
 
     Args:
         plan: the runs.
@@ -96,7 +97,7 @@ def with_lengths(plan: Plan, spec: DataSpec) -> Plan:
     runs = []
     for run in plan.runs:
         images = sum(len(spec.samples(split)) for split in run.config.train_splits)
-        config = settled(run.config, [images], _devices(run.config))
+        config = settled(settled_crop(run.config, [spec]), [images], _devices(run.config))
         runs.append(replace(run, config=config.model_copy(update={"val_every": config.epochs})))
     return replace(plan, runs=tuple(runs))
 

@@ -67,7 +67,7 @@ class TrainTransform:
         low, high = self.config.scale
         rows, cols = (
             Extent.of(size, crop, low + (high - low) * scale_draw)
-            for size, crop in zip(mask.shape, self.config.crop_size, strict=True)
+            for size, crop in zip(mask.shape, self.config.crop, strict=True)
         )
         if around is None and rare_draw < self.config.rare_class_prob:
             around = self._rare_class(mask, generator)
@@ -118,7 +118,7 @@ class TrainTransform:
         return int(torch.multinomial(weights, 1, generator=generator))
 
     def _pad(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        height, width = self.config.crop_size
+        height, width = self.config.crop
         h, w = mask.shape
         if (h, w) == (height, width):
             return image, mask

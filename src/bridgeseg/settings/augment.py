@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
 from bridgeseg.errors import ConfigError, nearest
 from bridgeseg.settings.fields import AUGMENTATION, setting
@@ -19,8 +19,15 @@ class AugmentConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     crop_size: Annotated[
-        tuple[int, int],
-        setting("height and width of training crops", AUGMENTATION, "--crop", metavar="HxW", read="size"),
+        tuple[int, int] | None,
+        setting(
+            "height and width of training crops; `auto` takes them, and `scale`, from the sizes of the training images",
+            AUGMENTATION,
+            "--crop",
+            metavar="HxW|auto",
+            read="crop",
+            python="tuple[int, int] | str | None",
+        ),
     ] = (512, 512)
     scale: Annotated[Range, setting("range of the random scale of the native size, drawn uniformly", AUGMENTATION)] = (
         0.5,
@@ -76,13 +83,25 @@ class AugmentConfig(BaseModel):
         tuple[int, int, int], setting("RGB where a crop is larger than the image (ImageNet's mean)", AUGMENTATION)
     ] = (124, 116, 104)
 
+    @property
+    def crop(self) -> tuple[int, int]:
+        """Height and width of crops, where they are settled (see `training.crop`)."""
+        if self.crop_size is None:
+            raise ValueError("the crops of this run are not settled yet")
+        return self.crop_size
+
+    @field_validator("crop_size", mode="before")
+    @classmethod
+    def _auto(cls, value: Any) -> Any:
+        return None if value == "auto" else value
+
     @model_validator(mode="after")
     def _ranges(self) -> AugmentConfig:
         for key, least in (("scale", 0.01), ("contrast", 0.0), ("saturation", 0.0)):
             low, high = getattr(self, key)
             if not least <= low <= high <= 100.0:
                 raise ValueError(f"`{key}` must be two rising numbers of {least} to 100, found ({low}, {high})")
-        if min(self.crop_size) < 1 or max(self.crop_size) > 16384:
+        if self.crop_size is not None and not 1 <= min(self.crop_size) <= max(self.crop_size) <= 16384:
             raise ValueError(f"`crop_size` must be (height, width) of 1 to 16384 pixels, found {self.crop_size}")
         if not all(0 <= channel <= 255 for channel in self.pad_colour):
             raise ValueError(f"`pad_colour` must be three numbers of 0..255, found {self.pad_colour}")

@@ -171,7 +171,7 @@ def refuse_single_values(segmentor: Segmentor, config: TrainConfig, images: int)
         ConfigError: batch and crop leave one value at the coarsest level.
     """
     whole = getattr(segmentor.decoder, "norms_whole_images", False)
-    places = 1 if whole else math.prod(math.ceil(side / COARSEST) for side in config.augment.crop_size)
+    places = 1 if whole else math.prod(math.ceil(side / COARSEST) for side in config.augment.crop)
     normed = any(isinstance(module, _BatchNorm) for module in segmentor.modules())
     if normed and places * min(config.batch_size, images) == 1:
         raise ConfigError(

@@ -31,6 +31,7 @@ from bridgeseg.training.building import (
 from bridgeseg.training.callbacks import KeepBest, restore_table
 from bridgeseg.training.carrying import carry
 from bridgeseg.training.contents import contents, contents_file, refuse_other_contents, write_contents
+from bridgeseg.training.crop import settled_crop, told
 from bridgeseg.training.datamodule import DataModule, check_data
 from bridgeseg.training.drawing import write_images
 from bridgeseg.training.ending import Ending, ending_text, how_ended, planned_epochs
@@ -41,7 +42,7 @@ from bridgeseg.training.module import unit_length
 from bridgeseg.training.origin import find
 from bridgeseg.training.overview import tell, tell_carried
 from bridgeseg.training.processes import meet
-from bridgeseg.training.progress import log
+from bridgeseg.training.progress import log, say
 from bridgeseg.training.provenance import environment, provenance, source_commit
 from bridgeseg.training.resolve import resolve
 from bridgeseg.training.resuming import load_data, refuse_other_step
@@ -117,6 +118,8 @@ def _fit(
         load_weights(segmentor, state, out)
         if first:
             restore_table(out / folder.TABLE, state["callbacks"].get(keep_best.state_key, {}).get("rows"))
+    by_images = config.augment.crop_size is None
+    config = settled_crop(config, [member.spec for member in joined.members])
     if ended is None:
         data = DataModule(joined, config, epoch=done)
         trainer = make_trainer(config, out, keep_best, quiet, bool(data.vals), state, callbacks)
@@ -128,6 +131,8 @@ def _fit(
         module = make_module(config, joined, segmentor, data, prompts, teacher)
         steps = config.epoch_steps or pass_steps([len(train) for train in data.trains], config, trainer.world_size)
         _prepare(trainer, config, out, joined, commit, steps, resume=resume, first=first, quiet=quiet)
+        if first and by_images:
+            say(out, told(config), quiet=quiet)
         if first and carried:
             tell_carried(str(config.init), carried, out, quiet=quiet)
         if first and not joined.plain:

@@ -46,7 +46,7 @@ def provenance(
         "data": described if joined.several else described[0],
         "seed": config.seed,
         "epoch": epoch,
-        "image_size": list(config.augment.crop_size),
+        "image_size": list(config.augment.crop),
         "parameters": sum(parameter.numel() for parameter in segmentor.parameters()),
         "bridgeseg": __version__,
         "commit": commit,
