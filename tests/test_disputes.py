@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 import bridgeseg
-from bridgeseg.checking.disputes import Disputes
-from bridgeseg.checking.disputing import EDGE, Search, opened
+from bridgeseg.checking.disputes import Disputes, Region
+from bridgeseg.checking.disputing import EDGE, Candidate, Search, opened
 from bridgeseg.cli import main
 from bridgeseg.data.listing import Sample
 from bridgeseg.data.masks import read_mask
@@ -61,6 +61,14 @@ def disputes(report: Any) -> Disputes:
     assert report.disputes is not None
     found: Disputes = report.disputes
     return found
+
+
+def regions(search: Search) -> tuple[list[Region], int]:
+    def make(one: Candidate, pixels: int, confidence: float | None) -> Region:
+        named = ("val", "a", "b", one.labelled, search.names[one.predicted])
+        return Region(*named, pixels, pixels / one.image_pixels, confidence, (0, 0, 1, 1), one.sample, one.area)
+
+    return search.regions(make)
 
 
 def inside(region: Any) -> np.ndarray:
@@ -171,7 +179,7 @@ def test_borders_are_no_mistakes() -> None:
     for prediction, count in ((shifted, 0), (np.roll(truth, 20, axis=1) | truth, 1)):
         search = Search(("a", "b"), 255)
         search.take(Answer(Sample(Path("a"), Path("b")), np.zeros((40, 60, 3), np.uint8), truth, prediction, None))
-        assert len(search.found()[0]) == count
+        assert len(regions(search)[0]) == count
 
 
 def test_a_class_that_nothing_agrees_on_is_held_against_itself() -> None:
@@ -180,7 +188,7 @@ def test_a_class_that_nothing_agrees_on_is_held_against_itself() -> None:
     confidence[:10] = 200  # the mean is 150
     search = Search(("a", "b"), 255)
     search.take(Answer(Sample(Path("a"), Path("b")), np.zeros((20, 20, 3), np.uint8), truth, prediction, confidence))
-    (found,), left_out = search.found()
+    (found,), left_out = regions(search)
     assert (found.pixels, found.labelled, found.predicted, left_out) == (200, "a", "b", 0)
     assert found.confidence == pytest.approx(200 / 255)
 

@@ -9,7 +9,7 @@ where labels and predictions differ in a strip narrower than `EDGE` pixels, that
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -55,8 +55,15 @@ def find_disputes(asked: Check, spec: DataSpec, samples: Mapping[str, Sequence[S
         model, list(split_of), spec, search.take, title="ask the model", sure=True, memory=asked.memory,
         max_pixels=asked.max_pixels, progress=not asked.quiet, passed_over=passed_over,
     )  # fmt: skip
-    found, left_out = search.found()
-    regions = [_region(one, spec, split_of[one.sample]) for one in found]
+
+    def region(one: Candidate, pixels: int, confidence: float | None) -> Region:
+        left, top, width, height = (round(value) for value in one.area.box)
+        image, mask = (spec.key(Sample(path, path)) for path in (one.sample.image, one.sample.mask))
+        named = (split_of[one.sample], image, mask, one.labelled, matched.classes.names[one.predicted])
+        share = pixels / one.image_pixels
+        return Region(*named, pixels, share, confidence, (left, top, width, height), one.sample, one.area)
+
+    regions, left_out = search.regions(region)
     compared = len(split_of) - len(passed_over)
     facts = {"compared": compared, "passed_over": len(passed_over), "confident": model.confident}
     return Disputes.of(regions, left_out=left_out, spec=spec, **facts)
@@ -71,18 +78,6 @@ class Candidate(NamedTuple):
     area: Area
     image_pixels: int
     counts: NDArray[np.int64]
-
-
-class Found(NamedTuple):
-    """A candidate that is disputed: how many pixels the model is sure of, and their mean confidence (0..1)."""
-
-    sample: Sample
-    labelled: str
-    predicted: str
-    area: Area
-    image_pixels: int
-    pixels: int
-    confidence: float | None
 
 
 class Search:
@@ -126,8 +121,13 @@ class Search:
         if len(self.candidates) > 20 * MOST_REGIONS:
             self._drop()
 
-    def found(self) -> tuple[list[Found], int]:
-        """Return at most `MOST_REGIONS` that are disputed, and how many more there are."""
+    def regions(self, make: Callable[[Candidate, int, float | None], Region]) -> tuple[list[Region], int]:
+        """Return at most `MOST_REGIONS` that are disputed, those that weigh most first, and how many more there are.
+
+        Args:
+            make: makes one of a candidate, how many of its pixels the model is sure of, and their mean confidence
+                (0..1), None if the model does not say.
+        """
         usual = self._usual()
         found = []
         for one in self.candidates:
@@ -135,9 +135,8 @@ class Search:
             pixels = int(sure.sum())
             if pixels >= LEAST:
                 mean = float((sure * BYTE).sum() / pixels / 255) if self.confident else None
-                named = (one.sample, one.labelled, self.names[one.predicted])
-                found.append(Found(*named, one.area, one.image_pixels, pixels, mean))
-        found.sort(key=lambda one: one.pixels / one.image_pixels * (one.confidence or 1.0), reverse=True)
+                found.append(make(one, pixels, mean))
+        found.sort(key=lambda one: one.weight, reverse=True)
         return found[:MOST_REGIONS], max(0, len(found) - MOST_REGIONS) + self.dropped
 
     def _usual(self) -> NDArray[np.float64]:
@@ -170,11 +169,3 @@ def opened(mask: NDArray[np.bool_], side: int) -> NDArray[np.bool_]:
     for step in range(side):
         found[step : step + height] |= across
     return found
-
-
-def _region(one: Found, spec: DataSpec, split: str) -> Region:
-    left, top, width, height = (round(value) for value in one.area.box)
-    image, mask = (spec.key(Sample(path, path)) for path in (one.sample.image, one.sample.mask))
-    share, box = one.pixels / one.image_pixels, (left, top, width, height)
-    named = (split, image, mask, one.labelled, one.predicted)
-    return Region(*named, one.pixels, share, one.confidence, box, one.sample, one.area)
