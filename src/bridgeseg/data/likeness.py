@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,9 +13,9 @@ from numpy.typing import NDArray
 
 from bridgeseg.data.joining import Joined
 
-ALIKE = 0.2
+ALIKE = 0.18
 """Cosine of class embeddings, less their mean over all names, from which two names are told. By CLIP ViT-B/16 `tree`
-and `vegetation` of two street datasets have 0.24, and unrelated names less than 0.15."""
+and `vegetation` of two street datasets have 0.19, and unrelated names less than 0.15; by MiniLM some have 0.27."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ def alike(joined: Joined, vectors: NDArray[Any], least: float = ALIKE) -> list[A
     """Return pairs of names that were not merged and look alike, the most alike first.
 
     Of two datasets, only names are compared that one of them alone labels. A pair is told if each name is the other's
-    nearest, or if a name is the nearest of several.
+    nearest, or if a name is the nearest of several; and if either is less like all other names of its own dataset,
+    which are other things: how high cosines are differs between text encoders.
 
     Args:
         joined: the datasets.
@@ -63,13 +65,14 @@ def alike(joined: Joined, vectors: NDArray[Any], least: float = ALIKE) -> list[A
     for one, first in enumerate(owned):
         for two in range(one + 1, len(owned)):
             only = sorted(first - owned[two]), sorted(owned[two] - first)
-            for a, b, whole in _nearest(cosines, *only, least):
+            pairs = _clear(_nearest(cosines, *only, least), cosines, first, owned[two])
+            for a, b, whole in pairs:
                 pair = (min(a, b), max(a, b))
                 if frozenset(pair) in siblings or pair in found:
                     continue
                 owners = joined.members[one].name, joined.members[two].name
                 owners = owners if pair == (a, b) else owners[::-1]
-                told = None if whole is None else names[whole]
+                told = names[whole] if whole is not None and [one[2] for one in pairs].count(whole) > 1 else None
                 found[pair] = Alike(names[pair[0]], names[pair[1]], owners, float(cosines[pair]), told)
     return sorted(found.values(), key=lambda pair: -pair.cosine)
 
@@ -106,3 +109,19 @@ def _nearest(
         if len(fans) > 1:
             found += [(first[row], b, b) for row in fans]
     return found
+
+
+def _clear(
+    pairs: Sequence[tuple[int, int, int | None]],
+    cosines: NDArray[Any],
+    first: AbstractSet[int],
+    second: AbstractSet[int],
+) -> list[tuple[int, int, int | None]]:
+    """Keep pairs in which neither name is more like another of its own dataset, but for those of the same whole."""
+    together = {(a, b) for a, b, _ in pairs}
+
+    def rivals(a: int, b: int) -> list[float]:
+        own = [cosines[a, c] for c in first if c != a and (c, b) not in together]
+        return own + [cosines[b, c] for c in second if c != b and (a, c) not in together]
+
+    return [(a, b, whole) for a, b, whole in pairs if cosines[a, b] > max(rivals(a, b), default=-1.0)]
