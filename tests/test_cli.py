@@ -260,7 +260,7 @@ def test_settings() -> None:
     for wrong in ("a", "=1", "a=[", "a={"):
         with pytest.raises(ConfigError):
             arguments.settings([wrong])
-    with pytest.raises(ConfigError, match="numbers with commas"):
+    with pytest.raises(ConfigError, match="numbers separated by commas"):
         arguments.numbers("1,two", "--scales")
 
 

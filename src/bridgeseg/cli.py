@@ -22,15 +22,15 @@ COMMANDS = {
     "label": "Pre-label images for a labelling tool where the model is sure, and say which images to look at first.",
     "check": "Look for everything that is wrong with a dataset: files, sizes, mask values, classes, duplicates.",
     "info": "Say what a model is: classes, colours, where it comes from, scores, inputs and outputs, size.",
-    "train": "Train a network on your own data (needs the train extra); what is not given keeps its default.",
+    "train": "Train a network on your own data (needs the train extra); unset options keep their defaults.",
     "evaluate": "Score a model on a split of a dataset at native resolution: mIoU, IoU of each class, accuracies.",
     "gallery": "Write one HTML file of the images of a split, worst first: truth, prediction, difference, confidence.",
     "export": "Write a network as one .onnx file that runs without PyTorch; --int8 makes it 8-bit and states the cost.",
     "compare": "Train methods x backbones x seeds x label fractions, and compare them (needs the train extra).",
     "push": "Upload a model to the Hugging Face hub, with a model card; `--model hf:OWNER/NAME` takes it from there.",
     "benchmark": "Measure a model on this machine: latency, throughput, memory, cold start.",
-    "demo": "Show a page in the browser on which a model is tried: images, a camera, videos (needs the demo extra).",
-    "data": "Datasets: a data.yaml of a public download, or of what a labelling tool exported.",
+    "demo": "Show a page in the browser for trying a model: images, a camera, videos (needs the demo extra).",
+    "data": "Make datasets: a data.yaml for a public download, or for an export of a labelling tool.",
 }
 """Every command and what it does. Its module, `commands.NAME`, is imported when it is used: help and completion of the
 others need none of it."""

@@ -43,7 +43,7 @@ def numbers(text: str, option: str) -> tuple[float, ...]:
         return tuple(float(part) for part in text.strip("[]() ").split(","))
     except ValueError as error:
         fix = f"{option} 0.75,1,1.25"
-        raise ConfigError(f"numbers with commas between are needed, found {text!r}", where=option, fix=fix) from error
+        raise ConfigError(f"numbers separated by commas are needed, found {text!r}", where=option, fix=fix) from error
 
 
 def integers(text: str, option: str) -> list[int]:
@@ -57,7 +57,7 @@ def integers(text: str, option: str) -> list[int]:
     except ValueError as error:
         fix = f"{option} 1,2"
         raise ConfigError(
-            f"whole numbers with commas between are needed, found {text!r}", where=option, fix=fix
+            f"whole numbers separated by commas are needed, found {text!r}", where=option, fix=fix
         ) from error
 
 

@@ -13,7 +13,7 @@ from bridgeseg.settings.importing import Import
 from bridgeseg.wording import printable
 
 app = typer.Typer(
-    help="Datasets: a data.yaml of a public download, or of what a labelling tool exported.",
+    help="Make datasets: a data.yaml for a public download, or for an export of a labelling tool.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -69,7 +69,7 @@ def prepare(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Make a data.yaml of a public dataset, downloaded or not: links to its files, colour masks converted to ids."""
+    """Make a data.yaml for a public dataset, downloaded or not: links to its files, colour masks converted to ids."""
     import sys
 
     from bridgeseg import catalog
@@ -106,7 +106,7 @@ def import_data(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Make a dataset of what a labelling tool exported: COCO, Labelme, CVAT, YOLO, Label Studio and others."""
+    """Make a dataset from an export of a labelling tool: COCO, Labelme, CVAT, YOLO, Label Studio and others."""
     from bridgeseg import api
     from bridgeseg.commands import console
 

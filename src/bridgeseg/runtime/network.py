@@ -143,7 +143,7 @@ def _smaller(window: tuple[int, int]) -> str:
 
 def unsure(wanted: str, path: Path | None = None) -> ConfigError:
     """Return the error of what is wanted of a model, at `path`, that gives no confidence."""
-    fix = "export it with it: bridgeseg export --model RUN --confidence --out FILE.onnx"
+    fix = "export it with confidence: bridgeseg export --model RUN --confidence --out FILE.onnx"
     return ConfigError(f"this model does not say how sure it is: {wanted} needs confidence", where=path, fix=fix)
 
 

@@ -14,8 +14,8 @@ class Check(CommandSettings):
     """Look for everything that is wrong with a dataset, or several: files, sizes, mask values, classes, duplicates.
 
     Returns:
-        The findings, facts about the classes, and with a `model` the labels that it disputes. What is wrong with the
-            dataset is not raised but in there.
+        The findings, facts about the classes, and with a `model` the labels that it disputes. Problems of the
+            dataset are listed there, and do not raise.
 
     Raises:
         InputError: a mistake in the arguments, a model that cannot be used or has other classes, or a result cannot be
@@ -25,7 +25,7 @@ class Check(CommandSettings):
     data: Annotated[
         str | Path | Sequence[str | Path],
         setting(
-            "the dataset's data.yaml, or its folder; of several their names are compared, too",
+            "the dataset's data.yaml, or its folder; the names of several datasets are compared, too",
             option="--data",
             metavar="YAML",
             read="several",
@@ -35,8 +35,8 @@ class Check(CommandSettings):
     model: Annotated[
         Any,
         setting(
-            "a trained model with the classes of the data, which says the labels that it disputes: an .onnx file, best "
-            "one exported with confidence, or a run folder",
+            "a trained model with the classes of the data, to list the labels that it disputes: a run folder, or an "
+            ".onnx file, preferably exported with confidence",
             option="--model -m",
             metavar="FILE|FOLDER",
             python="str | Path | Model | None",
@@ -45,12 +45,13 @@ class Check(CommandSettings):
     text_encoder: Annotated[
         str | None,
         setting(
-            "of several datasets: compares their names by its embeddings, and proposes lines `same` and `parts`",
+            "compare the names of several datasets by the embeddings of this encoder, and propose lines `same` and "
+            "`parts`",
             option="--text-encoder",
         ),
     ] = None
     quick: Annotated[
-        bool, setting("sizes from file headers, and a part of the masks; no duplicates", option="--quick")
+        bool, setting("read sizes from file headers, and only some of the masks; skip duplicates", option="--quick")
     ] = False
     html: Annotated[
         str | Path | None, setting("write a page with pictures of the problems", option="--html", metavar="FILE")

@@ -12,9 +12,9 @@ GRID, DOING = "Grid", "What is done"
 
 
 class Compare(CommandSettings):
-    """Train methods x backbones x seeds x label fractions into one folder, and report on all that is finished there.
+    """Train methods x backbones x seeds x label fractions into one folder, and report on all finished runs there.
 
-    Runs that are finished are left alone, and runs that were stopped go on, so the same call continues a comparison.
+    Finished runs are skipped, and stopped runs continue, so the same call continues a comparison.
     Settings of all runs are those of `bridgeseg.train`.
 
     Returns:
@@ -85,13 +85,14 @@ class Compare(CommandSettings):
         ),
     ] = (1.0,)
     config: Annotated[
-        str | Path | None, setting("file of settings of all runs, below all others", option="--config", metavar="FILE")
+        str | Path | None,
+        setting("file of settings for all runs; options override it", option="--config", metavar="FILE"),
     ] = None
     split: Annotated[str, setting("split that is reported", DOING, "--split")] = "test"
     against: Annotated[
         Any,
         setting(
-            "variants that paired differences are taken to",
+            "variants from which paired differences are taken",
             DOING,
             "--against",
             metavar="NAME,...",
@@ -107,7 +108,7 @@ class Compare(CommandSettings):
     reference: Annotated[
         str | None,
         setting(
-            "variant whose times are 1; by default the first of `against` that is there",
+            "variant whose time counts as 1; by default the first of `against` that is present",
             DOING,
             "--reference",
             metavar="NAME",
@@ -117,7 +118,8 @@ class Compare(CommandSettings):
     threads: Annotated[
         int | None,
         setting(
-            "threads of each run, whatever the jobs; by default those of the folder's runs, else the cores up to 4",
+            "threads of each run, whatever the number of jobs; by default as in the folder's runs, else one per core "
+            "up to 4",
             DOING,
             "--threads",
             ge=1,

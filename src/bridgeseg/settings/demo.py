@@ -12,7 +12,7 @@ PAGE = "The page"
 
 
 class Demo(CommandSettings):
-    """A page on which models are tried: images, a camera, videos.
+    """Show a page for trying models: images, a camera, videos.
 
     Raises:
         InputError: a model cannot be used.
@@ -42,12 +42,10 @@ class Demo(CommandSettings):
     ] = 1024
     host: Annotated[
         str,
-        setting(
-            "address that it listens at: `0.0.0.0` lets other machines see the page", PAGE, "--host", metavar="ADDRESS"
-        ),
+        setting("address to listen on: `0.0.0.0` lets other machines see the page", PAGE, "--host", metavar="ADDRESS"),
     ] = "127.0.0.1"
     port: Annotated[
         int | None,
-        setting("port that it listens at; by default the first free one from 7860", PAGE, "--port", ge=1, le=65535),
+        setting("port to listen on; by default the first free one from 7860", PAGE, "--port", ge=1, le=65535),
     ] = None
     open: Annotated[bool, setting("open the page in this machine's browser", PAGE, "--open")] = False

@@ -12,7 +12,7 @@ from bridgeseg.settings.load import EMBEDDINGS, MEMORY, NAMES, RUNTIME, THREADS
 class Gallery(CommandSettings):
     """Write one HTML file of the images of a split, worst first: image, truth, prediction, difference, confidence.
 
-    The file needs no other: it can be sent to whoever shall see it, opened from the disk, filtered by class and sorted.
+    The file is self-contained: send it to others, or open it from disk. The page can be filtered by class and sorted.
 
     Returns:
         What is on the page: the images with their scores, worst first, and the scores of the split.
@@ -25,8 +25,8 @@ class Gallery(CommandSettings):
     model: Annotated[
         Any,
         setting(
-            "an .onnx file, a run folder, `street-int8` (the bundled model, and the default) or `street`; given again, "
-            "the results of two are side by side, with the difference of their scores",
+            "an .onnx file, a run folder, `street-int8` (the bundled model, and the default) or `street`; with two, "
+            "their results are shown side by side, with the difference of their scores",
             option="--model -m",
             metavar="FILE|FOLDER",
             read="several",
@@ -45,9 +45,9 @@ class Gallery(CommandSettings):
     ] = None
     split: Annotated[str, setting("`train`, `val` or `test`", option="--split")] = "val"
     out: Annotated[str | Path, setting("the HTML file", option="--out -o", metavar="FILE")] = "gallery.html"
-    limit: Annotated[int, setting("show so many images at most, the worst; all are scored", option="--limit", ge=1)] = (
-        100
-    )
+    limit: Annotated[
+        int, setting("show at most this many images, the worst ones; all are scored", option="--limit", ge=1)
+    ] = 100
     side: Annotated[
         int, setting("longer side of the pictures, in pixels", option="--side", metavar="PIXELS", ge=32, le=2048)
     ] = 320

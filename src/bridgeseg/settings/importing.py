@@ -10,7 +10,7 @@ from bridgeseg.settings.fields import CommandSettings, setting
 
 
 class Import(CommandSettings):
-    """Make a dataset of what a labelling tool exported: images, masks, data.yaml and a report.
+    """Make a dataset from an export of a labelling tool: images, masks, data.yaml and a report.
 
     The export is only read. Called again with the same `out`, it does what is new or has changed, and takes up what
     was interrupted.
@@ -30,7 +30,7 @@ class Import(CommandSettings):
         str | None,
         setting(
             "the form of the export: `coco`, `labelme`, `cvat`, `voc`, `roboflow`, `yolo`, `label-studio`, "
-            "`label-studio-brush`, `supervisely`, `cityscapes`; by default what it looks like",
+            "`label-studio-brush`, `supervisely`, `cityscapes`; by default it is detected",
             option="--format",
             metavar="FORM",
         ),
@@ -51,7 +51,8 @@ class Import(CommandSettings):
     unlabelled: Annotated[
         Literal["background", "ignore"] | None,
         setting(
-            "what pixels under no object are; by default `background`, or `ignore` for panoptic COCO and Cityscapes",
+            "what pixels outside all objects become; by default `background`, or `ignore` for panoptic COCO and "
+            "Cityscapes",
             option="--unlabelled",
             metavar="WHAT",
         ),
@@ -59,7 +60,7 @@ class Import(CommandSettings):
     empty: Annotated[
         bool,
         setting(
-            "take images without any object, too, where the tool does not say whether somebody looked at them",
+            "also take images without any object if the tool does not say whether somebody looked at them",
             option="--empty",
         ),
     ] = False

@@ -47,8 +47,8 @@ class LengthConfig(BaseModel):
     epochs: Annotated[
         int | None,
         setting(
-            f"passes over the training images; without this and `steps` {EPOCHS}, or more where that makes fewer than "
-            "`min_steps` steps",
+            f"passes over the training images; if neither this nor `steps` is given, {EPOCHS}, or more if that makes "
+            "fewer than `min_steps` steps",
             TRAINING,
             "--epochs",
             ge=1,
@@ -66,14 +66,14 @@ class LengthConfig(BaseModel):
     min_steps: Annotated[
         int,
         setting(
-            "steps that a run has at least where neither `epochs` nor `steps` is given; 0 for none", TRAINING, ge=0
+            "least number of steps of a run if neither `epochs` nor `steps` is given; 0 for no limit", TRAINING, ge=0
         ),
     ] = MIN_STEPS
     epoch_steps: Annotated[
         int | None,
         setting(
-            "steps of the optimiser in an epoch, be it several passes or a part of one; by default one pass where "
-            f"`epochs` is given, else so many that there are at most {EPOCHS} epochs",
+            "steps of the optimiser in an epoch, which may be several passes or part of one; by default one pass if "
+            f"`epochs` is given, else as many as give at most {EPOCHS} epochs",
             TRAINING,
             ge=1,
         ),
@@ -81,8 +81,8 @@ class LengthConfig(BaseModel):
     val_every: Annotated[
         int | None,
         setting(
-            f"epochs between validations, or `auto`, such that there are at most {VALIDATIONS}; the last epoch is "
-            "always validated",
+            f"epochs between validations, or `auto` for at most {VALIDATIONS} validations; the last epoch is always "
+            "validated",
             TRAINING,
             ge=1,
         ),
@@ -101,7 +101,7 @@ class LengthConfig(BaseModel):
     early_stop: Annotated[
         int | None,
         setting(
-            "end after so many validations in a row without a better mIoU",
+            "end after this many validations in a row without a better mIoU",
             TRAINING,
             "--early-stop",
             ge=1,

@@ -18,19 +18,21 @@ THREADS = setting("CPU threads; one per core by default", option="--threads", ge
 RUNTIME = setting(
     "`onnxruntime` (the default) or `openvino` for a file, `torch` for a folder", option="--runtime", metavar="NAME"
 )
-MEMORY = setting("MB that the network may use; larger images are done in tiles", option="--memory", metavar="MB", ge=1)
-COMPILE = setting("of a folder: translate the network with torch.compile first", option="--compile")
+MEMORY = setting(
+    "MB that the network may use; larger images are processed in tiles", option="--memory", metavar="MB", ge=1
+)
+COMPILE = setting("compile the network of a folder with torch.compile first", option="--compile")
 NAMES = setting(
-    "what the classes are to be, trained or not, of a run that language guides or a file with names as an input: "
-    "`road, person=pedestrian|person` (with phrases for the text encoder), or a YAML file; by default those it was "
+    "names of the classes, trained or not, for a run guided by language or a file that takes any names: `road, "
+    "person=pedestrian|person` (with phrases for the text encoder), or a YAML file; by default the names it was "
     "trained with",
     option="--names",
     metavar="NAMES|YAML",
     python="Names | None",
 )
 EMBEDDINGS = setting(
-    "a .safetensors file with the vectors of these names by the same text encoder, where neither the bank that comes "
-    "with bridgeseg nor the encoder itself has them",
+    "a .safetensors file with vectors of these names from the same text encoder, for names that are neither in the "
+    "bank that comes with bridgeseg nor can be encoded here",
     option="--embeddings",
     metavar="FILE",
 )

@@ -46,8 +46,8 @@ class LossConfig(BaseModel):
     aux_at: Annotated[
         Literal["auto", "pixels", "cells"],
         setting(
-            "where it is taken: `pixels` of the mask, as DenseCLIP does, or `cells` of the score map, much cheaper; "
-            "`auto` goes by the method",
+            "where that cross-entropy is taken: `pixels` of the mask, as DenseCLIP does, or `cells` of the score map, "
+            "much cheaper; `auto` depends on the method",
             LOSS,
         ),
     ] = "auto"
@@ -64,8 +64,8 @@ class LossConfig(BaseModel):
     partial: Annotated[
         Literal["softmax", "sigmoid"],
         setting(
-            "what a label says: `softmax`, one of the names of the step is true; or `sigmoid`, every labelled name is "
-            "true or not by itself (UniSeg)",
+            "what a label means: `softmax`, exactly one of the names of the step is true; or `sigmoid`, each labelled "
+            "name is true or false by itself (UniSeg)",
             LOSS,
         ),
     ] = "softmax"
@@ -73,7 +73,7 @@ class LossConfig(BaseModel):
     teacher: Annotated[
         float,
         setting(
-            "where the names of `init` are kept: weight of the cross-entropy against its network, on unlabelled pixels",
+            "if the names of `init` are kept: weight of the cross-entropy against its network, on unlabelled pixels",
             LOSS,
             ge=0,
         ),

@@ -56,8 +56,8 @@ class ModelConfig(BaseModel):
     text_space: Annotated[
         Literal["classes", "bank"],
         setting(
-            "whose mean is taken off the class embeddings: `classes`, those at hand, so that a name more moves all "
-            "others; or `bank`, a large fixed vocabulary of the text encoder",
+            "whose mean is subtracted from the class embeddings: `classes`, the current names, so that one more name "
+            "moves all others; or `bank`, a large fixed vocabulary of the text encoder",
             NETWORK,
         ),
     ] = "classes"
@@ -65,9 +65,9 @@ class ModelConfig(BaseModel):
         Literal["learned", "pca"],
         setting("of the class embeddings: `learned`, or `pca`, frozen principal directions of the bank", NETWORK),
     ] = "learned"
-    temperature: Annotated[Literal["learned", "fixed"], setting("of logits and score map; fixed at 0.07", NETWORK)] = (
-        "learned"
-    )
+    temperature: Annotated[
+        Literal["learned", "fixed"], setting("of logits and score map: `learned`, or `fixed` at 0.07", NETWORK)
+    ] = "learned"
 
     @property
     def groups(self) -> dict[str, Any]:

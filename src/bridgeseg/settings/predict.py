@@ -11,9 +11,9 @@ from bridgeseg.settings.load import COMPILE, EMBEDDINGS, MEMORY, MODEL, NAMES, R
 
 VIDEOS = "Videos, cameras and streams"
 OVERLAY = setting("write overlays with a legend", option="--overlay/--no-overlay")
-MIN_AREA = setting("write no outlines of areas of fewer pixels", option="--min-area", metavar="PIXELS", ge=1)
+MIN_AREA = setting("leave out outlines of areas with fewer pixels", option="--min-area", metavar="PIXELS", ge=1)
 SIMPLIFY = setting(
-    "leave out corners of outlines as long as these move by no more pixels than this",
+    "leave out corners of outlines if that moves the outline by at most this many pixels",
     option="--simplify",
     metavar="PIXELS",
     ge=0,
@@ -66,7 +66,7 @@ class Predict(CommandSettings):
         float | Sequence[float] | None,
         setting(
             "the value of white in images of more than 8 bits, or those of black and white: `4095`, `100,4095`; by "
-            "default as in training, else 0..65535 of integers and 0..1 of floats",
+            "default as in training, else 0..65535 for integers and 0..1 for floats",
             option="--image-range",
             metavar="RANGE",
             read="numbers",
@@ -85,8 +85,8 @@ class Predict(CommandSettings):
     unknown: Annotated[
         float | None,
         setting(
-            "write 255 (65535 above 255 classes) where confidence, 0 to 1, is below this; of run folders, and of files "
-            "exported with `confidence`",
+            "write 255 (65535 above 255 classes) where confidence, 0 to 1, is below this; needs a run folder, or a "
+            "file exported with `confidence`",
             option="--unknown",
             metavar="SHARE",
             ge=0,
@@ -119,7 +119,7 @@ class Predict(CommandSettings):
     ] = ("png",)
     save_crops: Annotated[
         bool,
-        setting("write a crop of each area too, in a folder for each class: the form `crops`", option="--save-crops"),
+        setting("also write a crop of each area, in a folder for each class: the form `crops`", option="--save-crops"),
     ] = False
     min_area: Annotated[int, MIN_AREA] = 1
     simplify: Annotated[float, SIMPLIFY] = 0.0
@@ -136,7 +136,7 @@ class Predict(CommandSettings):
     reconnect: Annotated[
         float,
         setting(
-            "try for so long to connect again to a stream that broke off",
+            "how long to try to reconnect to a stream that broke off",
             VIDEOS,
             "--reconnect",
             metavar="SECONDS",
@@ -144,5 +144,5 @@ class Predict(CommandSettings):
             allow_inf_nan=False,
         ),
     ] = 60.0
-    masks: Annotated[bool, setting("write the mask of every frame too, as PNGs", VIDEOS, "--masks")] = False
+    masks: Annotated[bool, setting("also write the mask of every frame, as a PNG", VIDEOS, "--masks")] = False
     codec: Annotated[str, setting("FFmpeg's name of an encoder", VIDEOS, "--codec", metavar="NAME")] = "libx264"

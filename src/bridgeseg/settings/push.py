@@ -11,7 +11,7 @@ from bridgeseg.settings.fields import CommandSettings, setting
 class Push(CommandSettings):
     """Upload a model to the Hugging Face hub, where `hf:OWNER/NAME` finds it: weights, an exported file, a model card.
 
-    What is uploaded is listed, and nothing else is: `model.safetensors` and `config.json` of a checkpoint,
+    Nothing but these is uploaded: `model.safetensors` and `config.json` of a checkpoint,
     `model.onnx`, the card `README.md`, and what was drawn of the run: `curves.png`, `iou.png`, `confusion.png`. One
     commit brings it all; it removes earlier files of these names that do not belong to this model.
 
@@ -25,7 +25,7 @@ class Push(CommandSettings):
         MissingDependencyError: the hub's client (extra `hub`) is not installed, or what the model needs.
     """
 
-    name: Annotated[str, setting("the repository, `OWNER/NAME`, which is made if there is none")]
+    name: Annotated[str, setting("the repository, `OWNER/NAME`, which is created if it does not exist")]
     model: Annotated[
         str | Path,
         setting(
@@ -38,11 +38,14 @@ class Push(CommandSettings):
         str | Path | None,
         setting("an .onnx file exported from this run, to go with it", option="--onnx", metavar="FILE.onnx"),
     ] = None
-    private: Annotated[bool, setting("make a private repository, and upload to no public one", option="--private")] = (
-        False
-    )
+    private: Annotated[
+        bool, setting("make the repository private, and refuse to upload to a public one", option="--private")
+    ] = False
     revision: Annotated[
-        str, setting("the branch to upload to, which is made if there is none", option="--revision", metavar="BRANCH")
+        str,
+        setting(
+            "the branch to upload to, which is created if it does not exist", option="--revision", metavar="BRANCH"
+        ),
     ] = "main"
     license: Annotated[
         str | None,

@@ -55,8 +55,8 @@ class TrainConfig(LengthConfig, BaseModel):
     shares: Annotated[
         tuple[float, ...],
         setting(
-            "of several datasets: relative numbers of steps on each, such as `[1, 1]`; by default every image of all "
-            "comes once in an epoch",
+            "relative numbers of steps on each of several datasets, such as `[1, 1]`; by default every image of all "
+            "datasets comes once in an epoch",
             TRAINING,
             "--shares",
             read="numbers",
@@ -64,7 +64,7 @@ class TrainConfig(LengthConfig, BaseModel):
     ] = ()
     same: Annotated[
         tuple[tuple[str, ...], ...],
-        setting("names of the datasets that are one, such as `[[pedestrian, person]]`; the first is kept", TRAINING),
+        setting("names that mean the same class, such as `[[pedestrian, person]]`; the first is kept", TRAINING),
     ] = ()
     parts: Annotated[
         dict[str, tuple[str, ...]],
@@ -75,7 +75,7 @@ class TrainConfig(LengthConfig, BaseModel):
     train_splits: Annotated[
         tuple[str, ...],
         setting(
-            "splits trained on; `train,val` joins two, and then wants `val_split=none` or `val_split=test`",
+            "splits trained on; `train,val` joins two, and then needs `val_split=none` or `val_split=test`",
             TRAINING,
             min_length=1,
         ),
@@ -87,7 +87,7 @@ class TrainConfig(LengthConfig, BaseModel):
     val_share: Annotated[
         float,
         setting(
-            "share of the images of train that are the split val, told by their names; for data that has none",
+            "share of the training images to use as the split val, chosen by their names; for data that has none",
             TRAINING,
             "--val-share",
             ge=0,
@@ -110,7 +110,7 @@ class TrainConfig(LengthConfig, BaseModel):
     ] = 1.0
     data_fractions: Annotated[
         tuple[float, ...],
-        setting("of several datasets: the `fraction` of each, in its place", TRAINING),
+        setting("the `fraction` of each of several datasets, instead of one for all", TRAINING),
     ] = ()
     repeat: Annotated[
         int,
@@ -122,8 +122,8 @@ class TrainConfig(LengthConfig, BaseModel):
         str | None,
         setting(
             "start from the weights of a run, a checkpoint, a .safetensors file, `hf:OWNER/NAME` (a repository of the "
-            "hub) or `street`, the bundled model: all that does not depend on the names carries over; architecture and "
-            "text encoder are those of the run where none are given",
+            "hub) or `street`, the bundled model: everything that does not depend on the names carries over; "
+            "architecture and text encoder are those of the run unless given",
             NETWORK,
             "--init",
             metavar="RUN",
@@ -132,8 +132,8 @@ class TrainConfig(LengthConfig, BaseModel):
     keep: Annotated[
         bool | None,
         setting(
-            "the names that `init` knows stay, and its network is the teacher of pixels without a label; by default "
-            "where a dataset says by `labelled` that it does not label all",
+            "keep the names that `init` knows, and let its network teach the pixels without a label; by default on if "
+            "a dataset says by `labelled` that it does not label all names",
             NETWORK,
             "--keep/--no-keep",
         ),
@@ -186,7 +186,9 @@ class TrainConfig(LengthConfig, BaseModel):
         0.01
     )
     warmup: Annotated[float, setting("share of the run in which the rate rises", OPTIMISATION, ge=0, lt=1)] = 0.05
-    power: Annotated[float, setting("then it falls as (1 - progress) to this power", OPTIMISATION, gt=0)] = 0.9
+    power: Annotated[
+        float, setting("afterwards the rate falls as (1 - progress) to this power", OPTIMISATION, gt=0)
+    ] = 0.9
     clip: Annotated[float, setting("gradients are scaled down to this norm; 0 for never", OPTIMISATION, ge=0)] = 1.0
     ema: Annotated[
         float,
@@ -203,7 +205,7 @@ class TrainConfig(LengthConfig, BaseModel):
     check: Annotated[
         bool,
         setting(
-            "look at the dataset first, as `bridgeseg check --quick` does, and do not train on one with errors", MACHINE
+            "check the dataset first, as `bridgeseg check --quick` does, and do not train if it has errors", MACHINE
         ),
     ] = True
     workers: Annotated[
@@ -226,8 +228,8 @@ class TrainConfig(LengthConfig, BaseModel):
     logger: Annotated[
         tuple[Literal["tensorboard", "csv", "mlflow", "wandb"], ...],
         setting(
-            "where losses and scores go besides metrics.csv: `tensorboard`, `csv`, `mlflow`, `wandb`, several with "
-            "commas between, or `none`",
+            "where losses and scores go besides metrics.csv: `tensorboard`, `csv`, `mlflow`, `wandb`, several "
+            "separated by commas, or `none`",
             MACHINE,
             "--logger",
             metavar="NAME,...",
@@ -361,7 +363,7 @@ class Train(CommandSettings):
     Returns:
         The run folder, the scores of its best checkpoint, and their epoch. The folder holds `train.json` (settings),
         `environment.json` (versions), `best/` and `last/` (checkpoints), `resume.ckpt`, `metrics.csv`, TensorBoard logs
-        and figures. On several devices only the first process returns.
+        and figures. On several devices every process returns; `first` is true in the one that should do what follows.
 
     Raises:
         InputError: settings, data, weights or the folder cannot be used, the loss is no number, or the run was stopped.
@@ -385,7 +387,7 @@ class Train(CommandSettings):
     config: Annotated[
         Any,
         setting(
-            "file of settings, such as a run's train.json; settings that are given go on top",
+            "file of settings, such as a run's train.json; settings that are given override it",
             option="--config",
             metavar="FILE",
             python="TrainConfig | str | Path | None",
@@ -397,6 +399,6 @@ class Train(CommandSettings):
     ] = False
     callbacks: Annotated[
         Any,
-        setting("callbacks of Lightning, run besides the run's own", python="Sequence[Callback]"),
+        setting("Lightning callbacks, in addition to the run's own", python="Sequence[Callback]"),
     ] = ()
     quiet: Annotated[bool, setting("show no progress")] = False

@@ -26,7 +26,7 @@ class VocabularyConfig(BaseModel):
     distractors: Annotated[
         int,
         setting(
-            "names of the text encoder's bank that a step adds at random; they are on none of the images, and compete",
+            "names of the text encoder's bank that a step adds at random; they compete, but are on none of the images",
             NETWORK,
             ge=0,
             le=1000,
@@ -34,7 +34,10 @@ class VocabularyConfig(BaseModel):
     ] = 0
     never: Annotated[
         tuple[str, ...],
-        setting("names of the bank that are no distractors, besides those of the data and names close to it", NETWORK),
+        setting(
+            "names of the bank that are never distractors, in addition to those of the data and names close to them",
+            NETWORK,
+        ),
     ] = ()
     phrases: Annotated[
         Literal["mean", "random"],
