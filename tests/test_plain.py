@@ -77,9 +77,15 @@ def test_the_reference_of_onnx_gives_the_same_ids(fixed: tuple[str, Path]) -> No
 
 @pytest.mark.parametrize("name", ["openvino", "cv2"])
 def test_other_runtimes_give_the_same_ids(name: str, fixed: tuple[str, Path], tmp_path: Path) -> None:
-    package = pytest.importorskip(name)
+    package, eight_bits = pytest.importorskip(name), "int8" in fixed[0]
+    expected = open_runtime(fixed[1], 1).classes(IMAGES[:1])
     if name == "openvino":
         found = open_runtime(fixed[1], 1, name).classes(IMAGES[:1])
+        if eight_bits:  # it rounds at other places; on this image as near to floats as ONNX Runtime is
+            exact = bridgeseg.load("street", threads=1).runtime.classes(IMAGES[:1])
+            assert np.mean(found == expected) > 0.95
+            assert np.mean(found == exact) > np.mean(expected == exact) - 0.02
+            return
     elif int(package.__version__.split(".")[0]) < 5:
         pytest.skip("OpenCV before 5 has no engine that keeps integers")
     else:
@@ -88,7 +94,7 @@ def test_other_runtimes_give_the_same_ids(name: str, fixed: tuple[str, Path], tm
         network = package.dnn.readNetFromONNX(str(file), package.dnn.ENGINE_NEW)
         network.setInput(np.ascontiguousarray(IMAGES[:1].transpose(0, 3, 1, 2)).astype(np.float32))
         found = network.forward()
-    assert np.mean(found == open_runtime(fixed[1], 1).classes(IMAGES[:1])) > (0.98 if "int8" in fixed[0] else 0.999)
+    assert np.mean(found == expected) > (0.98 if eight_bits else 0.999)
 
 
 @pytest.mark.parametrize("size", [None, (40, 56)])

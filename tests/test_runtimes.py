@@ -311,6 +311,6 @@ def test_bytes_are_added_up_in_enough_bits(
         (tmp_path / "cpuinfo").write_text(info)
     monkeypatch.setattr(onnxruntime, "SessionOptions", Options)
     monkeypatch.setattr("platform.machine", lambda: machine)
-    monkeypatch.setattr("bridgeseg.runtime.onnx_runtime.CPU_INFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr("bridgeseg.hardware.CPU_INFO", tmp_path / "cpuinfo")
     assert open_runtime(network).classes(pixels(1, 4, 4)).shape == (1, 4, 4)
     assert entries == expected

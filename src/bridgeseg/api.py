@@ -163,7 +163,8 @@ def predict(
         sources: one or many files, folders, globs, videos, `camera:0`, addresses of streams; images in memory:
             Pillow's, bytes and open files, uint8 arrays and tensors (H, W, 3).
         model: an .onnx file, a checkpoint or run folder, `hf:OWNER/NAME` (a repository of the Hugging Face hub, with
-            @REVISION if wanted), `street-int8` (the bundled model, and the default) or `street`.
+            @REVISION if wanted), `street-int8` (the bundled model) or `street` (the same in float); by default the one
+            of the two that suits the processor.
         out: folder for masks and overlays.
         threads: CPU threads; one per core by default.
         runtime: `onnxruntime` (the default) or `openvino` for a file, `torch` for a folder.
@@ -252,7 +253,8 @@ def label(
         sources: one or many files, folders, globs, videos, `camera:0`, addresses of streams; images in memory:
             Pillow's, bytes and open files, uint8 arrays and tensors (H, W, 3).
         model: an .onnx file, a checkpoint or run folder, `hf:OWNER/NAME` (a repository of the Hugging Face hub, with
-            @REVISION if wanted), `street-int8` (the bundled model, and the default) or `street`.
+            @REVISION if wanted), `street-int8` (the bundled model) or `street` (the same in float); by default the one
+            of the two that suits the processor.
         out: folder for labels and rank.csv.
         threads: CPU threads; one per core by default.
         runtime: `onnxruntime` (the default) or `openvino` for a file, `torch` for a folder.
@@ -707,7 +709,8 @@ def evaluate(
 
     Args:
         model: an .onnx file, a checkpoint or run folder, `hf:OWNER/NAME` (a repository of the Hugging Face hub, with
-            @REVISION if wanted), `street-int8` (the bundled model, and the default) or `street`.
+            @REVISION if wanted), `street-int8` (the bundled model) or `street` (the same in float); by default the one
+            of the two that suits the processor.
         data: the dataset's data.yaml, or its folder; its classes must be the model's, in the same order, unless the
             model takes any names: then it is evaluated by the names of the data.
         split: `train`, `val` or `test`.
@@ -809,15 +812,16 @@ def export(
     size: tuple[int, int] | int | None = None,
     layout: Literal["nhwc", "nchw"] = "nhwc",
     input: Literal["uint8", "float"] = "uint8",
+    to: str | None = None,
 ) -> Exported:
     """Write a checkpoint or run folder as one .onnx file that runs without PyTorch.
 
-    An exported file can be given confidence, or be made plain.
+    An exported file can be given confidence, be made plain, or be converted for another runtime.
 
     Args:
         model: a checkpoint or run folder (its best checkpoint is taken), or `hf:OWNER/NAME`; for 8 bits or a plain file
             also an .onnx file, or `street`, the bundled one.
-        out: the file to write; an older one is replaced only by a verified one.
+        out: the file to write, with `to` the folder; an older one is replaced only by a verified one.
         logits: add logits (B, K, H, W) to its outputs, which sliding windows and several scales need.
         approximate: one decision for 2x2 pixels: faster with many classes.
         confidence: add an output named confidence, uint8 (B, H, W): the probability of the likeliest class, 0 to 255.
@@ -830,21 +834,25 @@ def export(
         embeddings: a .safetensors file with vectors of these names from the same text encoder, for names that are
             neither in the bank that comes with bridgeseg nor can be encoded here.
         plain: no operators whose output's size depends on the image, so that more runtimes can run it; the same ids.
-        size: of a plain file: height and width of the only images that it takes, one at a time; by default any.
+        size: of a plain file, and with `to`: height and width of the only images that it takes, one at a time; by
+            default any.
         layout: of a plain file: `nhwc`, images (B, H, W, 3), or `nchw`, (B, 3, H, W).
         input: of a plain file: `uint8`, or `float`, float32 of the same values 0..255.
+        to: write a folder for a runtime that reads no .onnx file: `openvino`, `ncnn`, or one that a package brings;
+            needs `size`.
 
     Returns:
-        What was written: the file, its size, the share of pixels with the ids of what it was made from, and what is
-        known of its confidence.
+        What was written: the file or folder, its size, the share of pixels with the ids of what it was made from (None
+        if nothing on this machine runs it), and what is known of its confidence.
 
     Raises:
-        ConfigError: both `logits` and `approximate`, settings of a plain file without `plain`, or of confidence without
-            `confidence`.
+        ConfigError: both `logits` and `approximate`, settings of a plain file without `plain`, of confidence without
+            `confidence`, or that do not go with `to`.
         DataError: the images for the temperature cannot be used.
         ModelFileError: the checkpoint or file cannot be used, or the exported graph does not agree with it.
         InputError: the name does not end with .onnx, or the file cannot be written.
-        MissingDependencyError: PyTorch (extra `train`), for a folder, or the package onnx (extra `int8`) is missing.
+        MissingDependencyError: PyTorch (extra `train`), for a folder, the package onnx (extra `int8`), or the converter
+            that `to` needs is missing.
     """
     given = locals()
     from bridgeseg.exporting.export import export as run

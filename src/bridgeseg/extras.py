@@ -19,10 +19,10 @@ def extra(name: str = "train") -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        missing = (error.name or "").partition(".")[0]
-        if missing in ("", "bridgeseg"):
+        package = (error.name or "").partition(".")[0]
+        if package in ("", "bridgeseg"):
             raise
-        raise _missing(missing, name) from error
+        raise missing(package, name) from error
 
 
 def require(package: str, name: str) -> None:
@@ -32,9 +32,11 @@ def require(package: str, name: str) -> None:
         MissingDependencyError: it is not installed.
     """
     if find_spec(package) is None:
-        raise _missing(package, name)
+        raise missing(package, name)
 
 
-def _missing(package: str, name: str) -> MissingDependencyError:
+def missing(package: str, name: str | None) -> MissingDependencyError:
+    """Return the error of a package that is missing, and the extra that installs it; None if none does."""
     message = f"this needs the package {package!r}, which is not installed"
-    return MissingDependencyError(message, fix=f"pip install 'bridgeseg[{name}]'")
+    fix = f"pip install {package}" if name is None else f"pip install 'bridgeseg[{name}]'"
+    return MissingDependencyError(message, fix=fix)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 QUOTA = Path("/sys/fs/cgroup/cpu.max")
+CPU_INFO = Path("/proc/cpuinfo")
 
 
 def usable_cores() -> int:
@@ -40,6 +41,20 @@ def versions(*packages: str) -> dict[str, str]:
     return {"python": platform.python_version(), **found}
 
 
+def is_x86() -> bool:
+    """Return whether the processor is an x86 with 64 bits."""
+    return platform.machine().lower() in ("x86_64", "amd64")
+
+
+def features() -> frozenset[str]:
+    """Return what an x86 processor can do, in the words of Linux (`avx2`, `avx512_vnni`); empty where nothing says."""
+    try:
+        lines = CPU_INFO.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return frozenset()
+    return frozenset(word for line in lines if line.startswith("flags") for word in line.partition(":")[2].split())
+
+
 def _quota() -> int | None:
     """Return the cores that a container's quota (cgroup v2) allows, rounded up; None for no quota."""
     try:
@@ -58,8 +73,7 @@ def _version(distribution: str) -> str | None:
 
 def _cpu() -> str:
     """Return the processor's name; the kernel knows it better than Python's `platform`."""
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
+    lines = CPU_INFO.read_text(encoding="utf-8").splitlines() if CPU_INFO.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or platform.machine()
 

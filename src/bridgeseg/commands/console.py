@@ -138,6 +138,7 @@ def print_info(facts: dict[str, Any], *, full: bool = False) -> None:
     table = Table.grid(padding=(0, 2))
     rows = {
         "model": facts["path"],
+        "chosen": facts.get("chosen"),
         "size": None if facts["bytes"] is None else f"{facts['bytes'] / 1e6:.1f} MB",
         "parameters": f"{facts['parameters']:,}" if isinstance(facts["parameters"], int) else facts["parameters"],
         "inputs": _nodes(facts.get("inputs")),

@@ -39,9 +39,11 @@ def export(
         done = api.export(**given)
         if as_json:
             told = {"confidence": done.confidence} if done.confidence else {}
+            told |= {"agreement": done.agreement} if given.get("to") else {}
             console.print_json({"model": str(out), "bytes": done.bytes, **told})
         elif not quiet:
-            print(f"{out}: {done.bytes / 1e6:.1f} MB{_confidence(done.confidence)}")
+            agreement = _agreement(done.agreement) if given.get("to") else ""
+            print(f"{out}: {done.bytes / 1e6:.1f} MB{agreement}{_confidence(done.confidence)}")
         return
     from bridgeseg.extras import extra
 
@@ -59,6 +61,13 @@ def export(
             f"{out}: {report['quantisation']['int8_layers']} layers 8-bit, {len(left)} left in float for accuracy"
             f"{_confidence(report.get('confidence'))}"
         )
+
+
+def _agreement(share: float | None) -> str:
+    """Say what came of running what was converted."""
+    if share is None:
+        return "; not run: nothing on this machine runs it"
+    return f"; run on an example: ONNX Runtime's ids on {share:.2%} of the pixels"
 
 
 def _confidence(facts: dict[str, Any] | None) -> str:

@@ -1,4 +1,7 @@
-"""A checkpoint, or a file exported from one -> a file: ordinary, with confidence, plain. A file needs no PyTorch."""
+"""A checkpoint, or a file exported from one -> a file: ordinary, with confidence, plain; or what another runtime reads.
+
+A file needs no PyTorch.
+"""
 
 from __future__ import annotations
 
@@ -24,31 +27,41 @@ def export(asked: Export) -> Exported:
     if not source.is_file():
         with extra("train"):
             from bridgeseg.exporting.onnx import export_folder
-        if not asked.plain and not asked.confidence:
+        if not (asked.plain or asked.confidence or asked.to):
             return export_folder(source, asked.out, **options)
-    elif not asked.plain and not asked.confidence:
+    elif not (asked.plain or asked.confidence or asked.to):
         fix = "only 8 bits (`int8`) or `confidence` can be added, or a plain file be made of it (`plain`)"
         raise ModelFileError("this is an exported file already", where=source, fix=fix)
     else:
         check_file(asked, source)
     with extra("int8"):
+        from bridgeseg.exporting import converting
         from bridgeseg.exporting.modelfile import check_name
-    check_name(Path(asked.out))
+    if asked.to:
+        converting.target_of(asked.to)
+        converting.check_folder(Path(asked.out))
+    else:
+        check_name(Path(asked.out))
     if source.is_file():
         return finish(source, asked)
     with TemporaryDirectory() as folder:
         first = export_folder(source, Path(folder) / "ordinary.onnx", **options)
         done = finish(first.path, asked)
-    return replace(done, agreement=min(first.agreement, done.agreement))
+    shares = [one.agreement for one in (first, done) if one.agreement is not None]
+    return done if done.agreement is None else replace(done, agreement=min(shares))
 
 
 def finish(ordinary: Path, asked: Export) -> Exported:
-    """Give an ordinary file confidence, make it plain, or both, as it is asked for; write it under its name.
+    """Give an ordinary file confidence, make it plain, or both, or convert it; write what was asked for.
 
     Args:
         ordinary: an .onnx file, made of `asked.model` or the same.
-        asked: one of the two, at least; its model is a file or folder.
+        asked: one of the three, at least; its model is a file or folder.
     """
+    if asked.to:
+        from bridgeseg.exporting.converting import convert
+
+        return convert(ordinary, Path(asked.out), asked.to, plain_options(asked)["size"])
     from bridgeseg.exporting.calibration import validation_images
     from bridgeseg.exporting.modelfile import Exported
     from bridgeseg.exporting.plain import export_plain
@@ -71,9 +84,11 @@ def check(asked: Export) -> None:
 
     Raises:
         ConfigError: those of a plain file without `plain`, data without `confidence`, approximate ids with it; a
-            plain file with `open`.
+            plain file with `open`; for another runtime, no size, or what that runtime decides.
     """
     plain_options(asked)
+    if asked.to:
+        check_target(asked)
     if asked.open and asked.plain:
         message = "a plain file takes no names"
         raise ConfigError(message, where="open", fix="leave `open` out: `names` says which names the file is to have")
@@ -82,6 +97,22 @@ def check(asked: Export) -> None:
         raise ConfigError(message, where="confidence_data", fix="add `confidence`")
     if asked.confidence and asked.approximate:
         raise ConfigError("approximate class ids have no confidence for every pixel", fix="choose one of the two")
+
+
+def check_target(asked: Export) -> None:
+    """Check what is asked for another runtime.
+
+    Raises:
+        ConfigError: there is no size, or something that the target decides or cannot have.
+    """
+    if asked.size is None:
+        message = "a network for another runtime takes images of one size, and none is given"
+        raise ConfigError(message, where="size", fix="`size=512x512`")
+    given = {"layout": asked.layout != "nhwc", "input": asked.input != "uint8"}
+    given |= {name: bool(getattr(asked, name)) for name in ("plain", "logits", "confidence", "open")}
+    if wrong := [name for name, value in given.items() if value]:
+        message = f"`to` decides what the network takes and gives, and `{wrong[0]}` is of .onnx files"
+        raise ConfigError(message, where="to", fix=f"leave `{wrong[0]}` out")
 
 
 def check_file(asked: Export, source: Path) -> None:
@@ -119,7 +150,7 @@ def plain_options(asked: Export) -> dict[str, Any]:
     if sides is not None and (len(sides) != 2 or min(sides) < 1):
         raise ConfigError(f"a size is (height, width) in pixels, found {size}", where="size", fix="`size=512x512`")
     given = {"size": None if sides is None else tuple(sides), "layout": asked.layout, "input": asked.input}
-    if not asked.plain and given != {"size": None, "layout": "nhwc", "input": "uint8"}:
+    if not asked.plain and not asked.to and given != {"size": None, "layout": "nhwc", "input": "uint8"}:
         message = "`size`, `layout` and `input` are of a plain file"
         raise ConfigError(message, where="export", fix="add `plain`, or leave them out")
     return given

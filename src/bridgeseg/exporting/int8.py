@@ -38,6 +38,9 @@ def export_int8(asked: Mapping[str, Any], *, quiet: bool = True, report: bool = 
     """
     whole, wanted = Export(**Export.of(asked)), Quantize(**{"calibrate": None} | Quantize.of(asked))
     check(whole)
+    if whole.to:
+        fix = "leave `int8` out: other runtimes have 8 bits of their own"
+        raise ConfigError("only files in float are converted for other runtimes", where="to", fix=fix)
     if whole.open:
         fix = "leave `open` out: `names` says which names the file is to have"
         raise ConfigError("a file of 8 bits takes no other names", where="open", fix=fix)

@@ -23,15 +23,16 @@ class Exported:
     """What was written.
 
     Attributes:
-        path: the file.
+        path: the file, or the folder for another runtime.
         bytes: its size.
-        agreement: the share of pixels with the ids of what it was made from.
+        agreement: the share of pixels with the ids of what it was made from; None for a folder that was not run,
+            because nothing on this machine runs it.
         confidence: what is known of its output `confidence`, as `temperature.fit_temperature` says it; None without.
     """
 
     path: Path
     bytes: int
-    agreement: float
+    agreement: float | None
     confidence: dict[str, Any] | None = None
 
 

@@ -17,6 +17,7 @@ from bridgeseg.reading.sources import Failure, Source
 from bridgeseg.runtime.metadata import check_provenance, read_metadata, trained_reading
 from bridgeseg.runtime.network import Network, Segmented, without_unsure
 from bridgeseg.runtime.open_file import check_count, vocabulary
+from bridgeseg.runtime.processor import INT8, bundled
 from bridgeseg.runtime.result import Result
 from bridgeseg.runtime.runtimes import FILES, FOLDERS, FileRuntime, Ids, Runtime, open_folder, open_runtime
 from bridgeseg.runtime.streaming import stream
@@ -26,8 +27,8 @@ from bridgeseg.settings.predict import Predict
 from bridgeseg.vocabulary.asked import Names, asked
 from bridgeseg.vocabulary.lookup import look_up, trained_names
 
-BUNDLED = SHIPPED / "street-int8.onnx"
-"""The street-scene model that comes with the package."""
+BUNDLED = SHIPPED / f"{INT8}.onnx"
+"""The street-scene model that comes with the package, in 8 bits."""
 
 
 class Model:
@@ -45,6 +46,7 @@ class Model:
 
     Attributes:
         reading: how images are read unless a call says otherwise: as those that it was trained on.
+        chosen: of the bundled model, if none was named: why this file of it (`processor.bundled`); else empty.
 
     Raises:
         ModelFileError: the provenance says something else there.
@@ -56,6 +58,7 @@ class Model:
         self.runtime, self.classes, self.provenance = runtime, classes, provenance
         self.path = None if path is None else Path(path)
         self.reading = trained_reading(provenance, self.path)
+        self.chosen = ""
         self._origin: tuple[Any, ...] | None = None
 
     @classmethod
@@ -71,9 +74,10 @@ class Model:
         """Load an .onnx file written by `bridgeseg export`, or a checkpoint or run folder.
 
         Args:
-            path: the file or folder; the name of a bundled file: `street-int8` (what None is) or `street`, the same
-                in float; or `hf:OWNER/NAME`, a repository of the Hugging Face hub: its .onnx file, its checkpoint
-                where it has none or `runtime` is `torch`. A folder needs the train extra, a repository the hub extra.
+            path: the file or folder; the name of a bundled file: `street-int8` or `street`, the same in float (None is
+                the one that suits the processor, see `processor.bundled`); or `hf:OWNER/NAME`, a repository of the
+                Hugging Face hub: its .onnx file, its checkpoint where it has none or `runtime` is `torch`. A folder
+                needs the train extra, a repository the hub extra.
             threads: number of CPU threads; None for one per core.
             runtime: what runs it: `onnxruntime` (the default), `openvino` or one that a package brings for a file,
                 `torch` for a folder.
@@ -92,7 +96,7 @@ class Model:
                 names that it cannot take.
         """
         wants_folder = compile or runtime == FOLDERS
-        place = BUNDLED if path is None else named(path, "folder" if wants_folder else "file")
+        place, chosen = bundled() if path is None else (named(path, "folder" if wants_folder else "file"), "")
         if path is None and not place.is_file():
             fix = "reinstall bridgeseg, or name a model file: `model=FILE.onnx`"
             raise ModelFileError("the bundled model is missing from this installation", where=place, fix=fix)
@@ -106,6 +110,7 @@ class Model:
             opened = open_runtime(place, threads, runtime or FILES)
             model = cls(opened, *_renamed(opened, names, embeddings), opened.path)
         kept = None if names is None else model.classes
+        model.chosen = chosen
         model._origin = (place.absolute(), threads, runtime, compile, kept, embeddings)
         return model
 
@@ -257,7 +262,7 @@ class Model:
 
     def describe(self) -> dict[str, Any]:
         """Return what is known of the model as a JSON-ready dict: path, size, classes, provenance, inputs, outputs."""
-        known = facts(self.path, self.classes, self.provenance)
+        known = facts(self.path, self.classes, self.provenance) | ({"chosen": self.chosen} if self.chosen else {})
         if isinstance(self.runtime, FileRuntime):
             for key in ("inputs", "outputs"):
                 nodes = getattr(self.runtime, key).items()

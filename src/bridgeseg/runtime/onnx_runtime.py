@@ -6,7 +6,6 @@ The session options below were measured; docs/runtimes.md has the figures.
 from __future__ import annotations
 
 import json
-import platform
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,10 +19,10 @@ from bridgeseg.errors import MORE_MEMORY, ModelFileError, lacks_memory
 from bridgeseg.hardware import usable_cores
 from bridgeseg.runtime.bounds import check_bounds
 from bridgeseg.runtime.onnx_file import metadata
+from bridgeseg.runtime.processor import adds_in_16_bits
 from bridgeseg.runtime.runtimes import FileRuntime, default_threads, reason, register_runtime
 from bridgeseg.runtime.taking import Signature
 
-CPU_INFO = Path("/proc/cpuinfo")
 SILENT = 4  # ONNX Runtime's severity "fatal"
 
 
@@ -80,7 +79,7 @@ def _open_session(path: Path, threads: int | None) -> Any:
     options.intra_op_num_threads = threads or default_threads()
     # A pattern saves no time, helps only images of the size seen first, and holds half as much memory again for them.
     options.enable_mem_pattern = False
-    if _adds_in_16_bits() and not _fits_16_bits(path):
+    if adds_in_16_bits() and not _fits_16_bits(path):
         # Slower, but the sums of two products uint8 x int8, which the 8-bit files need, do not overflow.
         options.add_session_config_entry("session.x64quantprecision", "1")
     if threads is not None and threads > usable_cores():
@@ -96,16 +95,6 @@ def _open_session(path: Path, threads: int | None) -> Any:
         if lacks_memory(error):
             fix = MORE_MEMORY
         raise ModelFileError(f"ONNX Runtime cannot load this file: {told}", where=path, fix=fix) from error
-
-
-def _adds_in_16_bits() -> bool:
-    """Return whether the processor is an x86 without dot products of bytes (VNNI), or does not say."""
-    if platform.machine().lower() not in ("x86_64", "amd64"):
-        return False
-    try:
-        return "vnni" not in CPU_INFO.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return True
 
 
 def _fits_16_bits(path: Path) -> bool:

@@ -15,19 +15,20 @@ PLAIN = "Runtimes that know little"
 class Export(CommandSettings):
     """Write a checkpoint or run folder as one .onnx file that runs without PyTorch.
 
-    An exported file can be given confidence, or be made plain.
+    An exported file can be given confidence, be made plain, or be converted for another runtime.
 
     Returns:
-        What was written: the file, its size, the share of pixels with the ids of what it was made from, and what is
-        known of its confidence.
+        What was written: the file or folder, its size, the share of pixels with the ids of what it was made from (None
+        if nothing on this machine runs it), and what is known of its confidence.
 
     Raises:
-        ConfigError: both `logits` and `approximate`, settings of a plain file without `plain`, or of confidence without
-            `confidence`.
+        ConfigError: both `logits` and `approximate`, settings of a plain file without `plain`, of confidence without
+            `confidence`, or that do not go with `to`.
         DataError: the images for the temperature cannot be used.
         ModelFileError: the checkpoint or file cannot be used, or the exported graph does not agree with it.
         InputError: the name does not end with .onnx, or the file cannot be written.
-        MissingDependencyError: PyTorch (extra `train`), for a folder, or the package onnx (extra `int8`) is missing.
+        MissingDependencyError: PyTorch (extra `train`), for a folder, the package onnx (extra `int8`), or the converter
+            that `to` needs is missing.
     """
 
     model: Annotated[
@@ -42,9 +43,9 @@ class Export(CommandSettings):
     out: Annotated[
         str | Path,
         setting(
-            "the file to write; an older one is replaced only by a verified one",
+            "the file to write, with `to` the folder; an older one is replaced only by a verified one",
             option="--out -o",
-            metavar="FILE.onnx",
+            metavar="FILE.onnx|FOLDER",
         ),
     ]
     logits: Annotated[
@@ -94,7 +95,8 @@ class Export(CommandSettings):
     size: Annotated[
         Any,
         setting(
-            "of a plain file: height and width of the only images that it takes, one at a time; by default any",
+            "of a plain file, and with `to`: height and width of the only images that it takes, one at a time; by "
+            "default any",
             PLAIN,
             "--size",
             metavar="HxW",
@@ -110,6 +112,16 @@ class Export(CommandSettings):
         Literal["uint8", "float"],
         setting("of a plain file: `uint8`, or `float`, float32 of the same values 0..255", PLAIN, "--input"),
     ] = "uint8"
+    to: Annotated[
+        str | None,
+        setting(
+            "write a folder for a runtime that reads no .onnx file: `openvino`, `ncnn`, or one that a package brings; "
+            "needs `size`",
+            PLAIN,
+            "--to",
+            metavar="NAME",
+        ),
+    ] = None
 
 
 class Quantize(CommandSettings):

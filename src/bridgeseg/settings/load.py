@@ -9,7 +9,8 @@ from bridgeseg.settings.fields import CommandSettings, setting
 
 MODEL = setting(
     "an .onnx file, a checkpoint or run folder, `hf:OWNER/NAME` (a repository of the Hugging Face hub, with @REVISION "
-    "if wanted), `street-int8` (the bundled model, and the default) or `street`",
+    "if wanted), `street-int8` (the bundled model) or `street` (the same in float); by default the one of the two that "
+    "suits the processor",
     option="--model -m",
     metavar="FILE|FOLDER",
     python="str | Path | Model | None",
