@@ -9,23 +9,23 @@ from typing import Any
 
 from bridgeseg.classes import ClassSet
 from bridgeseg.description import SHIPPED, facts
-from bridgeseg.errors import ConfigError, ModelFileError
+from bridgeseg.errors import ModelFileError
 from bridgeseg.images import DEFAULT_MAX_PIXELS, Note, Pixels, Reading, as_pixels
 from bridgeseg.naming import named
 from bridgeseg.reading.loading import ImageInput, InMemory
 from bridgeseg.reading.sources import Failure, Source
-from bridgeseg.runtime.metadata import check_provenance, read_metadata, trained_reading
+from bridgeseg.runtime.metadata import trained_reading
 from bridgeseg.runtime.network import Network, Segmented, without_unsure
-from bridgeseg.runtime.open_file import check_count, vocabulary
+from bridgeseg.runtime.opening import open_place
 from bridgeseg.runtime.processor import INT8, bundled
 from bridgeseg.runtime.result import Result
-from bridgeseg.runtime.runtimes import FILES, FOLDERS, FileRuntime, Ids, Runtime, open_folder, open_runtime
+from bridgeseg.runtime.runtimes import FOLDERS, FileRuntime, Ids, Runtime
 from bridgeseg.runtime.streaming import stream
 from bridgeseg.runtime.tiling import DEFAULT_MEMORY
 from bridgeseg.runtime.windows import Floats
 from bridgeseg.settings.predict import Predict
 from bridgeseg.vocabulary.asked import Names, asked
-from bridgeseg.vocabulary.lookup import look_up, trained_names
+from bridgeseg.vocabulary.lookup import trained_names
 
 BUNDLED = SHIPPED / f"{INT8}.onnx"
 """The street-scene model that comes with the package, in 8 bits."""
@@ -102,13 +102,7 @@ class Model:
             raise ModelFileError("the bundled model is missing from this installation", where=place, fix=fix)
         if names is not None:
             asked(names)  # a mistake in them is told before anything is loaded
-        model = _of_folder(cls, place, threads, runtime, compile, names, embeddings) if place.is_dir() else None
-        if model is None and compile:
-            fix = "give the run folder, or leave `compile` out"
-            raise ConfigError("only a folder, which runs in PyTorch, can be compiled", where="compile", fix=fix)
-        if model is None:
-            opened = open_runtime(place, threads, runtime or FILES)
-            model = cls(opened, *_renamed(opened, names, embeddings), opened.path)
+        model = cls(*open_place(place, threads, runtime, compile, names, embeddings))
         kept = None if names is None else model.classes
         model.chosen = chosen
         model._origin = (place.absolute(), threads, runtime, compile, kept, embeddings)
@@ -327,45 +321,6 @@ class Model:
     @property
     def _network(self) -> Network:
         return Network(self.runtime, len(self.classes), self.path)
-
-
-def _of_folder(
-    kind: type[Model],
-    folder: Path,
-    threads: int | None,
-    runtime: str | None,
-    compile: bool,
-    names: Names | None,
-    embeddings: str | Path | None,
-) -> Model:
-    if runtime not in (None, FOLDERS):
-        message = f"a folder runs in PyTorch, not in {runtime!r}"
-        raise ConfigError(message, where="runtime", fix="export it: bridgeseg export --model FOLDER --out FILE.onnx")
-    opened = open_folder(folder, threads, compile=compile, names=names, embeddings=embeddings)
-    check_provenance(opened.provenance, folder)
-    return kind(opened, opened.class_set, opened.provenance, opened.path)
-
-
-def _renamed(
-    opened: FileRuntime, names: Names | None, embeddings: str | Path | None
-) -> tuple[ClassSet, dict[str, Any]]:
-    """Return classes and provenance of a file, which gets the class embeddings of other names if such are given."""
-    own, provenance = read_metadata(opened)
-    if names is None and embeddings is None:
-        return own, provenance
-    if opened.class_embeddings is None:
-        raise ConfigError(
-            f"this file knows its own {len(own)} classes only",
-            where=opened.path,
-            fix="export its run with names as an input, bridgeseg export --model RUN --open --out open.onnx, or give "
-            "the run folder itself",
-        )
-    classes = own if names is None else asked(names, own)
-    check_count(classes, len(own), opened.path)
-    known = vocabulary(own, opened.class_embeddings, opened.metadata, opened.path)
-    opened.class_embeddings = look_up(classes, known, embeddings)
-    facts = {key: value for key, value in provenance.items() if key != "scores"}
-    return classes, facts | {"trained_names": list(trained_names(own, provenance))}
 
 
 def _reopened(kind: type[Model], origin: tuple[Any, ...], classes: dict[str, Any], provenance: dict[str, Any]) -> Model:
