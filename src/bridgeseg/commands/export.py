@@ -38,7 +38,7 @@ def export(
             )
         done = api.export(**given)
         if as_json:
-            told = {"confidence": done.confidence} if done.confidence else {}
+            told: dict[str, Any] = {"confidence": done.confidence} if done.confidence else {}
             told |= {"agreement": done.agreement} if given.get("to") else {}
             console.print_json({"model": str(out), "bytes": done.bytes, **told})
         elif not quiet:

@@ -21,13 +21,13 @@ class Opened(NamedTuple):
         runtime: what runs the network.
         classes: names and colours of its classes.
         provenance: training facts.
-        path: the file, or the checkpoint folder.
+        path: the file, or the checkpoint folder, where it has one.
     """
 
     runtime: Runtime
     classes: ClassSet
     provenance: dict[str, Any]
-    path: Path
+    path: Path | None
 
 
 def open_place(
