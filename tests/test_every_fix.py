@@ -249,6 +249,8 @@ NOT_TRIED = {
         "resize it to {}, or export the model again without `size`",
         "export it again from the run folder, without `approximate`",
         "export it with confidence: bridgeseg export --model RUN --confidence --out FILE.onnx",
+        "make a file that does, and give it by `model=sure.onnx`: "
+        "bridgeseg export --model street --confidence --out sure.onnx",
         "export it again with it: bridgeseg export --model RUN --out FILE.onnx --{}",
         "add `confidence`",
         "leave `approximate` out",

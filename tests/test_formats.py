@@ -368,7 +368,10 @@ class TestLabels:
         with pytest.raises(ConfigError, match="`rank` needs confidence"):
             bridgeseg.label(photo, rgb_onnx, tmp_path / "labels", unknown=None)
         with pytest.raises(ConfigError, match="`confidence` needs confidence"):
-            predicted(photo, rgb_onnx, "confidence")
+            bridgeseg.predict(photo, rgb_onnx, tmp_path / "out", format=["confidence"])
+        assert not list((tmp_path / "out").glob("*")), "refused before anything is written"
+        with pytest.raises(ConfigError, match="export --model street --confidence"):
+            bridgeseg.label(photo, out=tmp_path / "labels")
         assert bridgeseg.load(rgb_onnx).predict(photo).confidence_image() is None
 
 

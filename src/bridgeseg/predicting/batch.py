@@ -74,6 +74,7 @@ class Batch:
         self.total = count if self._counted else None
         self.videos = any(map(_leads_to_frames, self._sources))
         self.frames = 0
+        self._forms = forms
         self._writer = Writer(out, overlay=asked.overlay, inputs=inputs, drawing=drawing, forms=forms)
 
     def run(self, model: Model, stop: threading.Event | None = None) -> Iterator[Record | VideoRecord | Failure]:
@@ -83,9 +84,10 @@ class Batch:
 
         Raises:
             InputError: a result cannot be written.
-            ConfigError: a class to hide that the model does not have.
+            ConfigError: a class to hide that the model does not have; a form of confidence, which it does not give.
         """
         self._writer.drawing.check(model.classes)
+        self._forms.check(model)
         with Pipeline(stop) as pipeline:
             found = self._find() if self._counted else self._outside(self._find(self.left_out))
             written = self._write(results(model, found, pipeline, self._asked))

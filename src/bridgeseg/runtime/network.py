@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from bridgeseg.classes import ClassSet
+from bridgeseg.description import SHIPPED
 from bridgeseg.errors import ConfigError, ModelFileError, advising
 from bridgeseg.images import Pixels
 from bridgeseg.runtime.fitting import enlarged, fitted, resized
@@ -143,7 +144,13 @@ def _smaller(window: tuple[int, int]) -> str:
 
 def unsure(wanted: str, path: Path | None = None) -> ConfigError:
     """Return the error of what is wanted of a model, at `path`, that gives no confidence."""
-    fix = "export it with confidence: bridgeseg export --model RUN --confidence --out FILE.onnx"
+    bundled = path is not None and path.parent == SHIPPED
+    fix = (
+        "make a file that does, and give it by `model=sure.onnx`: "
+        "bridgeseg export --model street --confidence --out sure.onnx"
+        if bundled
+        else "export it with confidence: bridgeseg export --model RUN --confidence --out FILE.onnx"
+    )
     return ConfigError(f"this model does not say how sure it is: {wanted} needs confidence", where=path, fix=fix)
 
 

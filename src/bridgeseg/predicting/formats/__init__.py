@@ -9,6 +9,8 @@ from typing import Any, Protocol
 from bridgeseg.errors import ConfigError, nearest
 from bridgeseg.images import Note
 from bridgeseg.outlines import Area
+from bridgeseg.runtime.model import Model
+from bridgeseg.runtime.network import unsure
 from bridgeseg.runtime.result import Result
 
 PNG = "png"
@@ -26,6 +28,8 @@ FORMATS = {
     "rank": "bridgeseg.predicting.formats.rank",
 }
 """Every other form and the module whose class `Form` writes it."""
+OF_CONFIDENCE = ("confidence", "rank")
+"""The forms of these that need a model that says how sure it is."""
 
 
 class Form(Protocol):
@@ -74,6 +78,16 @@ class Forms:
         self._min_area, self._simplify = min_area, simplify
         modules: dict[str, Any] = {name: import_module(FORMATS[name]) for name in FORMATS if name in names}
         self._forms: dict[str, Form] = {name: module.Form(folder) for name, module in modules.items()}
+
+    def check(self, model: Model) -> None:
+        """Refuse a model that does not give what the forms need, before anything is written.
+
+        Raises:
+            ConfigError: a form needs confidence, and the model gives none.
+        """
+        for name in OF_CONFIDENCE:
+            if name in self._forms and not model.confident:
+                raise unsure(f"the form `{name}`", model.path)
 
     def write(self, result: Result, name: Path) -> dict[str, Path]:
         """Write an image's result in each form; return form -> the file that it went into.
