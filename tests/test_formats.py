@@ -24,6 +24,7 @@ from bridgeseg.errors import ConfigError, InputError, MissingDependencyError
 from bridgeseg.importing.fill import filled
 from bridgeseg.outlines import areas, simplified
 from bridgeseg.predicting.formats import geotiff
+from bridgeseg.runtime.model import Model
 from bridgeseg.runtime.network import Network, Segmented
 from bridgeseg.runtime.result import Result
 from conftest import RGB_CLASSES, write_onnx
@@ -317,6 +318,7 @@ class TestLabels:
             return Segmented(segment(self, image, *rest, **options).ids, image.max(axis=2))
 
         monkeypatch.setattr(Network, "segment", confident)
+        monkeypatch.setattr(Model, "confident", property(lambda self: True))
         return rgb_onnx
 
     def test_what_is_sure_is_labelled_and_images_are_ranked(
