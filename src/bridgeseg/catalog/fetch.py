@@ -27,6 +27,7 @@ TRIES = 5
 BLOCK = 2**18
 MB = 1_000_000
 ROOM = "free some space, or choose another place"
+BY_HAND = "download it by hand and give its folder as `root`"
 
 
 def fetch(url: str, target: Path, limit: int, *, show: bool = True) -> None:
@@ -94,7 +95,7 @@ def _continue(url: str, part: Path, limit: int, show: bool) -> None:
             here = 0
         if here + (rest or 0) > limit:
             message = f"it has {_mb(here + (rest or 0))}; at most {_mb(limit)} are loaded"
-            raise InputError(message, where=url, fix="download it by hand if you trust it")
+            raise InputError(message, where=url, fix=f"if you trust it, {BY_HAND}")
         free = shutil.disk_usage(part.parent).free
         if rest is not None and rest > free:
             raise InputError(f"it needs {_mb(rest)}, and {_mb(free)} are free", where=part.parent, fix=ROOM)
@@ -108,7 +109,7 @@ def _continue(url: str, part: Path, limit: int, show: bool) -> None:
             for size in _copied(answer, file, here):
                 if size > limit:
                     message = f"it has more than the {_mb(limit)} that are loaded"
-                    raise InputError(message, where=url, fix="download it by hand if you trust it")
+                    raise InputError(message, where=url, fix=f"if you trust it, {BY_HAND}")
                 bar.move(size // MB)
     if rest is not None and _size(part) < here + rest:
         raise _BrokenOffError(f"{_size(part):,} of {here + rest:,} bytes came")
@@ -133,13 +134,13 @@ def _answer(url: str, here: int, validator: str) -> Any:
     headers = {"User-Agent": f"bridgeseg/{__version__}", "Accept-Encoding": "identity"}
     if here:
         headers |= {"Range": f"bytes={here}-", "If-Range": validator}
-    by_hand = "check the network and the proxy, or download it by hand"
+    by_hand = f"check the network and the proxy, or {BY_HAND}"
     try:
         return build_opener(_Redirects()).open(Request(url, headers=headers), timeout=TIMEOUT_S)
     except HTTPError as error:
         if error.code == 416 and here:  # nothing is left to load: ask for all of it
             return _answer(url, 0, "")
-        fix = "try again later, or download it by hand" if error.code >= 500 else "download it by hand"
+        fix = f"try again later, or {BY_HAND}" if error.code >= 500 else BY_HAND
         raise InputError(f"the server answered {error.code} {shown(error.reason)}", where=url, fix=fix) from error
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = shown(getattr(error, "reason", error))

@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from bridgeseg.catalog.fetch import MB, ROOM, fetch
+from bridgeseg.catalog.fetch import BY_HAND, MB, ROOM, fetch
 from bridgeseg.catalog.schema import Archive, Entry
 from bridgeseg.catalog.unpack import contents, unpack
 from bridgeseg.errors import ConfigError, DataError, InputError
@@ -82,7 +82,7 @@ def _one(archive: Archive, root: Path, record: dict[str, Any], mirror: str | Non
         unpack(file, archive, fresh)
         if archive.contents is not None and (held := contents(fresh, archive.takes)) != archive.contents:
             message = f"the files in it have the SHA-256 {held}, not {archive.contents}"
-            raise DataError(message, where=url, fix="the server has another version: download it by hand")
+            raise DataError(message, where=url, fix=f"the server has another version: {BY_HAND}")
         record[archive.url] = {"bytes": size, "sha256": found["sha256"]}
         write(root / RECORD, json.dumps(record, indent=2) + "\n")  # what is moved from here on is known as ours
         for place in archive.takes:
@@ -112,7 +112,7 @@ def _compare(archive: Archive, url: str, found: dict[str, str], before: Any) -> 
         kind, _, wanted = archive.digest.partition(":")
         if found[kind] != wanted:
             message = f"its {kind} digest is {found[kind]}, not {wanted}"
-            raise DataError(message, where=url, fix="run the command again; if it stays so, download it by hand")
+            raise DataError(message, where=url, fix=f"run the command again; if it stays so, {BY_HAND}")
     elif archive.contents is None and before is not None and before["sha256"] != found["sha256"]:
         message = f"its SHA-256 is {found['sha256']}; when it was loaded before, it was {before['sha256']}"
         fix = f"if the change is meant, delete {RECORD} in the folder of the download"

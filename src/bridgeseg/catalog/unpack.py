@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from bridgeseg.catalog.fetch import MB, ROOM
+from bridgeseg.catalog.fetch import BY_HAND, MB, ROOM
 from bridgeseg.catalog.schema import Archive
 from bridgeseg.errors import DataError, InputError
 from bridgeseg.files import below, digest
 from bridgeseg.wording import shown
 
-STRANGE = "this is not the published file: download it by hand"
+STRANGE = f"this is not the published file: {BY_HAND}"
 MEMBERS = 2_000_000
 """Files that an archive may list."""
 BROKEN = (

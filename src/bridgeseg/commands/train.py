@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
@@ -37,6 +38,8 @@ def train(
         raise ConfigError("--ema and --no-ema contradict each other", fix="leave one out")
     given |= {"ema": 0.0} if no_ema else {}
     given |= arguments.settings(settings or [], keys(Train))
+    if sys.stderr.isatty() and not (quiet or as_json):
+        print("loading PyTorch", file=sys.stderr, flush=True)  # for seconds, nothing else would be said
     result = api.train(**given, quiet=quiet or as_json)
     if not result.first:  # a process for a further device: the first one tells
         return
