@@ -22,20 +22,20 @@ def extra(name: str = "train") -> Iterator[None]:
         package = (error.name or "").partition(".")[0]
         if package in ("", "bridgeseg"):
             raise
-        raise missing(package, name) from error
+        raise _missing(package, name) from error
 
 
-def require(package: str, name: str) -> None:
+def require(package: str, name: str | None) -> None:
     """Refuse to begin without a package that an extra installs; it is not imported.
 
     Raises:
         MissingDependencyError: it is not installed.
     """
     if find_spec(package) is None:
-        raise missing(package, name)
+        raise _missing(package, name)
 
 
-def missing(package: str, name: str | None) -> MissingDependencyError:
+def _missing(package: str, name: str | None) -> MissingDependencyError:
     """Return the error of a package that is missing, and the extra that installs it; None if none does."""
     message = f"this needs the package {package!r}, which is not installed"
     fix = f"pip install {package}" if name is None else f"pip install 'bridgeseg[{name}]'"

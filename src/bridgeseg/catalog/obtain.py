@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bridgeseg.catalog.fetch import BY_HAND, MB, ROOM, fetch
-from bridgeseg.catalog.schema import Archive, Entry
+from bridgeseg.catalog.schema import ADDRESS, Archive, Entry
 from bridgeseg.catalog.unpack import contents, unpack
 from bridgeseg.errors import ConfigError, DataError, InputError
 from bridgeseg.files import remove, write
@@ -32,7 +32,7 @@ def loadable(known: Entry, mirror: str | None = None) -> None:
         message = f"{known.title} is not loaded: its owners ask for consent first, or offer it in another form"
         by_hand = f"bridgeseg data prepare {known.name} --root FOLDER --out DIR"
         raise ConfigError(message, fix=f"download it from {known.download}, unpack it, and name its folder: {by_hand}")
-    if mirror is not None and not re.fullmatch(r"https?://[^\s?#]+", mirror):
+    if mirror is not None and not re.fullmatch(ADDRESS, mirror):
         message = f"expected the address of a folder, https://..., found {shown(mirror)}"
         raise ConfigError(message, where="mirror", fix="correct it, or leave it out")
 

@@ -19,7 +19,8 @@ Place = Annotated[str, StringConstraints(pattern=r"^[\w.-][\w./-]*$")]
 """A path below the dataset's root."""
 Hex = Annotated[str, StringConstraints(pattern=r"^#[0-9a-f]{6}$")]
 """A colour, `#rrggbb`."""
-Address = Annotated[str, StringConstraints(pattern=r"^https?://[^\s?#]+$")]
+ADDRESS = r"https?://[^\s?#]+"
+Address = Annotated[str, StringConstraints(pattern=f"^{ADDRESS}$")]
 """A plain address of a file: no query, nothing to log in to."""
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,7 +15,7 @@ from bridgeseg.exporting.graph import drop_dead
 from bridgeseg.exporting.modelfile import Exported
 from bridgeseg.exporting.plain import export_plain
 from bridgeseg.exporting.targets import TARGETS, Target
-from bridgeseg.extras import missing
+from bridgeseg.extras import require
 from bridgeseg.files import replace_folder
 from bridgeseg.measuring.image import sample_image
 from bridgeseg.quiet import quiet
@@ -41,8 +40,7 @@ def target_of(name: str) -> Target:
         raise ConfigError(TARGETS.unknown(name), where="to", fix="name one of these")
     target = TARGETS.get(name)()
     for package in target.packages:
-        if find_spec(package) is None:
-            raise missing(package, target.extra)
+        require(package, target.extra)
     return target
 
 
@@ -88,7 +86,9 @@ def convert(source: Path, out: Path, name: str, size: tuple[int, int]) -> Export
         with TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as scratch:
             plain, fresh = Path(scratch) / "plain.onnx", Path(scratch) / "converted"
             fresh.mkdir()
-            export_plain(source, plain, size=size, layout=target.layout, input=target.input, logits=_logits(target))
+            export_plain(
+                source, plain, size=size, layout=target.layout, input=target.input, logits=target.output == "logits"
+            )
             _keep(plain, target.output)
             agreement = _converted(target, plain, fresh, before, size, out)
             _describe(fresh, name, target, size, agreement, {"classes": classes.to_dict(), "provenance": provenance})
@@ -98,10 +98,6 @@ def convert(source: Path, out: Path, name: str, size: tuple[int, int]) -> Export
         raise InputError(f"cannot be written: {error.strerror or error}", where=out, fix=fix) from error
     total = sum(file.stat().st_size for file in out.rglob("*") if file.is_file())
     return Exported(out, total, agreement)
-
-
-def _logits(target: Target) -> bool:
-    return target.output == "logits"
 
 
 def _keep(plain: Path, output: str) -> None:

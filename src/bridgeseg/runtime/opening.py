@@ -40,28 +40,17 @@ def open_place(
 ) -> Opened:
     """Open a file in a runtime, or a folder in PyTorch; arguments and errors are those of `Model.load`."""
     if place.is_dir():
-        return _of_folder(place, threads, runtime, compile, names, embeddings)
+        if runtime not in (None, FOLDERS):
+            fix = "export it: bridgeseg export --model FOLDER --out FILE.onnx"
+            raise ConfigError(f"a folder runs in PyTorch, not in {runtime!r}", where="runtime", fix=fix)
+        folder = open_folder(place, threads, compile=compile, names=names, embeddings=embeddings)
+        check_provenance(folder.provenance, place)
+        return Opened(folder, folder.class_set, folder.provenance, folder.path)
     if compile:
         fix = "give the run folder, or leave `compile` out"
         raise ConfigError("only a folder, which runs in PyTorch, can be compiled", where="compile", fix=fix)
     opened = open_runtime(place, threads, runtime or FILES)
     return Opened(opened, *_renamed(opened, names, embeddings), opened.path)
-
-
-def _of_folder(
-    folder: Path,
-    threads: int | None,
-    runtime: str | None,
-    compile: bool,
-    names: Names | None,
-    embeddings: str | Path | None,
-) -> Opened:
-    if runtime not in (None, FOLDERS):
-        message = f"a folder runs in PyTorch, not in {runtime!r}"
-        raise ConfigError(message, where="runtime", fix="export it: bridgeseg export --model FOLDER --out FILE.onnx")
-    opened = open_folder(folder, threads, compile=compile, names=names, embeddings=embeddings)
-    check_provenance(opened.provenance, folder)
-    return Opened(opened, opened.class_set, opened.provenance, opened.path)
 
 
 def _renamed(

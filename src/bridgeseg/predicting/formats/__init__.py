@@ -28,8 +28,6 @@ FORMATS = {
     "rank": "bridgeseg.predicting.formats.rank",
 }
 """Every other form and the module whose class `Form` writes it."""
-OF_CONFIDENCE = ("confidence", "rank")
-"""The forms of these that need a model that says how sure it is."""
 
 
 class Form(Protocol):
@@ -37,6 +35,8 @@ class Form(Protocol):
 
     outlined: bool
     """Whether it needs outlines."""
+    sure: bool
+    """Whether it needs a model that says how sure it is."""
 
     def __init__(self, folder: Path) -> None: ...
 
@@ -85,8 +85,8 @@ class Forms:
         Raises:
             ConfigError: a form needs confidence, and the model gives none.
         """
-        for name in OF_CONFIDENCE:
-            if name in self._forms and not model.confident:
+        for name, form in self._forms.items():
+            if form.sure and not model.confident:
                 raise unsure(f"the form `{name}`", model.path)
 
     def write(self, result: Result, name: Path) -> dict[str, Path]:

@@ -17,7 +17,7 @@ from bridgeseg.runtime.saving import FIX
 class Form:
     """Writes one file an image."""
 
-    outlined = False
+    outlined, sure = False, False
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -13,7 +13,7 @@ from bridgeseg.runtime.result import Result
 class Form:
     """Gathers images and annotations on the disk, and puts the file together at the end."""
 
-    outlined = True
+    outlined, sure = True, False
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "coco.json"

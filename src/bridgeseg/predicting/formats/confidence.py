@@ -15,7 +15,7 @@ from bridgeseg.runtime.saving import FIX, marked
 class Form:
     """Writes one file an image."""
 
-    outlined = False
+    outlined, sure = False, True
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -22,7 +22,7 @@ LONGEST = 60
 class Form:
     """Writes one file an area, in a folder for each class."""
 
-    outlined = True
+    outlined, sure = True, False
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "crops"

@@ -19,7 +19,7 @@ from bridgeseg.runtime.saving import FIX
 class Form:
     """Writes one file an image."""
 
-    outlined = True
+    outlined, sure = True, False
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

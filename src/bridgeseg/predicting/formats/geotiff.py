@@ -24,7 +24,7 @@ NO_DATA = 42113
 class Form:
     """Writes one file an image."""
 
-    outlined = False
+    outlined, sure = False, False
 
     def __init__(self, folder: Path) -> None:
         with extra("raster"):

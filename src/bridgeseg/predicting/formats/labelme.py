@@ -18,7 +18,7 @@ VERSION = "5.5.0"
 class Form:
     """Writes one file an image."""
 
-    outlined = True
+    outlined, sure = True, False
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "labelme"

@@ -20,7 +20,7 @@ HEAD = ("image", "confidence", "unknown")
 class Form:
     """Keeps two numbers of each image, and writes all of them at the end."""
 
-    outlined = False
+    outlined, sure = False, True
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "rank.csv"

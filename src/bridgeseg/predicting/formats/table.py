@@ -17,7 +17,7 @@ HEAD = ("image", "width", "height", "class_id", "class", "pixels", "share")
 class Form:
     """Gathers the lines on the disk."""
 
-    outlined = False
+    outlined, sure = False, False
 
     def __init__(self, folder: Path) -> None:
         self._path, self._lines = folder / "areas.csv", Spool()

@@ -16,7 +16,7 @@ from bridgeseg.runtime.saving import FIX
 class Form:
     """Writes one file an image, and at the end the classes."""
 
-    outlined = True
+    outlined, sure = True, False
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "yolo"
