@@ -11,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from bridgeseg import __version__
+from bridgeseg.commands import memory
 from bridgeseg.commands.shared import DebugSwitch
 from bridgeseg.commands.streams import said
 from bridgeseg.commands.wording import worded
@@ -115,7 +116,13 @@ for _name, _help in COMMANDS.items():
 
 
 def main(words: list[str] | None = None) -> int:
-    """Run the command line and return the exit code: 0 done, 1 failed or failed in part, 2 the user's mistake."""
+    """Run the command line and return the exit code: 0 done, 1 failed or failed in part, 2 the user's mistake.
+
+    Args:
+        words: of the command line; by default those that this process was started with, which then may start again.
+    """
+    if words is None:
+        memory.keep(sys.argv[1:])
     DebugSwitch.on = False
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # names and classes may hold what the terminal's encoding lacks
