@@ -232,9 +232,12 @@ class TestSettings:
         assert not (report.data.parent / "images/train/a.png").is_symlink()
 
     def test_a_share_for_validation(self, export: Path, out: Path) -> None:
-        assert DataSpec.load(import_data(export, out=out, val_share=0.5).data).all_splits == ("train", "val")
+        report = import_data(export, out=out, val_share=0.5)
+        assert DataSpec.load(report.data).all_splits == ("train", "val")
+        assert "a training keeps 50% of train (`val_share` in data.yaml)" in report.text()
         without = import_data(export, out=out.with_name("without"), val_share=0)
         assert DataSpec.load(without.data).all_splits == ("train",)
+        assert "val_share" not in without.text()
 
     @pytest.mark.parametrize(
         ("options", "message"),

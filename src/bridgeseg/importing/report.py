@@ -46,6 +46,7 @@ class Imported:
         left_out: kind -> how many; the keys are those of `ledger.CODES`.
         examples: kind -> the first of them; `left-out.csv` beside the data.yaml has all.
         notes: what was reinterpreted, and how often.
+        val_share: of the training images, what a training keeps for validation; 0 where there are others for that.
     """
 
     data: Path
@@ -61,6 +62,7 @@ class Imported:
     left_out: dict[str, int]
     examples: dict[str, list[str]]
     notes: dict[str, int]
+    val_share: float
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready dict."""
@@ -74,6 +76,8 @@ class Imported:
         counts = ", ".join(f"{split} {count:,}" for split, count in self.counts.items())
         files = ", ".join(f"{count:,} {way}" for way, count in self.files.items())
         yield f"{self.data}: {counts} ({files})"
+        if self.val_share:
+            yield f"no images for validation: a training keeps {self.val_share:.0%} of train (`val_share` in data.yaml)"
         yield f"form: {TITLES[self.form]}"
         if self.unlabelled is not None:
             yield f"pixels under no object: {self.unlabelled}"
@@ -123,7 +127,9 @@ class Tally:
         for note in found.notes:
             ledger.note(note)
 
-    def report(self, data: Path, form: str, rules: Rules, unlabelled: str | None, ledger: Ledger) -> Imported:
+    def report(
+        self, data: Path, form: str, rules: Rules, unlabelled: str | None, ledger: Ledger, val_share: float
+    ) -> Imported:
         """Return the report."""
         classes = {
             name: ClassCount(self._objects[name], self._images[name], self._pixels[name])
@@ -132,7 +138,7 @@ class Tally:
         splits = {split: self.counts[split] for split in ("train", "val", "test") if self.counts[split]}
         return Imported(
             data, form, splits, dict(self.files), classes, rules.overlap, self._over, self._covered, self._clipped,
-            unlabelled, dict(ledger.counts), ledger.first, dict(ledger.notes),
+            unlabelled, dict(ledger.counts), ledger.first, dict(ledger.notes), val_share,
         )  # fmt: skip
 
 

