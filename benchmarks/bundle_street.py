@@ -11,24 +11,16 @@ again from the bundled float file.
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import onnx
-from safetensors.torch import load_file, save_file
-
 import bridgeseg
-from bridgeseg.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from _bundling import BUNDLED, HOME, network, note, ship
+from bridgeseg.checkpoint import load_checkpoint
 from bridgeseg.classes import ClassSet
-from bridgeseg.description import CONFIG, WEIGHTS
-from bridgeseg.exporting.modelfile import save
 from bridgeseg.exporting.onnx import export_segmentor
-from bridgeseg.files import digest
 
-HOME = Path(__file__).parents[1]
-FLOAT = HOME / "src" / "bridgeseg" / "weights" / "street.onnx"
+FLOAT = BUNDLED / "street.onnx"
 INT8 = FLOAT.with_name("street-int8.onnx")
 CARD = HOME / "docs" / "street-model.md"
 OVERLAY = HOME / "docs" / "street.jpg"
@@ -59,7 +51,9 @@ def main() -> None:
         checkpoint = load_checkpoint(options.run)
         palette = {name: COLOURS[name] for name in checkpoint.classes.names}
         classes = ClassSet.build(checkpoint.classes.names, None, palette)
-        facts = {**checkpoint.provenance, "recipe": RECIPE, "licence": LICENCE, "limits": LIMITS}
+        given = {**checkpoint.provenance, "text_encoder": ENCODER}
+        given["config"] = {**given["config"], "text_encoder": ENCODER}
+        facts = {**given, "recipe": RECIPE, "licence": LICENCE, "limits": LIMITS}
         export_segmentor(checkpoint.segmentor, classes, facts, FLOAT)
         ship(replace(checkpoint, classes=classes, provenance=facts), FLOAT.with_suffix(""))
     bridgeseg.quantize(FLOAT, INT8, f"{options.data}:train")
@@ -72,30 +66,9 @@ def main() -> None:
     model.predict(HOME / "examples" / "street.jpg").overlay().convert("RGB").save(OVERLAY, quality=88)
 
 
-def ship(checkpoint: Checkpoint, folder: Path) -> None:
-    """Write a checkpoint with its weights in 16 bits: half the size, and as good to start from."""
-    facts = checkpoint.provenance
-    facts |= {"text_encoder": ENCODER, "config": {**facts["config"], "text_encoder": ENCODER}}
-    save_checkpoint(folder, checkpoint)
-    weights, config = folder / WEIGHTS, folder / CONFIG
-    save_file({key: v.half() if v.is_floating_point() else v for key, v in load_file(weights).items()}, weights)
-    said = json.loads(config.read_text(encoding="utf-8"))
-    config.write_text(json.dumps({**said, "sha256": digest(weights)}, indent=2) + "\n", encoding="utf-8")
-    weights.chmod(config.stat().st_mode)
-
-
-def note(path: Path, scores: dict[str, Any]) -> None:
-    """Write scores into a file's provenance."""
-    model = onnx.load(path)
-    for entry in model.metadata_props:
-        if entry.key == "bridgeseg.provenance":
-            entry.value = json.dumps({**json.loads(entry.value), "scores": scores})
-    save(model, path)
-
-
 def card(facts: dict[str, Any], small: dict[str, Any]) -> str:
     """Return the model card, in Markdown; facts of the float file, then of the 8-bit one."""
-    scores, fewer, config, quantised = facts["scores"], small["scores"], facts["config"], small["quantisation"]
+    scores, fewer, quantised = facts["scores"], small["scores"], small["quantisation"]
     rows = [f"| {name} | {value:.3f} | {fewer['iou'][name]:.3f} |" for name, value in scores["iou"].items()]
     return "\n".join(
         [
@@ -105,17 +78,10 @@ def card(facts: dict[str, Any], small: dict[str, Any]) -> str:
             "`street.onnx` is the same model in float (`--model street`). Both were made by "
             "`benchmarks/bundle_street.py`; `bridgeseg info` prints the same facts from the files.",
             "",
-            f"- network: method `{facts['method']}`, backbone `{facts['backbone']}` (ImageNet weights), decoder "
-            f"`{facts['decoder']}`, class embeddings `{facts['text_encoder']}`",
-            f"- size: {facts['parameters'] / 1e6:.2f} M parameters; {INT8.stat().st_size / 1e6:.1f} MB in 8 bits, "
-            f"{FLOAT.stat().st_size / 1e6:.1f} MB in float",
-            f"- data: CamVid, splits {' + '.join(config['train_splits'])} (468 images of 480x360), 11 classes",
-            f"- recipe: {facts['recipe']} (batch {config['batch_size']}, crop "
-            f"{'x'.join(str(side) for side in config['augment']['crop_size'])}, {config['epochs']} epochs)",
+            *network(facts),
+            f"- size: {INT8.stat().st_size / 1e6:.1f} MB in 8 bits, {FLOAT.stat().st_size / 1e6:.1f} MB in float",
+            f"- data: CamVid, splits {' + '.join(facts['config']['train_splits'])} (468 images of 480x360), 11 classes",
             f"- 8 bits: {quantised['calibration']['pictures']} training images for the ranges; [int8.md](int8.md)",
-            f"- seed {facts['seed']}, commit `{facts['commit']}`, bridgeseg {facts['bridgeseg']}",
-            f"- licence: {facts['licence']}",
-            f"- limits: {facts['limits']}",
             "",
             f"Scores on the test split ({scores['images']} images, native size, single scale), printed by the commands "
             "below for the data.yaml that `bridgeseg data prepare camvid-11 --root DOWNLOAD --out data/camvid` makes "
