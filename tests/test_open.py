@@ -194,6 +194,14 @@ class TestFiles:
             # probabilities, not logits, are upsampled: they agree where neighbours do
             assert np.median(np.abs(np.asarray(result.confidence, float) - likely)) < 0.05
 
+    def test_the_temperature_is_fitted_by_the_names_of_the_data(self, opened: Path, tmp_path: Path) -> None:
+        data = write_dataset(tmp_path / "data", names=("window", "sky", "floor"))
+        sure = bridgeseg.export(opened, tmp_path / "a.onnx", confidence=True, confidence_data=data)
+        assert sure.confidence is not None
+        found = bridgeseg.evaluate(tmp_path / "a.onnx", data, quiet=True)
+        assert found.ece == pytest.approx(sure.confidence["ece"], abs=0.02)
+        assert Model.load(tmp_path / "a.onnx").classes.names == tuple(NAMES)
+
 
 class TestEvaluation:
     @pytest.fixture(scope="class")

@@ -12,11 +12,10 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from bridgeseg.classes import ClassSet
 from bridgeseg.confusion import CalibrationError
 from bridgeseg.data.masks import read_mask
 from bridgeseg.errors import DataError, ModelFileError
-from bridgeseg.evaluating.matching import check_same_classes
+from bridgeseg.evaluating.matching import Matched, check_same_classes, match
 from bridgeseg.exporting.agreement import SIZES, check_same_ids
 from bridgeseg.exporting.calibration import Calibration, find_calibration, read_small
 from bridgeseg.exporting.confidence import NAME, decision, drop_confidence, give_confidence
@@ -24,9 +23,10 @@ from bridgeseg.exporting.graph import constant
 from bridgeseg.exporting.modelfile import save
 from bridgeseg.exporting.tail import everywhere
 from bridgeseg.runtime.metadata import read_metadata
+from bridgeseg.runtime.model import Model
 from bridgeseg.runtime.onnx_runtime import OnnxRuntime
 from bridgeseg.runtime.open_file import INPUT
-from bridgeseg.vocabulary.embeddings import Vectors
+from bridgeseg.runtime.runtimes import FileRuntime
 
 Floats = NDArray[np.float64]
 IMAGES, PIXELS = 64, 2000
@@ -36,30 +36,27 @@ RANGE = (-2.5, 2.5)
 STEPS = 40
 
 
-def fit_temperature(
-    source: Path, classes: ClassSet, calibration: Calibration, class_embeddings: Vectors | None = None
-) -> dict[str, Any]:
+def fit_temperature(source: Path, calibration: Calibration) -> dict[str, Any]:
     """Fit the temperature with which the labels are most likely.
 
     Args:
-        source: an ordinary .onnx file.
-        classes: its classes.
+        source: an ordinary .onnx file; one that takes any names is asked for those of the images' dataset.
         calibration: labelled images, with the dataset that they are from.
-        class_embeddings: (K, D), those of the classes, for a file that takes them.
 
     Returns:
         JSON-ready: `temperature`, expected calibration error `ece_before` (temperature 1) and `ece` (0..1), `images`,
         `from`.
 
     Raises:
-        DataError: the images have no labels, or the classes are others than the file's.
+        DataError: the images have no labels, or the classes are others than the file's, which takes no names.
         ModelFileError: the file has no logits that are upsampled.
     """
     if calibration.spec is None:
         fix = "give a split of a dataset: --confidence-data data.yaml:val"
         raise DataError("a temperature needs labelled images", where=calibration.name, fix=fix)
-    check_same_classes(classes, calibration.spec)
-    found = list(_sampled(source, calibration, class_embeddings))
+    matched = match(Model.load(source), calibration.spec)
+    check_same_classes(matched.model.classes, matched.spec)
+    found = list(_sampled(source, matched, calibration))
     corners, shares, labels = (np.concatenate(parts) for parts in zip(*found, strict=True))
     if not len(labels):
         raise DataError("no pixel of these images is labelled", where=calibration.name, fix="choose another split")
@@ -102,10 +99,10 @@ def _unlikely(corners: Floats, shares: Floats, labels: NDArray[np.int64], logari
 
 
 def _sampled(
-    source: Path, calibration: Calibration, class_embeddings: Vectors | None
+    source: Path, matched: Matched, calibration: Calibration
 ) -> Iterator[tuple[Floats, Floats, NDArray[np.int64]]]:
     """Yield of each image the four logits (N, 4, K) around some labelled pixels, their shares (N, 4), labels (N)."""
-    model = onnx.load(source)
+    model, runtime, spec = onnx.load(source), matched.model.runtime, matched.spec
     drop_confidence(model)
     everywhere(model)
     resize = decision(model.graph).resize
@@ -113,10 +110,9 @@ def _sampled(
     del model.graph.output[:]
     model.graph.output.append(onnx.helper.make_tensor_value_info(resize.input[0], onnx.TensorProto.FLOAT, None))
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    own = {} if class_embeddings is None else {INPUT: class_embeddings}
-    random, spec = np.random.default_rng(0), calibration.spec
-    if spec is None:
-        return
+    vectors = runtime.class_embeddings if isinstance(runtime, FileRuntime) else None
+    own = {} if vectors is None else {INPUT: vectors}
+    random = np.random.default_rng(0)
     for sample in calibration.samples:
         image = read_small(sample.image, calibration.how)
         truth = read_mask(sample.mask, spec)
@@ -157,13 +153,13 @@ def add_confidence(source: Path, out: Path, data: str | Path | Calibration | Non
         InputError: the file cannot be written.
     """
     before = OnnxRuntime(source)
-    classes, provenance = read_metadata(before)
+    _, provenance = read_metadata(before)
     if "plain" in provenance:
         raise ModelFileError("this file is plain already", where=source, fix="give the file it was made from")
     facts: dict[str, Any] = {"temperature": 1.0}
     if data is not None:
         chosen = data if isinstance(data, Calibration) else find_calibration(data, IMAGES, "val")
-        facts = fit_temperature(source, classes, chosen, before.class_embeddings)
+        facts = fit_temperature(source, chosen)
     model = give_confidence(onnx.load(source), facts["temperature"])
     entries = {entry.key: entry.value for entry in model.metadata_props}
     entries["bridgeseg.provenance"] = json.dumps({**provenance, NAME: facts})
