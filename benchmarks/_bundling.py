@@ -28,12 +28,12 @@ def ship(checkpoint: Checkpoint, folder: Path) -> None:
     weights.chmod(config.stat().st_mode)
 
 
-def note(path: Path, scores: dict[str, Any]) -> None:
-    """Write scores into a file's provenance."""
+def note(path: Path, facts: dict[str, Any]) -> None:
+    """Write facts into a file's provenance."""
     model = onnx.load(path)
     for entry in model.metadata_props:
         if entry.key == "bridgeseg.provenance":
-            entry.value = json.dumps({**json.loads(entry.value), "scores": scores})
+            entry.value = json.dumps({**json.loads(entry.value), **facts})
     save(model, path)
 
 

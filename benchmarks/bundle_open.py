@@ -60,7 +60,7 @@ def main() -> None:
         own = bridgeseg.evaluate(FILE, data, split=split)
         scored[name] = {"split": split, **own.to_dict(), **in_other_words(name, data, own)}
         print(f"{name}: mIoU {own.miou:.4f}")
-    note(FILE, scored)
+    note(FILE, {"tested": scored})
     model = bridgeseg.load(FILE)
     CARD.write_text(card(model.provenance, model.classes.names), encoding="utf-8")
     street = model.with_names("sky, building, road, car, tree, person, wall")
@@ -116,7 +116,7 @@ def card(facts: dict[str, Any], names: Sequence[str]) -> str:
         "|---|---|---|---|---|---|",
     ]
     replaced = []
-    for name, one in facts["scores"].items():
+    for name, one in facts["tested"].items():
         values = " | ".join(f"{100 * one[key]:.1f}" for key in ("miou", "macc", "aacc"))
         lines.append(f"| {name} | {one['split']} | {one['images']} | {values} |")
         replaced += [(name, title, *told) for title, told in one.get("other_words", {}).items()]

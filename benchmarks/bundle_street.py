@@ -59,7 +59,7 @@ def main() -> None:
     bridgeseg.quantize(FLOAT, INT8, f"{options.data}:train")
     for path in (FLOAT, INT8):
         scores = bridgeseg.evaluate(model=path, data=options.data, split="test")
-        note(path, {"split": "test", **scores.to_dict()})
+        note(path, {"scores": {"split": "test", **scores.to_dict()}})
         print(f"{path.name}: {path.stat().st_size / 1e6:.1f} MB, test mIoU {scores.miou:.4f}")
     model = bridgeseg.load()
     CARD.write_text(card(bridgeseg.load(FLOAT).provenance, model.provenance), encoding="utf-8")

@@ -163,8 +163,8 @@ def predict(
         sources: one or many files, folders, globs, videos, `camera:0`, addresses of streams; images in memory:
             Pillow's, bytes and open files, uint8 arrays and tensors (H, W, 3).
         model: an .onnx file, a checkpoint or run folder, `hf:OWNER/NAME` (a repository of the Hugging Face hub, with
-            @REVISION if wanted), `street-int8` (the bundled model) or `street` (the same in float); by default the one
-            of the two that suits the processor.
+            @REVISION if wanted), or a bundled one: `street-int8`, `street` (the same in float) or `open` (for any
+            names); by default the one of the first two that suits the processor.
         out: folder for masks and overlays.
         threads: CPU threads; one per core by default.
         runtime: `onnxruntime` (the default) or `openvino` for a file, `torch` for a folder.
@@ -253,8 +253,8 @@ def label(
         sources: one or many files, folders, globs, videos, `camera:0`, addresses of streams; images in memory:
             Pillow's, bytes and open files, uint8 arrays and tensors (H, W, 3).
         model: an .onnx file, a checkpoint or run folder, `hf:OWNER/NAME` (a repository of the Hugging Face hub, with
-            @REVISION if wanted), `street-int8` (the bundled model) or `street` (the same in float); by default the one
-            of the two that suits the processor.
+            @REVISION if wanted), or a bundled one: `street-int8`, `street` (the same in float) or `open` (for any
+            names); by default the one of the first two that suits the processor.
         out: folder for labels and rank.csv.
         threads: CPU threads; one per core by default.
         runtime: `onnxruntime` (the default) or `openvino` for a file, `torch` for a folder.
@@ -538,8 +538,8 @@ def train(
         projection: of the class embeddings: `learned`, or `pca`, frozen principal directions of the bank.
         temperature: of logits and score map: `learned`, or `fixed` at 0.07.
         init: start from the weights of a run, a checkpoint, a .safetensors file, `hf:OWNER/NAME` (a repository of the
-            hub) or `street`, the bundled model: everything that does not depend on the names carries over; architecture
-            and text encoder are those of the run unless given.
+            hub) or `open`, the bundled model for any names: everything that does not depend on the names carries over;
+            architecture and text encoder are those of the run unless given.
         keep: keep the names that `init` knows, and let its network teach the pixels without a label; by default on if a
             dataset says by `labelled` that it does not label all names.
         freeze: parts whose weights stay unchanged, such as `backbone,decoder`: backbone, guidance, decoder, head.
@@ -709,8 +709,8 @@ def evaluate(
 
     Args:
         model: an .onnx file, a checkpoint or run folder, `hf:OWNER/NAME` (a repository of the Hugging Face hub, with
-            @REVISION if wanted), `street-int8` (the bundled model) or `street` (the same in float); by default the one
-            of the two that suits the processor.
+            @REVISION if wanted), or a bundled one: `street-int8`, `street` (the same in float) or `open` (for any
+            names); by default the one of the first two that suits the processor.
         data: the dataset's data.yaml, or its folder; its classes must be the model's, in the same order, unless the
             model takes any names: then it is evaluated by the names of the data.
         split: `train`, `val` or `test`.

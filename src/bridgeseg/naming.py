@@ -13,7 +13,7 @@ def named(name: str | Path, prefer: Kind = "file") -> Path:
     """Return the file or folder that a name means.
 
     Args:
-        name: a path; or `street`, `street-int8`, a bundled model, if no file or folder is called so; or
+        name: a path; or `street`, `street-int8` or `open`, a bundled model, if no file or folder is called so; or
             `hf:OWNER/NAME`, with `@REVISION` if wanted, a repository of the Hugging Face hub: it is downloaded.
         prefer: `file` or `folder`, what to take where a name stands for an .onnx file and for a checkpoint.
 

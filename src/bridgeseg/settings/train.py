@@ -122,7 +122,7 @@ class TrainConfig(LengthConfig, BaseModel):
         str | None,
         setting(
             "start from the weights of a run, a checkpoint, a .safetensors file, `hf:OWNER/NAME` (a repository of the "
-            "hub) or `street`, the bundled model: everything that does not depend on the names carries over; "
+            "hub) or `open`, the bundled model for any names: everything that does not depend on the names carries over; "
             "architecture and text encoder are those of the run unless given",
             NETWORK,
             "--init",

@@ -47,7 +47,7 @@ def find(init: str) -> Origin:
     """Find what the setting `init` means.
 
     Args:
-        init: a run or checkpoint folder, a .safetensors file, `street`, or `hf:OWNER/NAME`.
+        init: a run or checkpoint folder, a .safetensors file, `open`, or `hf:OWNER/NAME`.
 
     Raises:
         ModelFileError: there is nothing, or it is nothing to train on.
@@ -58,7 +58,7 @@ def find(init: str) -> Origin:
         raise ModelFileError(
             "the bundled street model comes as .onnx files, folded for prediction, and without the checkpoint that "
             "a training could go on from",
-            fix="give `init` a run or checkpoint folder of `bridgeseg train`, or leave it out",
+            fix="`init=open`, the bundled model for any names, or a run or checkpoint folder of `bridgeseg train`",
         )
     if path.suffix == ".onnx":
         raise ModelFileError(
