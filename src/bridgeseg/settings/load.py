@@ -9,8 +9,8 @@ from bridgeseg.settings.fields import CommandSettings, setting
 
 MODEL = setting(
     "an .onnx file, a checkpoint or run folder, `hf:OWNER/NAME` (a repository of the Hugging Face hub, with @REVISION "
-    "if wanted), or a bundled one: `street-int8`, `street` (the same in float) or `open` (for any names); by default the "
-    "one of the first two that suits the processor",
+    "if wanted), or a bundled one: `street-int8`, `street` (the same in float) or `open` (for any names); by default "
+    "the one of the first two that suits the processor",
     option="--model -m",
     metavar="FILE|FOLDER",
     python="str | Path | Model | None",
