@@ -34,7 +34,7 @@ class Data:
             name: the dataset.
             title: of the part.
             keep: chooses training images, of all in order; all by default.
-            keys: keys of its data.yaml that differ.
+            keys: keys of its data.yaml that differ; None takes one out.
         """
         home, source = self.out / title, self.root / name
         target = home / "data.yaml"
@@ -50,7 +50,8 @@ class Data:
                     link.parent.mkdir(parents=True, exist_ok=True)
                     if not link.exists():
                         os.link(path, link)
-        target.write_text(yaml.safe_dump({**given, **keys}, sort_keys=False))
+        content = {key: value for key, value in {**given, **keys}.items() if value is not None}
+        target.write_text(yaml.safe_dump(content, sort_keys=False))
         return target
 
 
