@@ -341,7 +341,7 @@ NOT_TRIED = {
         "leave `val_share` out",
         "give `init` the run that it was exported from",
         "give `init` a run folder, a checkpoint folder, or a .safetensors file of a whole network",
-        "give `init` a run or checkpoint folder of `bridgeseg train`, or leave it out",
+        "`init=open`, the bundled model for any names, or a run or checkpoint folder of `bridgeseg train`",
         "`width={}`",
         "use a larger `batch_size`",
         "`strategy=ddp_find_unused_parameters_true`",

@@ -94,7 +94,8 @@ class TestDemands:
     def test_bundled_files_run_in_old_runtimes(self, file: Path) -> None:
         model = onnx.load(file)
         assert model.ir_version == 8
-        assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", 18)]
+        lowest = {"open.onnx": 17}.get(file.name, 18)  # it has no ReduceL2, whose axes are an input from 18 on
+        assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", lowest)]
 
 
 def test_bundled_weights_are_what_they_were() -> None:
