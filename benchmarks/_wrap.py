@@ -23,7 +23,7 @@ class FromPixels(nn.Module):
         finish: what the network returns -> what the file returns.
     """
 
-    with_logits = False
+    with_logits = takes_names = False
 
     def __init__(
         self,

@@ -122,8 +122,8 @@ def to_graph(
     free = torch.export.Dim.DYNAMIC
     inputs: dict[str, Tensor] = {"image": torch.zeros(2, 96, 160, 3, dtype=torch.uint8)}
     axes = [{0: free, 1: free, 2: free}]
-    own = network.segmentor.class_embeddings
-    if network.takes_names and own is not None:
+    own = network.segmentor.class_embeddings if network.takes_names else None
+    if own is not None:
         inputs[INPUT] = own.repeat(2, 1)  # of at least two names, as one would be taken for a fixed number
         axes.append({0: free})
     names = ["classes", "logits"] if network.with_logits else ["classes"]
