@@ -21,6 +21,8 @@ MINILM = "hf:sentence-transformers/all-MiniLM-L6-v2"
 
 Arms = Mapping[str, tuple[str, Sequence[str]]]
 """Arm -> text encoder, and settings of its own as `KEY=VALUE`."""
+Sets = Path | Sequence[Path] | Callable[[Path], Sequence[Path]]
+"""A data.yaml, several, or what makes them for a run folder that is not begun."""
 
 
 def parser(doc: str | None, out: str) -> argparse.ArgumentParser:
@@ -56,7 +58,7 @@ def arms(chosen: str, clip: str, seed: int, **others: str) -> dict[str, str]:
 
 def compared(
     folder: Path,
-    data: Path | Sequence[Path],
+    data: Sets,
     options: argparse.Namespace,
     settings: Mapping[str, Any],
     score: Callable[[Path], Mapping[str, float]],
@@ -68,7 +70,7 @@ def compared(
 
     Args:
         folder: where runs go.
-        data: a data.yaml, or several.
+        data: see `Sets`.
         options: as `parser` reads them.
         settings: of all runs.
         score: run -> its scores, JSON-ready.
@@ -89,18 +91,18 @@ def compared(
     return results
 
 
-def trained(folder: Path, data: Path | Sequence[Path], settings: Mapping[str, Any], more: Sequence[str] = ()) -> Path:
+def trained(folder: Path, data: Sets, settings: Mapping[str, Any], more: Sequence[str] = ()) -> Path:
     """Train a run, or go on with it; return its folder.
 
     Args:
         folder: of the run.
-        data: a data.yaml, or several.
+        data: see `Sets`.
         settings: those that the arms do not share with other experiments.
         more: others, as `KEY=VALUE`.
     """
     begun = (folder / "train.json").is_file()
     given = {key: yaml.safe_load(value) for key, value in (text.split("=", 1) for text in more)}
-    every = {} if begun else {"data": data, **COMMON, **settings, **given}
+    every = {} if begun else {"data": data(folder) if callable(data) else data, **COMMON, **settings, **given}
     bridgeseg.train(**every, out=folder, resume=begun, quiet=True)
     return folder
 

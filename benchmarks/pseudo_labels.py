@@ -10,20 +10,20 @@ label; the rest of these pixels are ignored. Prints a table for every k: before,
 from __future__ import annotations
 
 import csv
-import json
-from collections.abc import Mapping
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 import bridgeseg
-from _arms import arms, parser, table, trained
+from _arms import compared, table
 from _parts import Data
+from _silence import SETTINGS, SILENT, joined, read, score
 from bridgeseg.data.masks import read_mask
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.images import read_image
-from silence_curve import SETTINGS, SILENT, joined, score
 
 SURE = 0.5
 """Probability from which a teacher is believed."""
@@ -40,7 +40,7 @@ def filled(run: Path, camvid: Path, home: Path) -> Path:
     data = Data(camvid.parents[1], home).part(camvid.parent.name, "filled", labelled=None, labelled_file=None)
     spec = DataSpec.load(data)
     names, ignore = list(spec.classes.names), spec.classes.ignore_index
-    teacher = bridgeseg.load(run, names=dict(zip(names, spec.classes.prompts, strict=True)))
+    teacher = bridgeseg.load(run, names=spec.classes)
     four = [names.index(name) for name in SILENT]
     listed = camvid.parent / "labelled.csv"
     rows = csv.reader(listed.read_text(encoding="utf-8").splitlines()) if listed.is_file() else ()
@@ -58,33 +58,20 @@ def filled(run: Path, camvid: Path, home: Path) -> Path:
     return data
 
 
+def again(sets: Sequence[Path], teachers: Path, run: Path) -> list[Path]:
+    """Return the datasets of a run, the first with the labels of the run of the same name among the teachers."""
+    return [filled(teachers / run.name, sets[0], run.with_name(f"{run.name}-data")), *sets[1:]]
+
+
 def main() -> None:
-    options = parser(__doc__, "runs/curve")
-    options.add_argument("--images", default="0,5", help="numbers of images in which the four are labelled")
-    options.set_defaults(arms="text only,random", epochs=3)
-    given = options.parse_args()
-    out = given.out.resolve()
-    data = Data(given.root.resolve(), out / "data")
-    target = data.part("camvid", "camvid-all", prompts={})
+    given, out, data, target = read(__doc__, "0,5")
+    scored = partial(score, data=target, encoder=None)
     for count in given.images.split(","):
-        results: dict[str, list[Mapping[str, float]]] = {}
-        for seed in map(int, given.seeds.split(",")):
-            for name, encoder in arms(given.arms, given.text_encoder, seed).items():
-                every = {**SETTINGS, "epochs": given.epochs, "text_encoder": encoder, "seed": seed}
-                sets, home = joined(data, int(count)), out / f"k-{count}" / f"{name.replace(' ', '-')}-s{seed}"
-                teacher = trained(home, sets, every, given.set) if not (home / "last").is_dir() else home
-                after = home.with_name(f"{home.name}-after")
-                for title, run in ((name, teacher), (f"{name}, after", after)):
-                    kept = run / "curve.json"
-                    if not kept.is_file():
-                        if run is after:
-                            again = [filled(teacher, sets[0], out / "filled" / f"{count}-{home.name}"), *sets[1:]]
-                            trained(run, again, every, given.set)
-                        kept.write_text(json.dumps(score(run, target, None), indent=1))
-                    results.setdefault(title, []).append(json.loads(kept.read_text()))
-                    print(f"{title}, {count} images, seed {seed}: {results[title][-1]}", flush=True)
+        home, sets = out / f"k-{count}", joined(data, int(count))
+        before = compared(home, sets, given, SETTINGS, scored, "curve.json")
+        after = compared(out / f"k-{count}-after", partial(again, sets, home), given, SETTINGS, scored, "curve.json")
         print(f"\nlabelled in {count} images")
-        table(results)
+        table({**before, **{f"{name}, after": scores for name, scores in after.items()}})
 
 
 if __name__ == "__main__":
