@@ -24,16 +24,19 @@ EXTRAS = (
 )
 ABSENT = tuple(name for name in EXTRAS.split() if find_spec(name) is None)
 """Packages of extras that are not installed: tests that import them are skipped, so the light install can be tested."""
+FIRST = ("test_combinations.py", "test_docs.py", "test_comparing.py")
+"""Files that take minutes each; one of them begun at the end would leave the other worker idle."""
 LONG = 2.0
 """Seconds from which a fast test is named at the end of a run, as one to mark slow."""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test `fast` that is not marked `slow`, be it itself or its module."""
+    """Mark every test `fast` that is not marked `slow`, be it itself or its module, and put the longest files first."""
     for item in items:
         if item.get_closest_marker("slow") is None:
             item.add_marker("fast")
+    items.sort(key=lambda item: item.path.name not in FIRST)
 
 
 @pytest.hookimpl(wrapper=True)

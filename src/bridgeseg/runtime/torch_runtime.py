@@ -60,7 +60,7 @@ class DeployNetwork(nn.Module):
         small = self.segmentor(pixels, class_embeddings).logits
         logits = upsample(small, self.segmentor.stride // self.side)
         own = self.segmentor.class_embeddings
-        count = len(own) if self.takes_names and own is not None else logits.shape[1]
+        count = own.shape[0] if self.takes_names and own is not None else logits.shape[1]
         # the padding is cut from the ids, one number a pixel, not from K logits
         ids = cut(repeat(logits.argmax(dim=1).to(torch.uint8 if count <= 256 else torch.int32), self.side), pixels)
         if confidence:

@@ -64,7 +64,7 @@ class AttentionPool(nn.Module):
         mean = features.flatten(2).mean(dim=2) + self.global_position
         tokens = torch.cat([mean[:, None], dense], dim=1)
         mixed: Tensor = self.project(self.attention(tokens, tokens, tokens, need_weights=False)[0])
-        return Visual(mixed[:, :1], mixed[:, 1:].transpose(1, 2).reshape(len(mixed), -1, *features.shape[-2:]), 3)
+        return Visual(mixed[:, :1], mixed[:, 1:].transpose(1, 2).reshape(mixed.shape[0], -1, *features.shape[-2:]), 3)
 
 
 class ContextDecoder(nn.Module):
@@ -124,7 +124,7 @@ class ContextAwarePrompting(Guidance):
             if self.pool is None:
                 raise ValueError("built for a backbone with visual embeddings of its own, and called without them")
             visual = self.pool(features[-1])
-        text = class_embeddings.expand(len(features[0]), -1, -1)
+        text = class_embeddings.expand(features[0].shape[0], -1, -1)
         memory = torch.cat([visual.pooled, visual.dense.flatten(2).transpose(1, 2)], dim=1)
         text = text + self.gamma * self.decoder(text, memory)
         cosine = F.normalize(text, dim=-1) @ F.normalize(visual.dense, dim=1).flatten(2)

@@ -75,7 +75,7 @@ class LSegHead(Head):
         crossed = (weight.T @ weight) @ flat + 2 * (bias @ weight)[:, None]
         squares = flat.new_ones(1, flat.shape[1]) @ (flat * crossed) + bias @ bias
         cosine: Tensor = products * squares.clamp(min=1e-12).rsqrt()
-        return cosine.reshape(len(pixels), len(tokens), *pixels.shape[-2:])
+        return cosine.reshape(pixels.shape[0], tokens.shape[0], *pixels.shape[-2:])
 
     def fold(self, tokens: Tensor, keep_tokens: bool = True) -> Tensor:
         """Bring text and pixels to the few dimensions that the pixels can reach: (K, D) -> (K, min(D, C + 1)).

@@ -57,4 +57,4 @@ def similarity(pixels: Tensor, names: Tensor) -> Tensor:
         products = ((flat * inverse).transpose(1, 2) @ names.transpose(-1, -2)).transpose(1, 2)
     else:
         products = (names @ flat) * inverse
-    return products.reshape(len(pixels), classes, *pixels.shape[-2:])
+    return products.reshape(pixels.shape[0], classes, *pixels.shape[-2:])
