@@ -22,7 +22,7 @@ from bridgeseg.runtime.onnx_runtime import OnnxRuntime  # noqa: E402
 from tiny_onnx import photo, write_network  # noqa: E402
 
 SIZE = (64, 96)
-NAMES = ("openvino", "ncnn")
+NAMES = ("openvino", "ncnn", "litert")
 
 
 @pytest.fixture(scope="module")

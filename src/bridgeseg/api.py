@@ -838,8 +838,8 @@ def export(
             default any.
         layout: of a plain file: `nhwc`, images (B, H, W, 3), or `nchw`, (B, 3, H, W).
         input: of a plain file: `uint8`, or `float`, float32 of the same values 0..255.
-        to: write a folder for a runtime that reads no .onnx file: `openvino`, `ncnn`, or one that a package brings;
-            needs `size`.
+        to: write a folder for a runtime that reads no .onnx file: `openvino`, `ncnn`, `litert`, or one that a package
+            brings; needs `size`.
 
     Returns:
         What was written: the file or folder, its size, the share of pixels with the ids of what it was made from (None
