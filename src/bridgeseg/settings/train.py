@@ -147,6 +147,15 @@ class TrainConfig(LengthConfig, BaseModel):
             read="listed",
         ),
     ] = ()
+    fix_norms: Annotated[
+        float | None,
+        setting(
+            "share of the steps after which batch norms keep the statistics that they have, 0 to 1; by default never",
+            NETWORK,
+            ge=0,
+            le=1,
+        ),
+    ] = None
     backbone_weights: Annotated[
         str | None,
         setting(

@@ -8,6 +8,7 @@ from typing import Any
 import lightning.pytorch as pl
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from bridgeseg.extend import METHODS
 from bridgeseg.metrics import Scores, join_scores
@@ -80,6 +81,18 @@ class TrainModule(pl.LightningModule):
         torch.manual_seed(self.config.seed * 1_000_003 + self.current_epoch + 7919 * self.global_rank)
         for name in self.config.freeze:  # the statistics of its batch norms stay as well
             getattr(self.segmentor, name).eval()
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Let batch norms keep their statistics once the run is as far as `fix_norms`.
+
+        A step on one of several datasets normalises by the statistics of that dataset alone; the network is used with
+        those of all, which it only meets from here on.
+        """
+        share = self.config.fix_norms
+        if share is not None and self.global_step >= share * self.total_steps:
+            for module in self.segmentor.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step on (images uint8 (B, 3, h, w), masks int64 (B, h, w), places, index of the dataset if several)."""
