@@ -75,12 +75,12 @@ def partial(data: Data) -> dict[str, Arm]:
     people = data.part(
         "nyuv2", "nyuv2-people", None, labelled=["person"], unlabelled="other", same=[[PEOPLE, "person"]]
     )
-    tests = {data.whole("camvid"): "test"}
+    tests, both = {data.whole("camvid"): "test"}, {"epochs": 6, "shares": [2, 1]}
     return {
         "without pedestrian": Arm([silent], tests, {"epochs": 12}),
-        "with people of rooms": Arm([silent, people], tests, {"epochs": 6, "shares": [2, 1]}),
-        "and the rest is other": Arm([none_of_these, people], tests, {"epochs": 6, "shares": [2, 1]}),
-        "and norms are fixed": Arm([none_of_these, people], tests, {"epochs": 6, "shares": [2, 1], "fix_norms": 0.5}),
+        "with people of rooms": Arm([silent, people], tests, both),
+        "and the rest is other": Arm([none_of_these, people], tests, both),
+        "and norms are fixed": Arm([none_of_these, people], tests, {**both, "fix_norms": 0.5}),
     }
 
 

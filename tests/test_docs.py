@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 import re
 import shlex
 import shutil
@@ -24,6 +23,7 @@ from PIL import Image
 
 import bridgeseg
 from bridgeseg.cli import COMMANDS, app, main, whole
+from type_checking import MYPY, variables
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), *(ROOT / name for name in ("README.md", "CONTRIBUTING.md"))]
@@ -224,15 +224,12 @@ def checked(function: Callable[..., Any], result: Any) -> Callable[..., Any]:
 @pytest.mark.slow
 def test_python_is_typed(tmp_path: Path) -> None:
     pytest.importorskip("mypy")
-    source = str(Path(bridgeseg.__file__).parents[1])
-    for page in PYTHON:  # by the settings and the cache of the package's own check, so that PyTorch is read once
+    for page in PYTHON:
         code = "\n".join(snippet.text for snippet in snippets(page, "python"))
         name = f"page_{page.stem.lower().replace('-', '_')}.py"
         (tmp_path / name).write_text(f"# mypy: {LENIENT}\n{code}", encoding="utf-8")
-    options = ["--config-file", ROOT / "pyproject.toml", "--cache-dir", ROOT / ".mypy_cache"]
-    places = {} if "site-packages" in source else {"MYPYPATH": source}
-    run = [sys.executable, "-m", "mypy", *map(str, options), str(tmp_path)]
-    done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, env=os.environ | places)
+    run = [sys.executable, "-m", "mypy", *MYPY, str(tmp_path)]
+    done = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, env=variables())
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -22,6 +22,7 @@ from bridgeseg.settings.fields import settings_of
 from bridgeseg.settings.given import Default, chosen, default, python_name
 from bridgeseg.settings.predict import Predict
 from bridgeseg.settings.train import Train, TrainConfig
+from type_checking import MYPY, variables
 
 ROOT = Path(__file__).parents[1]
 PROGRAM = """
@@ -107,10 +108,7 @@ class TestWhatIsWritten:
 def checked(tmp_path: Path, program: str, *command: str) -> tuple[int, str]:
     """Type-check a program of a user of the package."""
     (tmp_path / "program.py").write_text(program)
-    source = str(Path(bridgeseg.__file__).parents[1])
-    places = {} if "site-packages" in source else {"MYPYPATH": source, "PYTHONPATH": source}  # mypy refuses the former
-    environment = os.environ | places
-    done = subprocess.run([*command, "program.py"], cwd=tmp_path, capture_output=True, text=True, env=environment)
+    done = subprocess.run([*command, "program.py"], cwd=tmp_path, capture_output=True, text=True, env=variables())
     return done.returncode, done.stdout + done.stderr
 
 
@@ -118,9 +116,7 @@ def checked(tmp_path: Path, program: str, *command: str) -> tuple[int, str]:
 @pytest.mark.parametrize("checker", ["mypy", "pyright"])
 def test_a_type_checker_knows_the_functions(checker: str, tmp_path: Path) -> None:
     pytest.importorskip(checker)
-    # the settings and the cache of the package's own check, so that PyTorch is read once
-    options = ["--config-file", str(ROOT / "pyproject.toml"), "--cache-dir", str(ROOT / ".mypy_cache")]
-    command = [sys.executable, "-m", checker, *(options if checker == "mypy" else ["--pythonpath", sys.executable])]
+    command = [sys.executable, "-m", checker, *(MYPY if checker == "mypy" else ["--pythonpath", sys.executable])]
     code, said = checked(tmp_path, PROGRAM, *command)
     if checker == "pyright" and "program.py" not in said and "0 errors" not in said:
         pytest.skip("pyright itself is not here, and would have to be downloaded")

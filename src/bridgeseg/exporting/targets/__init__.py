@@ -57,6 +57,11 @@ class Target(ABC):
         return None
 
 
+def image_shape(plain: Any) -> list[int]:
+    """Return the shape of the only images that a plain file of one size takes, an `onnx.ModelProto`."""
+    return [side.dim_value for side in plain.graph.input[0].type.tensor_type.shape.dim]
+
+
 TARGETS: Registry[type[Target]] = Registry("target", "bridgeseg.targets", modules("bridgeseg.exporting.targets"))
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bridgeseg.exporting.targets import Run, Target, register_target
+from bridgeseg.exporting.targets import Run, Target, image_shape, register_target
 
 Call = tuple[Callable[..., Any], tuple[Any, ...]]
 """A function and its arguments."""
@@ -30,8 +30,7 @@ class LiteRt(Target):
         from onnx2torch import convert
 
         model = onnx.load(plain)
-        shape = [side.dim_value for side in model.graph.input[0].type.tensor_type.shape.dim]
-        image = torch.zeros(shape, dtype=torch.uint8)
+        image = torch.zeros(image_shape(model), dtype=torch.uint8)
         module = convert(model).eval().requires_grad_(False)
         _settle(module, image)
         litert_torch.convert(module, (image,)).export(str(folder / "model.tflite"))

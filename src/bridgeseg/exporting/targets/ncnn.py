@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bridgeseg.exporting.targets import Run, Target, register_target
+from bridgeseg.exporting.targets import Run, Target, image_shape, register_target
 
 TIME_LIMIT_S = 900
 
@@ -32,7 +32,7 @@ class Ncnn(Target):
         import onnx
         import pnnx
 
-        shape = [side.dim_value for side in onnx.load(plain).graph.input[0].type.tensor_type.shape.dim]
+        shape = image_shape(onnx.load(plain))
         with TemporaryDirectory() as scratch:
             given = Path(shutil.copy(plain, Path(scratch) / "model.onnx"))
             words = [pnnx.EXEC_PATH, given.name, f"inputshape=[{','.join(map(str, shape))}]", "fp16=0"]
