@@ -46,10 +46,12 @@ class Arm:
 def joined(data: Data) -> dict[str, Arm]:
     """Two datasets in one network, each by its own names, beside each alone with as many of its images seen."""
     camvid, facade = data.whole("camvid"), data.whole("labelmefacade")
+    tests, both = {camvid: "test", facade: "val"}, {"epochs": 7, "shares": [1, 1]}
     return {
         "camvid alone": Arm([camvid], {camvid: "test"}, {"epochs": 12}),
         "labelmefacade alone": Arm([facade], {facade: "val"}, {"epochs": 5}),
-        "joined": Arm([camvid, facade], {camvid: "test", facade: "val"}, {"epochs": 7, "shares": [1, 1]}),
+        "joined": Arm([camvid, facade], tests, both),
+        "joined, norms are fixed": Arm([camvid, facade], tests, {**both, "fix_norms": 0.5}),
     }
 
 
@@ -57,9 +59,11 @@ def few(data: Data) -> dict[str, Arm]:
     """The same with a tenth of CamVid's labels."""
     facade = data.whole("labelmefacade")
     camvid = data.part("camvid", "camvid-tenth", every(36))
+    both = {"epochs": 5, "shares": [1, 1]}
     return {
         "tenth alone": Arm([camvid], {camvid: "test"}, {"epochs": 7, "repeat": 10}),
-        "tenth joined": Arm([camvid, facade], {camvid: "test"}, {"epochs": 5, "shares": [1, 1]}),
+        "tenth joined": Arm([camvid, facade], {camvid: "test"}, both),
+        "tenth joined, norms are fixed": Arm([camvid, facade], {camvid: "test"}, {**both, "fix_norms": 0.5}),
     }
 
 
@@ -93,23 +97,28 @@ def more(data: Data) -> dict[str, Arm]:
     return {
         "ten classes": Arm([before], tests, {"epochs": 12}),
         "one more": Arm([ten], tests, {"epochs": 10, "repeat": 10, "lr": 3e-4}, init="ten classes"),
-        "full labels": Arm([data.whole("camvid")], tests, {"epochs": 12}),
+        "camvid alone": Arm([data.whole("camvid")], tests, {"epochs": 12}),
     }
 
 
 EXPERIMENTS = {"joined": joined, "few": few, "partial": partial, "more": more}
 
 
+def slug(name: str) -> str:
+    """Name the folder of an arm."""
+    return name.replace(",", "").replace(" ", "-")
+
+
 def run(name: str, arms: Mapping[str, Arm], seed: int, out: Path, common: Mapping[str, Any]) -> dict[str, Any]:
     """Train an arm unless it is done, score it, and return test -> scores as `bridgeseg.evaluate` gives them."""
     arm = arms[name]
-    folder = out / f"{name.replace(' ', '-')}-s{seed}"
+    folder = out / f"{slug(name)}-s{seed}"
     found = folder / "silent.json"
     if not found.is_file():
         settings = {**common, **arm.settings}
         if arm.init is not None:
             run(arm.init, arms, seed, out, common)
-            settings["init"] = str(out / f"{arm.init.replace(' ', '-')}-s{seed}")
+            settings["init"] = str(out / f"{slug(arm.init)}-s{seed}")
         trained(folder, arm.data, {**settings, "seed": seed})
         scores = {
             str(path): bridgeseg.evaluate(folder, path, split=split, quiet=True).to_dict()

@@ -384,6 +384,7 @@ class TestRuns:
         result = again(data, made, workers=1)  # a setting of the machine, which is no difference
         assert (result.runs, result.failed, started) == ({NONE: FINISHED, BRIDGE: FINISHED}, (), [])
 
+    @pytest.mark.slow
     def test_other_settings_are_refused(self, data: Path, made: Path) -> None:
         with pytest.raises(ConfigError, match=r"lr: 0.01 -> 0.5.*and 1 more runs(.|\n)*another `out`"):
             again(data, made, lr=0.5)

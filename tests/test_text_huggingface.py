@@ -84,6 +84,7 @@ def test_unknown_heads_are_refused(side_files: dict, message: str, tmp_path: Pat
         HuggingFaceEncoder(str(save_bert(tmp_path, **side_files))).encode(TEXTS)
 
 
+@pytest.mark.slow
 def test_missing_weights_are_not_random(tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
@@ -214,6 +215,7 @@ def test_a_model_of_the_hub_is_taken_from_its_package(minilm: Path) -> None:
     assert named.here()
 
 
+@pytest.mark.slow
 def test_a_real_model_equals_sentence_transformers(minilm: Path) -> None:
     library = pytest.importorskip("sentence_transformers")
     texts = ["sky", "a photo of a traffic light.", "there is a bicyclist in the scene."]

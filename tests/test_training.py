@@ -513,6 +513,7 @@ class TestResume:
             assert same(weights(out, "best"), kept)
         assert load_checkpoint(out / "last").provenance["scores"]["miou"] < result.scores.miou
 
+    @pytest.mark.slow
     def test_a_finished_run_says_so(self, whole: Path, capsys: pytest.CaptureFixture[str]) -> None:
         before = weights(whole)
         result = train(out=whole, resume=True)
@@ -535,6 +536,7 @@ class TestResume:
         train(alone, tmp_path / "share", quiet=True, **TINY | {"epochs": 1, "val_share": 0.4})
         assert load_checkpoint(tmp_path / "share").provenance["scores"]["split"] == "val"
 
+    @pytest.mark.slow
     def test_other_settings_are_refused(self, data: Path, whole: Path, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=r"other settings: lr: 0.01 -> 0.02; ema: 0.9 -> 0.0\n  fix: continue"):
             train(out=whole, resume=True, lr=0.02, ema=0)
@@ -577,6 +579,7 @@ class TestResume:
 
 
 class TestTrouble:
+    @pytest.mark.slow
     def test_the_loss_is_no_number(
         self, data: Path, tmp_path: Path, when: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -597,6 +600,7 @@ class TestTrouble:
         assert state is not None
         assert state["epoch"] == 0
 
+    @pytest.mark.slow
     def test_the_weights_are_no_numbers(self, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def poison(self: TrainModule, optimiser: Any) -> None:
             if self.trainer.is_last_batch:
@@ -691,6 +695,7 @@ class TestTrouble:
         with pytest.raises(RuntimeError, match="of the network"), stops.stoppable(rest, tmp_path, rest):
             raise RuntimeError("of the network")
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("error", "message"),
         [
@@ -751,6 +756,7 @@ class TestTrouble:
         finally:
             torch.distributed.destroy_process_group()
 
+    @pytest.mark.slow
     def test_a_mistake_of_ours_stays_what_it_is(self, data: Path, tmp_path: Path, when: Any) -> None:
         for kind in (RuntimeError, ValueError, KeyError):
             when(0, 0, lambda _, kind=kind: (_ for _ in ()).throw(kind("a bug")))
@@ -781,6 +787,7 @@ class TestTrouble:
         with pytest.raises(ConfigError, match="4 validation images cannot be shared among 5 devices"):
             module.val_dataloader()
 
+    @pytest.mark.slow
     def test_an_unlabelled_validation_split(self, tmp_path: Path) -> None:
         from PIL import Image
 
