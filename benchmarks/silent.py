@@ -92,11 +92,13 @@ def more(data: Data) -> dict[str, Arm]:
     """A class more from ten images in which nothing else is labelled."""
     names = yaml.safe_load(data.whole("camvid").read_text())["names"].values()
     before = data.part("camvid", "camvid-before", labelled=[name for name in names if name != MORE])
+    short = {"epochs": 10, "repeat": 10, "lr": 3e-4}
     ten = data.part("camvid", "camvid-ten", holding(list(names).index(MORE), 10), labelled=[MORE], unlabelled="other")
     tests = {data.whole("camvid"): "test"}
     return {
         "ten classes": Arm([before], tests, {"epochs": 12}),
-        "one more": Arm([ten], tests, {"epochs": 10, "repeat": 10, "lr": 3e-4}, init="ten classes"),
+        "one more": Arm([ten], tests, {**short, "init_share": 0.0}, init="ten classes"),
+        "one more, half the weights of before": Arm([ten], tests, short, init="ten classes"),
         "camvid alone": Arm([data.whole("camvid")], tests, {"epochs": 12}),
     }
 

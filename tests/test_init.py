@@ -234,6 +234,32 @@ class TestTeaching:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("method", ["bridge", "none"])
+def test_a_share_of_the_start(method: str, data: Path, tmp_path: Path) -> None:
+    origin = checkpoint(tmp_path / "old", method, ("red", "blue"))
+    own = {key: TINY[key] for key in ("batch_size", "lr", "augment", "workers", "accelerator")}
+    found = {}
+    for share in (None, 0.25, 1.0):
+        settings = set_values(own, {"epochs": 2, "ema": 0.0, "init": str(origin), "init_share": share})
+        train(data / "data.yaml", tmp_path / f"{share}", quiet=True, **settings)
+        found[share] = load_checkpoint(tmp_path / f"{share}" / "last").segmentor.state_dict()
+    start, carried = load_checkpoint(origin).segmentor.state_dict(), 0
+    for key, trained in found[None].items():
+        whole = start[key].shape == trained.shape and trained.is_floating_point() and key != "class_embeddings"
+        carried += whole and not torch.equal(start[key], trained)
+        for share in (0.25, 1.0):
+            wanted = torch.lerp(trained, start[key], share) if whole else trained
+            torch.testing.assert_close(found[share][key], wanted)
+    assert carried > 20
+    assert "with a share of 0.25 in the weights" in (tmp_path / "0.25" / "train.log").read_text()
+
+
+def test_there_is_a_start_to_have_a_share() -> None:
+    with pytest.raises(ConfigError, match="`init_share` is a share of the weights of `init`, and there are none"):
+        TrainConfig.parse({"data": "d", "init_share": 0.5})
+
+
+@pytest.mark.slow
 class TestRuns:
     @pytest.fixture(scope="class")
     def old(self, data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:

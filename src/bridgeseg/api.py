@@ -437,6 +437,7 @@ def train(
     temperature: Literal["learned", "fixed"] = default("learned"),
     init: str | None = default(None),
     keep: bool | None = default(None),
+    init_share: float | None = default(None),
     freeze: tuple[Literal["backbone", "guidance", "decoder", "head"], ...] = default(()),
     fix_norms: float | None = default(None),
     backbone_weights: str | None = default("timm"),
@@ -543,6 +544,8 @@ def train(
             architecture and text encoder are those of the run unless given.
         keep: keep the names that `init` knows, and let its network teach the pixels without a label; by default on if a
             dataset says by `labelled` that it does not label all names.
+        init_share: share of the weights of `init` in those that are validated and kept, 0 to 1: the higher, the less is
+            forgotten, and the less is learned; by default 0.5 if its names are kept, else 0.
         freeze: parts whose weights stay unchanged, such as `backbone,decoder`: backbone, guidance, decoder, head.
         fix_norms: share of the steps after which batch norms keep the statistics that they have, 0 to 1; by default
             never.
@@ -1026,6 +1029,7 @@ def compare(
     temperature: Literal["learned", "fixed"] = default("learned"),
     init: str | None = default(None),
     keep: bool | None = default(None),
+    init_share: float | None = default(None),
     freeze: tuple[Literal["backbone", "guidance", "decoder", "head"], ...] = default(()),
     fix_norms: float | None = default(None),
     backbone_weights: str | None = default("timm"),

@@ -138,6 +138,17 @@ class TrainConfig(LengthConfig, BaseModel):
             "--keep/--no-keep",
         ),
     ] = None
+    init_share: Annotated[
+        float | None,
+        setting(
+            "share of the weights of `init` in those that are validated and kept, 0 to 1: the higher, the less is "
+            "forgotten, and the less is learned; by default 0.5 if its names are kept, else 0",
+            NETWORK,
+            "--init-share",
+            ge=0,
+            le=1,
+        ),
+    ] = None
     freeze: Annotated[
         tuple[Literal["backbone", "guidance", "decoder", "head"], ...],
         setting(
@@ -321,6 +332,8 @@ class TrainConfig(LengthConfig, BaseModel):
     def _begun(self) -> TrainConfig:
         if self.keep and self.init is None:
             raise ValueError("`keep` keeps the names of `init`, and there is none")
+        if self.init_share and self.init is None:
+            raise ValueError("`init_share` is a share of the weights of `init`, and there are none")
         return self
 
     @model_validator(mode="after")

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
+from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from bridgeseg.checkpoint import load_checkpoint, save_checkpoint
@@ -202,6 +203,7 @@ def load_weights(segmentor: Segmentor, state: dict[str, Any], out: Path) -> None
 def make_trainer(
     config: TrainConfig, out: Path, keep_best: KeepBest, quiet: bool, validates: bool,
     state: Mapping[str, Any] | None = None, callbacks: Sequence[Callback] = (),
+    start: Mapping[str, Tensor] | None = None,
 ) -> pl.Trainer:  # fmt: skip
     """Build Lightning's trainer with all that happens around the steps; `set_length` says how many.
 
@@ -213,6 +215,7 @@ def make_trainer(
         validates: whether there is a validation.
         state: of a run that goes on; see `folder.read_state`.
         callbacks: further ones.
+        start: weights of `init` that have a share in those that are kept; see `Averaging`.
 
     Raises:
         ConfigError: it refuses the settings of the machine.
@@ -220,7 +223,7 @@ def make_trainer(
     loggers = make_loggers(config, out, state)
     own: list[Callback] = [keep_best, StopOnNan(), ExpectGradients(), RightRate()]
     own += [LearningRateMonitor("epoch")] if loggers else []
-    own += [Averaging(config.ema)] if config.ema else []
+    own += [Averaging(config.ema, start, config.init_share or 0.0)] if config.ema or config.init_share else []
     own += [EarlyStop(config.early_stop, out, quiet)] if config.early_stop is not None and validates else []
     own += [TimeLimit(config.time_limit, out, quiet), RunProgress(out, quiet), Records(config, keep_best, state)]
     own += callbacks

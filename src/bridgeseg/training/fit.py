@@ -11,6 +11,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.utilities import rank_zero_only
+from torch import Tensor
 
 from bridgeseg.checkpoint import Checkpoint, save_checkpoint
 from bridgeseg.data.joining import Joined
@@ -29,7 +30,7 @@ from bridgeseg.training.building import (
     refuse_single_values,
 )
 from bridgeseg.training.callbacks import KeepBest, restore_table
-from bridgeseg.training.carrying import carry
+from bridgeseg.training.carrying import carry, settled_share
 from bridgeseg.training.contents import contents, contents_file, refuse_other_contents, write_contents
 from bridgeseg.training.crop import settled_crop, told
 from bridgeseg.training.datamodule import DataModule, check_data
@@ -104,9 +105,13 @@ def _fit(
         if resume:
             refuse_other_contents(out, member.spec, config, contents_file(joined, member), quiet=quiet)
     segmentor, prompts = make_network(config, joined.classes, state)
+    config = settled_share(config, kept=bool(joined.before))
     carried: list[str] = []
+    start: dict[str, Tensor] = {}
     if config.init is not None and state is None:
-        carried = carry(segmentor, config.model, joined.classes.names, find(config.init)).lines()
+        found = carry(segmentor, config.model, joined.classes.names, find(config.init))
+        carried = found.lines(config.init_share or 0.0)
+        start = {f"segmentor.{key}": segmentor.state_dict()[key].clone() for key in found.whole}
     commit = source_commit()
 
     def save(name: str, segmentor: Segmentor, scores: Scores | None, epoch: int) -> None:
@@ -122,7 +127,7 @@ def _fit(
     config = settled_crop(config, [member.spec for member in joined.members])
     if ended is None:
         data = DataModule(joined, config, epoch=done)
-        trainer = make_trainer(config, out, keep_best, quiet, bool(data.vals), state, callbacks)
+        trainer = make_trainer(config, out, keep_best, quiet, bool(data.vals), state, callbacks, start)
         config = data.config = settled(config, [len(train) for train in data.trains], trainer.world_size)
         set_length(trainer, config, planned_epochs(config, state))
         state = None  # room for the training
