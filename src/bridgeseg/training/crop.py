@@ -10,7 +10,8 @@ from bridgeseg.checking.examine import Job, examine
 from bridgeseg.data.maskfile import most_values
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.images import DEFAULT_MAX_PIXELS
-from bridgeseg.settings.train import CROP, TrainConfig
+from bridgeseg.settings.optimisation import CROP
+from bridgeseg.settings.train import TrainConfig
 
 STEP = 32
 """Sides of crops are multiples of the coarsest stride."""

@@ -1,0 +1,64 @@
+"""Where a training runs, and where it reports."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, field_validator
+
+from bridgeseg.settings.fields import MACHINE, setting
+
+
+class MachineConfig(BaseModel):
+    """Devices, processes and loggers."""
+
+    check: Annotated[
+        bool,
+        setting(
+            "check the dataset first, as `bridgeseg check --quick` does, and do not train if it has errors", MACHINE
+        ),
+    ] = True
+    workers: Annotated[
+        int, setting("processes that load data; 0 loads in the training process", MACHINE, "--workers", ge=0)
+    ] = 1
+    cache: Annotated[bool, setting("keep decoded images in memory, up to 2 GiB", MACHINE)] = True
+    precision: Annotated[
+        Literal["32-true", "bf16-mixed", "16-mixed"],
+        setting("`bf16-mixed` or `16-mixed` on GPUs that are faster with them", MACHINE, "--precision"),
+    ] = "32-true"
+    accelerator: Annotated[str, setting("Lightning's: `cpu`, `gpu`, `mps`, ...", MACHINE)] = "auto"
+    devices: Annotated[
+        str, setting("how many, or which: `2`, `0,1`", MACHINE, "--devices", python="str | int | list[int]")
+    ] = "auto"
+    num_nodes: Annotated[int, setting("machines", MACHINE, "--num-nodes", ge=1)] = 1
+    strategy: Annotated[str, setting("Lightning's, such as `ddp`", MACHINE, "--strategy")] = "auto"
+    sync_batchnorm: Annotated[
+        bool, setting("on several GPUs, take the statistics of batch norm over all of them", MACHINE)
+    ] = False
+    logger: Annotated[
+        tuple[Literal["tensorboard", "csv", "mlflow", "wandb"], ...],
+        setting(
+            "where losses and scores go besides metrics.csv: `tensorboard`, `csv`, `mlflow`, `wandb`, several "
+            "separated by commas, or `none`",
+            MACHINE,
+            "--logger",
+            metavar="NAME,...",
+            read="listed",
+        ),
+    ] = ("tensorboard",)
+
+    @field_validator("logger", mode="before")
+    @classmethod
+    def _loggers(cls, value: Any) -> Any:
+        """Take `none` for no logger, and each once."""
+        named = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+        if named in (None, ["none"]):
+            return ()
+        return list(dict.fromkeys(map(str, named))) if isinstance(named, list | tuple) else named
+
+    @field_validator("devices", mode="before")
+    @classmethod
+    def _as_text(cls, value: Any) -> Any:
+        """Take `2` and `[0, 1]`, as YAML gives them, for `"2"` and `"0,1"`."""
+        parts = value if isinstance(value, list | tuple) else [value]
+        return ",".join(map(str, parts)) if all(type(part) is int for part in parts) else value

@@ -1,0 +1,136 @@
+"""What a training sees: datasets, splits, shares, batches."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from bridgeseg.settings.fields import TRAINING, setting
+
+
+class SamplingConfig(BaseModel):
+    """Datasets, and which of their images come how often."""
+
+    data: Annotated[
+        str | tuple[str, ...],
+        setting(
+            "the dataset's data.yaml, or its folder; several are joined: each keeps its own names",
+            TRAINING,
+            "--data",
+            metavar="YAML",
+            read="several",
+        ),
+    ]
+    shares: Annotated[
+        tuple[float, ...],
+        setting(
+            "relative numbers of steps on each of several datasets, such as `[1, 1]`; by default every image of all "
+            "datasets comes once in an epoch",
+            TRAINING,
+            "--shares",
+            read="numbers",
+        ),
+    ] = ()
+    same: Annotated[
+        tuple[tuple[str, ...], ...],
+        setting("names that mean the same class, such as `[[pedestrian, person]]`; the first is kept", TRAINING),
+    ] = ()
+    parts: Annotated[
+        dict[str, tuple[str, ...]],
+        setting(
+            "coarse names and their parts, such as `{vehicle: [car, bus]}`: a coarse label means one of them", TRAINING
+        ),
+    ] = {}
+    train_splits: Annotated[
+        tuple[str, ...],
+        setting(
+            "splits trained on; `train,val` joins two, and then needs `val_split=none` or `val_split=test`",
+            TRAINING,
+            min_length=1,
+        ),
+    ] = ("train",)
+    val_split: Annotated[
+        str | None,
+        setting("split validated on; `none` for no validation (the last weights are then the best)", TRAINING),
+    ] = "val"
+    val_share: Annotated[
+        float,
+        setting(
+            "share of the training images to use as the split val, chosen by their names; for data that has none",
+            TRAINING,
+            "--val-share",
+            ge=0,
+            lt=1,
+        ),
+    ] = 0.0
+    batch_size: Annotated[int, setting("images of one step on one device", TRAINING, "--batch-size", ge=1)] = 16
+    accumulate: Annotated[
+        int, setting("steps whose gradients are added up before the weights change", TRAINING, "--accumulate", ge=1)
+    ] = 1
+    fraction: Annotated[
+        float,
+        setting(
+            "share of the training images used, drawn by `seed`; smaller shares are parts of larger ones",
+            TRAINING,
+            "--fraction",
+            gt=0,
+            le=1,
+        ),
+    ] = 1.0
+    data_fractions: Annotated[
+        tuple[float, ...],
+        setting("the `fraction` of each of several datasets, instead of one for all", TRAINING),
+    ] = ()
+    repeat: Annotated[
+        int,
+        setting("times that every training image comes in an epoch, each time augmented differently", TRAINING, ge=1),
+    ] = 1
+    seed: Annotated[int, setting("fixes weights, order and augmentation", TRAINING, "--seed", ge=0, lt=2**32)] = 0
+
+    @property
+    def datasets(self) -> tuple[str, ...]:
+        """The data.yaml of every dataset."""
+        return (self.data,) if isinstance(self.data, str) else self.data
+
+    def fraction_of(self, index: int) -> float:
+        """Return the share of the training images of a dataset that is used."""
+        return self.data_fractions[index] if self.data_fractions else self.fraction
+
+    @field_validator("data", mode="before")
+    @classmethod
+    def _paths(cls, value: Any) -> Any:
+        """Take one path, or a list; a list of one is that one."""
+        listed = list(value) if isinstance(value, list | tuple) else [value]
+        if not listed or not all(isinstance(path, str) for path in listed):
+            raise PydanticCustomError("string_type", "must be text")
+        return listed[0] if len(listed) == 1 else tuple(listed)
+
+    @field_validator("same", mode="before")
+    @classmethod
+    def _groups(cls, value: Any) -> Any:
+        """Take one group for a list of one."""
+        return [value] if isinstance(value, list | tuple) and value and isinstance(value[0], str) else value
+
+    @field_validator("val_split", mode="before")
+    @classmethod
+    def _no_split(cls, value: Any) -> Any:
+        return None if value == "none" else value
+
+    @field_validator("train_splits", mode="before")
+    @classmethod
+    def _splits(cls, value: Any) -> Any:
+        return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _for_each(self) -> Self:
+        for key, given, most in (("shares", self.shares, math.inf), ("data_fractions", self.data_fractions, 1)):
+            if given and len(given) != len(self.datasets):
+                raise ValueError(f"`{key}` has {len(given)} numbers for {len(self.datasets)} datasets")
+            if any(not 0 < number <= most for number in given):
+                raise ValueError(f"`{key}` must be above 0{' and at most 1' if most == 1 else ''}, found {list(given)}")
+        if any(len(set(group)) < 2 for group in self.same):
+            raise ValueError(f"`same` lists groups of two names or more: {[list(group) for group in self.same]}")
+        return self
