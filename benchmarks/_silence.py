@@ -14,7 +14,7 @@ from _arms import parser
 from _parts import Data, holding
 
 SILENT = ("pedestrian", "bicyclist", "car", "traffic sign")
-SETTINGS = {"batch_size": 8, "crop_size": (192, 256), "val_split": None, "shares": [1, 1, 1]}
+SETTINGS = {"batch_size": 8, "crop_size": (192, 256), "val_split": None, "shares": [1, 1, 1], "fix_norms": 0.5}
 
 
 def silenced(data: Data, count: int) -> Path:
@@ -22,8 +22,8 @@ def silenced(data: Data, count: int) -> Path:
     names = list(yaml.safe_load(data.whole("camvid").read_text())["names"].values())
     others = [name for name in names if name not in SILENT]
     if not count:
-        return data.part("camvid", "camvid-0", prompts={}, labelled=others)
-    home = data.part("camvid", f"camvid-{count}", prompts={}, labelled_file="labelled.csv")
+        return data.part("camvid", "camvid-0", prompts={}, labelled=others, unlabelled="other")
+    home = data.part("camvid", f"camvid-{count}", prompts={}, labelled_file="labelled.csv", unlabelled="other")
     images = sorted((home.parent / "images" / "train").iterdir())
     whole = set(holding(names.index(SILENT[0]), count)(images))
     rows = [f"images/train/{path.name},{';'.join(others)}" for path in images if path not in whole]

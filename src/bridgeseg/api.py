@@ -773,8 +773,8 @@ def gallery(
     The file is self-contained: send it to others, or open it from disk. The page can be filtered by class and sorted.
 
     Args:
-        model: an .onnx file, a run folder, `street-int8` (the bundled model, and the default) or `street`; with two,
-            their results are shown side by side, with the difference of their scores.
+        model: an .onnx file, a run folder, or a bundled model: `street-int8` (the default), `street` or `open`; with
+            two, their results are shown side by side, with the difference of their scores.
         data: the dataset's data.yaml, or its folder; with the classes of the models.
         split: `train`, `val` or `test`.
         out: the HTML file.
@@ -921,7 +921,7 @@ def benchmark(
     machine slows them all; ratios are the median over the rounds of the ratio within a round, to the first of a size.
 
     Args:
-        model: an .onnx file, `street-int8` (the bundled model, and the default) or `street`.
+        model: an .onnx file, or a bundled one: `street-int8` (the default), `street` or `open`.
         sizes: heights and widths of the image.
         threads: numbers of CPU threads; one per core by default.
         runtimes: `onnxruntime`, `openvino`.

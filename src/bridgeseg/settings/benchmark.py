@@ -24,7 +24,7 @@ class Benchmark(CommandSettings):
     model: Annotated[
         str | Path | None,
         setting(
-            "an .onnx file, `street-int8` (the bundled model, and the default) or `street`",
+            "an .onnx file, or a bundled one: `street-int8` (the default), `street` or `open`",
             option="--model -m",
             metavar="FILE",
         ),

@@ -25,8 +25,8 @@ class Gallery(CommandSettings):
     model: Annotated[
         Any,
         setting(
-            "an .onnx file, a run folder, `street-int8` (the bundled model, and the default) or `street`; with two, "
-            "their results are shown side by side, with the difference of their scores",
+            "an .onnx file, a run folder, or a bundled model: `street-int8` (the default), `street` or `open`; with "
+            "two, their results are shown side by side, with the difference of their scores",
             option="--model -m",
             metavar="FILE|FOLDER",
             read="several",
