@@ -14,7 +14,7 @@ from _arms import parser
 from _parts import Data, holding
 
 SILENT = ("pedestrian", "bicyclist", "car", "traffic sign")
-SETTINGS = {"batch_size": 8, "crop_size": (192, 256), "val_split": None, "shares": [1, 1, 1], "fix_norms": 0.5}
+SETTINGS = {"batch_size": 8, "crop_size": (192, 256), "val_split": None, "shares": [1, 1, 1]}
 
 
 def silenced(data: Data, count: int) -> Path:

@@ -50,8 +50,8 @@ def joined(data: Data) -> dict[str, Arm]:
     return {
         "camvid alone": Arm([camvid], {camvid: "test"}, {"epochs": 12}),
         "labelmefacade alone": Arm([facade], {facade: "val"}, {"epochs": 5}),
-        "joined": Arm([camvid, facade], tests, both),
-        "joined, norms are fixed": Arm([camvid, facade], tests, {**both, "fix_norms": 0.5}),
+        "joined": Arm([camvid, facade], tests, {**both, "fix_norms": 1.0}),
+        "joined, norms are fixed": Arm([camvid, facade], tests, both),
     }
 
 
@@ -62,8 +62,8 @@ def few(data: Data) -> dict[str, Arm]:
     both = {"epochs": 5, "shares": [1, 1]}
     return {
         "tenth alone": Arm([camvid], {camvid: "test"}, {"epochs": 7, "repeat": 10}),
-        "tenth joined": Arm([camvid, facade], {camvid: "test"}, both),
-        "tenth joined, norms are fixed": Arm([camvid, facade], {camvid: "test"}, {**both, "fix_norms": 0.5}),
+        "tenth joined": Arm([camvid, facade], {camvid: "test"}, {**both, "fix_norms": 1.0}),
+        "tenth joined, norms are fixed": Arm([camvid, facade], {camvid: "test"}, both),
     }
 
 
@@ -82,9 +82,9 @@ def partial(data: Data) -> dict[str, Arm]:
     tests, both = {data.whole("camvid"): "test"}, {"epochs": 6, "shares": [2, 1]}
     return {
         "without pedestrian": Arm([silent], tests, {"epochs": 12}),
-        "with people of rooms": Arm([silent, people], tests, both),
-        "and the rest is other": Arm([none_of_these, people], tests, both),
-        "and norms are fixed": Arm([none_of_these, people], tests, {**both, "fix_norms": 0.5}),
+        "with people of rooms": Arm([silent, people], tests, {**both, "fix_norms": 1.0}),
+        "and the rest is other": Arm([none_of_these, people], tests, {**both, "fix_norms": 1.0}),
+        "and norms are fixed": Arm([none_of_these, people], tests, both),
     }
 
 

@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from bridgeseg.api import train
 from bridgeseg.checkpoint import load_checkpoint
 from bridgeseg.errors import ConfigError
-from bridgeseg.settings.values import set_values
+from bridgeseg.settings.values import load_values, set_values
 from tiny_data import TINY, write_dataset
 
 STEPS = 2
@@ -30,6 +30,16 @@ def test_statistics_are_of_the_steps_before(share: float | None, steps: int, tmp
     settings = {"data": str(write_dataset(tmp_path / "data")), "epochs": 2, "ema": 0.0, "fix_norms": share}
     train(**set_values(TINY, settings), out=tmp_path / "run", quiet=True)
     assert counted(tmp_path / "run" / "last") == {steps}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("share", "steps"), [(None, STEPS), (1.0, 2 * STEPS)])
+def test_by_default_half_of_the_steps_on_several_datasets(share: float | None, steps: int, tmp_path: Path) -> None:
+    data = [str(write_dataset(tmp_path / name)) for name in ("one", "other")]
+    settings = {"data": data, "epochs": 2, "epoch_steps": STEPS, "ema": 0.0, "fix_norms": share}
+    train(**set_values(TINY, settings), out=tmp_path / "run", quiet=True)
+    assert counted(tmp_path / "run" / "last") == {steps}
+    assert load_values(tmp_path / "run" / "train.json")["fix_norms"] == (share or 0.5)
 
 
 @pytest.mark.slow

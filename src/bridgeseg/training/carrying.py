@@ -15,15 +15,12 @@ from bridgeseg.errors import ModelFileError
 from bridgeseg.models.counting import TEXT_DIM, class_dimensions
 from bridgeseg.models.segmentor import Segmentor
 from bridgeseg.settings.model import ModelConfig
-from bridgeseg.settings.train import TrainConfig
 from bridgeseg.training.origin import Origin
 from bridgeseg.wording import shown
 
 EMBEDDINGS = "class_embeddings"
 MOST = 6
 """Tensors and names that are listed."""
-SHARE = 0.5
-"""Share of the weights of `init` in a network that keeps its names: docs/ablations.md."""
 
 
 @dataclass(frozen=True)
@@ -57,18 +54,6 @@ class Carried:
         if self.unused:
             found.append(f"not used: {some(self.unused, MOST)}")
         return found
-
-
-def settled_share(config: TrainConfig, *, kept: bool) -> TrainConfig:
-    """Return the settings with `init_share` settled: by default half if the names of `init` are kept.
-
-    Args:
-        config: the settings.
-        kept: whether they are.
-    """
-    if config.init_share is not None:
-        return config
-    return config.model_copy(update={"init_share": SHARE if kept else 0.0})
 
 
 def carry(segmentor: Segmentor, model: ModelConfig, names: Sequence[str], origin: Origin) -> Carried:

@@ -30,10 +30,11 @@ from bridgeseg.training.building import (
     refuse_single_values,
 )
 from bridgeseg.training.callbacks import KeepBest, restore_table
-from bridgeseg.training.carrying import carry, settled_share
+from bridgeseg.training.carrying import carry
 from bridgeseg.training.contents import contents, contents_file, refuse_other_contents, write_contents
 from bridgeseg.training.crop import settled_crop, told
 from bridgeseg.training.datamodule import DataModule, check_data
+from bridgeseg.training.defaults import settled_defaults
 from bridgeseg.training.drawing import write_images
 from bridgeseg.training.ending import Ending, ending_text, how_ended, planned_epochs
 from bridgeseg.training.length import pass_steps, set_length, settled, validation_period
@@ -105,7 +106,7 @@ def _fit(
         if resume:
             refuse_other_contents(out, member.spec, config, contents_file(joined, member), quiet=quiet)
     segmentor, prompts = make_network(config, joined.classes, state)
-    config = settled_share(config, kept=bool(joined.before))
+    config = settled_defaults(config, several=joined.several, kept=bool(joined.before))
     carried: list[str] = []
     start: dict[str, Tensor] = {}
     if config.init is not None and state is None:
