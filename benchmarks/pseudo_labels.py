@@ -37,7 +37,9 @@ def filled(run: Path, camvid: Path, home: Path) -> Path:
         camvid: the dataset it was trained on, the four names silent in some images or in all.
         home: a folder for the dataset.
     """
-    data = Data(camvid.parents[1], home).part(camvid.parent.name, "filled", labelled=None, labelled_file=None)
+    data = Data(camvid.parents[1], home).part(
+        camvid.parent.name, "filled", labelled=None, labelled_file=None, unlabelled=None
+    )
     spec = DataSpec.load(data)
     names, ignore = list(spec.classes.names), spec.classes.ignore_index
     teacher = bridgeseg.load(run, names=spec.classes)
