@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from bridgeseg.data.joining import Joined
 from bridgeseg.settings.train import TrainConfig
 
 SHARE = 0.5
@@ -13,17 +14,16 @@ NORMS = 0.5
 out."""
 
 
-def settled_defaults(config: TrainConfig, *, several: bool, kept: bool) -> TrainConfig:
-    """Return the settings with those that were left to the data.
+def with_defaults(config: TrainConfig, joined: Joined) -> TrainConfig:
+    """Return the settings with those that were left to the data; the run folder keeps them as they were given.
 
     Args:
         config: the settings; what was given stays as it is.
-        several: whether datasets are joined.
-        kept: whether names of `init` are kept.
+        joined: the datasets.
     """
     changes: dict[str, Any] = {}
-    if config.init_share is None:
-        changes["init_share"] = SHARE if kept else 0.0
-    if config.fix_norms is None and several:
+    if config.init_share is None and joined.before:
+        changes["init_share"] = SHARE
+    if config.fix_norms is None and joined.several:
         changes["fix_norms"] = NORMS
     return config.model_copy(update=changes)

@@ -34,7 +34,7 @@ from bridgeseg.training.carrying import carry
 from bridgeseg.training.contents import contents, contents_file, refuse_other_contents, write_contents
 from bridgeseg.training.crop import settled_crop, told
 from bridgeseg.training.datamodule import DataModule, check_data
-from bridgeseg.training.defaults import settled_defaults
+from bridgeseg.training.defaults import with_defaults
 from bridgeseg.training.drawing import write_images
 from bridgeseg.training.ending import Ending, ending_text, how_ended, planned_epochs
 from bridgeseg.training.length import pass_steps, set_length, settled, validation_period
@@ -106,12 +106,11 @@ def _fit(
         if resume:
             refuse_other_contents(out, member.spec, config, contents_file(joined, member), quiet=quiet)
     segmentor, prompts = make_network(config, joined.classes, state)
-    config = settled_defaults(config, several=joined.several, kept=bool(joined.before))
     carried: list[str] = []
     start: dict[str, Tensor] = {}
     if config.init is not None and state is None:
         found = carry(segmentor, config.model, joined.classes.names, find(config.init))
-        carried = found.lines(config.init_share or 0.0)
+        carried = found.lines(with_defaults(config, joined).init_share or 0.0)
         start = {f"segmentor.{key}": segmentor.state_dict()[key].clone() for key in found.whole}
     commit = source_commit()
 
@@ -128,13 +127,15 @@ def _fit(
     config = settled_crop(config, [member.spec for member in joined.members])
     if ended is None:
         data = DataModule(joined, config, epoch=done)
-        trainer = make_trainer(config, out, keep_best, quiet, bool(data.vals), state, callbacks, start)
+        trainer = make_trainer(
+            with_defaults(config, joined), out, keep_best, quiet, bool(data.vals), state, callbacks, start
+        )
         config = data.config = settled(config, [len(train) for train in data.trains], trainer.world_size)
         set_length(trainer, config, planned_epochs(config, state))
         state = None  # room for the training
         refuse_single_values(segmentor, config, data.images)
         teacher = make_teacher(out, config, joined, first=first)
-        module = make_module(config, joined, segmentor, data, prompts, teacher)
+        module = make_module(with_defaults(config, joined), joined, segmentor, data, prompts, teacher)
         steps = config.epoch_steps or pass_steps([len(train) for train in data.trains], config, trainer.world_size)
         _prepare(trainer, config, out, joined, commit, steps, resume=resume, first=first, quiet=quiet)
         if first and by_images:
