@@ -155,10 +155,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/silent"))
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--text-encoder", default="open_clip:ViT-B-16/openai")
+    parser.add_argument("--set", nargs="*", default=[], help="settings of all arms, with an `--out` of their own")
     options = parser.parse_args()
-    common = {
-        "text_encoder": options.text_encoder, "batch_size": 8, "crop_size": (192, 256),
-    }  # fmt: skip
+    more = {key: yaml.safe_load(value) for key, value in (text.split("=", 1) for text in options.set)}
+    common = {"text_encoder": options.text_encoder, "batch_size": 8, "crop_size": (192, 256), **more}
     data = Data(options.root.resolve(), options.out.resolve() / "data")
     for title in options.experiments:
         arms = EXPERIMENTS[title](data)
