@@ -111,7 +111,9 @@ def slug(name: str) -> str:
     return name.replace(",", "").replace(" ", "-")
 
 
-def run(name: str, arms: Mapping[str, Arm], seed: int, out: Path, common: Mapping[str, Any]) -> dict[str, Any]:
+def run(
+    name: str, arms: Mapping[str, Arm], seed: int, out: Path, common: Mapping[str, Any], more: Sequence[str]
+) -> dict[str, Any]:
     """Train an arm unless it is done, score it, and return test -> scores as `bridgeseg.evaluate` gives them."""
     arm = arms[name]
     folder = out / f"{slug(name)}-s{seed}"
@@ -119,9 +121,9 @@ def run(name: str, arms: Mapping[str, Arm], seed: int, out: Path, common: Mappin
     if not found.is_file():
         settings = {**common, **arm.settings}
         if arm.init is not None:
-            run(arm.init, arms, seed, out, common)
+            run(arm.init, arms, seed, out, common, more)
             settings["init"] = str(out / f"{slug(arm.init)}-s{seed}")
-        trained(folder, arm.data, {**settings, "seed": seed})
+        trained(folder, arm.data, {**settings, "seed": seed}, more)
         scores = {
             str(path): bridgeseg.evaluate(folder, path, split=split, quiet=True).to_dict()
             for path, split in arm.tests.items()
@@ -157,15 +159,14 @@ def main() -> None:
     parser.add_argument("--text-encoder", default="open_clip:ViT-B-16/openai")
     parser.add_argument("--set", nargs="*", default=[], help="settings of all arms, with an `--out` of their own")
     options = parser.parse_args()
-    more = {key: yaml.safe_load(value) for key, value in (text.split("=", 1) for text in options.set)}
-    common = {"text_encoder": options.text_encoder, "batch_size": 8, "crop_size": (192, 256), **more}
+    common = {"text_encoder": options.text_encoder, "batch_size": 8, "crop_size": (192, 256)}
     data = Data(options.root.resolve(), options.out.resolve() / "data")
     for title in options.experiments:
         arms = EXPERIMENTS[title](data)
         results: dict[str, dict[int, Any]] = {name: {} for name in arms}
         for seed in map(int, options.seeds.split(",")):
             for name in arms:
-                results[name][seed] = run(name, arms, seed, options.out, common)
+                results[name][seed] = run(name, arms, seed, options.out, common, options.set)
                 print(f"{title}: {name}, seed {seed}", flush=True)
         table(title, arms, results)
 

@@ -184,3 +184,13 @@ def _read(key: str, field: FieldInfo) -> Setting:
 
 def _with_default(setting: Setting, default: Any) -> Setting:
     return replace(setting, default=default)
+
+
+def nothing(value: Any) -> Any:
+    """Take the word `none` for no value; a validator of what was given."""
+    return None if value == "none" else value
+
+
+def listed(value: Any) -> Any:
+    """Take text with commas for a list; a validator of what was given."""
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from bridgeseg.settings.fields import TRAINING, setting
+from bridgeseg.settings.fields import TRAINING, nothing, setting
 
 EPOCHS = 50
 """Passes over the training images where no length is given, unless `min_steps` asks for more."""
@@ -120,10 +120,7 @@ class LengthConfig(BaseModel):
     def _auto(cls, value: Any) -> Any:
         return None if value == "auto" else value
 
-    @field_validator("epochs", "steps", "epoch_steps", "early_stop", mode="before")
-    @classmethod
-    def _not_given(cls, value: Any) -> Any:
-        return None if value == "none" else value
+    _not_given = field_validator("epochs", "steps", "epoch_steps", "early_stop", mode="before")(nothing)
 
     @field_validator("time_limit", mode="before")
     @classmethod

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, field_validator
 
-from bridgeseg.settings.fields import MACHINE, setting
+from bridgeseg.settings.fields import MACHINE, listed, setting
 
 
 class MachineConfig(BaseModel):
@@ -51,7 +51,7 @@ class MachineConfig(BaseModel):
     @classmethod
     def _loggers(cls, value: Any) -> Any:
         """Take `none` for no logger, and each once."""
-        named = [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+        named = listed(value)
         if named in (None, ["none"]):
             return ()
         return list(dict.fromkeys(map(str, named))) if isinstance(named, list | tuple) else named

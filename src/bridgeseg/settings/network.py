@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, field_validator, model_validator
 
 from bridgeseg.extend import DECODERS, HEADS, METHODS
-from bridgeseg.settings.fields import NETWORK, setting
+from bridgeseg.settings.fields import NETWORK, listed, nothing, setting
 from bridgeseg.settings.model import ModelConfig
 from bridgeseg.settings.vocabulary import VocabularyConfig
 
@@ -111,15 +111,8 @@ class NetworkConfig(BaseModel):
     learned: LearnedConfig = LearnedConfig.model_validate({})
     vocabulary: VocabularyConfig = VocabularyConfig.model_validate({})
 
-    @field_validator("backbone_weights", "init", mode="before")
-    @classmethod
-    def _nothing(cls, value: Any) -> Any:
-        return None if value == "none" else value
-
-    @field_validator("freeze", mode="before")
-    @classmethod
-    def _frozen(cls, value: Any) -> Any:
-        return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+    _nothing = field_validator("backbone_weights", "init", mode="before")(nothing)
+    _frozen = field_validator("freeze", mode="before")(listed)
 
     @field_validator("model")
     @classmethod

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from bridgeseg.settings.fields import TRAINING, setting
+from bridgeseg.settings.fields import TRAINING, listed, nothing, setting
 
 
 class SamplingConfig(BaseModel):
@@ -114,15 +114,8 @@ class SamplingConfig(BaseModel):
         """Take one group for a list of one."""
         return [value] if isinstance(value, list | tuple) and value and isinstance(value[0], str) else value
 
-    @field_validator("val_split", mode="before")
-    @classmethod
-    def _no_split(cls, value: Any) -> Any:
-        return None if value == "none" else value
-
-    @field_validator("train_splits", mode="before")
-    @classmethod
-    def _splits(cls, value: Any) -> Any:
-        return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+    _no_split = field_validator("val_split", mode="before")(nothing)
+    _splits = field_validator("train_splits", mode="before")(listed)
 
     @model_validator(mode="after")
     def _for_each(self) -> Self:

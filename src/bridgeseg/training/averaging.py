@@ -45,7 +45,7 @@ class Averaging(WeightAveraging):
     def __init__(self, decay: float, start: Mapping[str, Tensor] | None = None, share: float = 0.0) -> None:
         super().__init__(multi_avg_fn=self._update)
         self.decay, self.share = decay, share
-        self._start = dict(start or {}) if share else {}
+        self._start = dict(start or {})
         self._places: dict[int, Tensor] = {}
         self._count = 0
 

@@ -110,8 +110,9 @@ def _fit(
     start: dict[str, Tensor] = {}
     if config.init is not None and state is None:
         found = carry(segmentor, config.model, joined.classes.names, find(config.init))
-        carried = found.lines(with_defaults(config, joined).init_share or 0.0)
-        start = {f"segmentor.{key}": segmentor.state_dict()[key].clone() for key in found.whole}
+        share = with_defaults(config, joined).init_share or 0.0
+        carried, weights = found.lines(share), segmentor.state_dict()
+        start = {f"segmentor.{key}": weights[key].clone() for key in found.whole} if share else {}
     commit = source_commit()
 
     def save(name: str, segmentor: Segmentor, scores: Scores | None, epoch: int) -> None:
