@@ -22,7 +22,7 @@ from bridgeseg.runtime.onnx_runtime import OnnxRuntime  # noqa: E402
 from tiny_onnx import photo, write_network  # noqa: E402
 
 SIZE = (64, 96)
-NAMES = ("openvino", "ncnn", "litert")
+NAMES = ("openvino", "ncnn", "litert", "executorch", "coreml")
 
 
 @pytest.fixture(scope="module")

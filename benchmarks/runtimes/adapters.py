@@ -1,6 +1,7 @@
 """How each runtime runs one plain file: `ADAPTERS[name](path)` returns what turns an image into class ids.
 
-Each runs in an environment of its own, which has the packages of `PACKAGES[name]` and no bridgeseg.
+Each runs in an environment of its own, which has the packages of `PACKAGES[name]`, and bridgeseg only where it is the
+converter.
 An image is uint8 RGB (1, H, W, 3), ids are integers (1, H, W); one thread everywhere.
 """
 
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 
 Run = Callable[[Any], Any]
+ROOT = Path(__file__).parents[2]
 PACKAGES = {
     "onnxruntime": ["onnxruntime"],
     "openvino": ["openvino"],
@@ -23,11 +25,12 @@ PACKAGES = {
     "mnn": ["MNN"],
     "ncnn": ["ncnn", "pnnx"],
     "tract": ["tract"],
-    "litert": ["onnx2tf", "ai-edge-litert"],
+    "litert": [f"{ROOT}[litert]"],
+    "executorch": [f"{ROOT}[executorch]"],
     "reference": ["onnx"],
 }
 """What each environment needs besides numpy."""
-FORMS = {"opencv": "floats", "mnn": "floats", "litert": "floats", "ncnn": "logits"}
+FORMS = {"opencv": "floats", "mnn": "floats", "ncnn": "logits"}
 """Runtimes that are given a file of `--layout nchw --input float`, or such a file whose one output is logits, because
 they know no ArgMax; the others take bytes (B, H, W, 3)."""
 
@@ -126,22 +129,23 @@ def tract(path: Path) -> Run:
 
 
 def litert(path: Path) -> Run:
-    from ai_edge_litert.interpreter import Interpreter
+    return _converted("litert", path)
 
-    folder = path.with_suffix(".tflite.d")
-    # it would download images to try what it converts on
-    np.save(path.with_name("calibration_image_sample_data_20x128x128x3_float32.npy"), np.zeros((20, 128, 128, 3), "f"))
-    _tool("onnx2tf", "-i", str(path), "-o", str(folder), folder=path.parent)
-    interpreter = Interpreter(str(next(folder.glob("*_float32.tflite"))), num_threads=1)
-    interpreter.allocate_tensors()
-    given, wanted = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
 
-    def run(image: Any) -> Any:
-        channels_last = given["shape"][-1] == 3
-        interpreter.set_tensor(given["index"], image.astype(np.float32) if channels_last else _floats(image))
-        interpreter.invoke()
-        return interpreter.get_tensor(wanted["index"])
+def executorch(path: Path) -> Run:
+    return _converted("executorch", path)
 
+
+def _converted(name: str, path: Path) -> Run:
+    """Convert as `bridgeseg export --to` does."""
+    from bridgeseg.exporting.targets import TARGETS
+
+    folder = path.with_suffix(".d")
+    folder.mkdir()
+    target = TARGETS.get(name)()
+    target.convert(path, folder)
+    run = target.open(folder)
+    assert run is not None
     return run
 
 

@@ -115,8 +115,8 @@ class Export(CommandSettings):
     to: Annotated[
         str | None,
         setting(
-            "write a folder for a runtime that reads no .onnx file: `openvino`, `ncnn`, `litert`, or one that a "
-            "package brings; needs `size`",
+            "write a folder for a runtime that reads no .onnx file: `openvino`, `ncnn`, `litert`, `executorch`, "
+            "`coreml`, or one that a package brings; needs `size`",
             PLAIN,
             "--to",
             metavar="NAME",

@@ -6,14 +6,13 @@ The only work at stride 4 is one projection, one depthwise and one pointwise con
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from bridgeseg.extend import register_decoder
-from bridgeseg.models.decoders._layers import conv_bn
+from bridgeseg.models.decoders._layers import Pyramid, separable
 
 
 @register_decoder("light")
-class LightDecoder(nn.Module):
+class LightDecoder(Pyramid):
     """Few channels, depthwise-separable, for CPU-class devices (ours).
 
     Args:
@@ -23,23 +22,12 @@ class LightDecoder(nn.Module):
     """
 
     def __init__(self, channels: list[int], width: int = 64, dropout: float = 0.1) -> None:
-        super().__init__()
+        super().__init__(channels, width)
         self.width = width
-        self.lateral = nn.ModuleList(conv_bn(inputs, width, act=False) for inputs in channels)
-        self.mix = nn.ModuleList(
-            nn.Sequential(conv_bn(width, width, 3, groups=width), conv_bn(width, width, act=False))
-            for _ in channels[1:3]
-        )
-        self.refine = nn.Sequential(conv_bn(width, width, 3, groups=width), conv_bn(width, width, act=False))
+        self.refine = separable(width)
         self.dropout = nn.Dropout2d(dropout)
 
     def forward(self, features: list[Tensor]) -> Tensor:
         """Features at strides 4, 8, 16, 32 -> pixel features (B, width, H/4, W/4), signed."""
-        sides = [lateral(feature) for lateral, feature in zip(self.lateral, features, strict=True)]
-        merged = sides[-1]
-        for index in (2, 1):
-            merged = sides[index] + F.interpolate(merged, scale_factor=2.0, mode="nearest")
-            merged = merged + self.mix[index - 1](merged)
-        merged = F.relu(sides[0] + F.interpolate(merged, scale_factor=2.0, mode="nearest"))
-        refined: Tensor = self.dropout(self.refine(merged))
+        refined: Tensor = self.dropout(self.refine(self.merge(features)))
         return refined
