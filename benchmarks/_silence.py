@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import yaml
 import bridgeseg
 from _arms import parser
 from _parts import Data, holding
+from bridgeseg.comparing.statistics import spread
+from bridgeseg.report.figures import LINES, new_figure, plain, save_png
 
 SILENT = ("pedestrian", "bicyclist", "car", "traffic sign")
 SETTINGS = {"batch_size": 8, "crop_size": (192, 256), "val_split": None, "shares": [1, 1, 1]}
@@ -60,8 +63,39 @@ def read(doc: str | None, images: str) -> tuple[argparse.Namespace, Path, Data, 
     """
     options = parser(doc, "runs/curve")
     options.add_argument("--images", default=images, help="numbers of images in which the four are labelled")
+    options.add_argument("--figure", type=Path, help="draw what is scored in --out, to this .png")
     options.set_defaults(arms="text only,random", epochs=3)
     given = options.parse_args()
     out = given.out.resolve()
     data = Data(given.root.resolve(), out / "data")
     return given, out, data, data.part("camvid", "camvid-all", prompts={})
+
+
+def draw(out: Path, file: Path) -> None:
+    """Draw IoU against the number of labelled images, with every run that has been scored, mean and deviation.
+
+    Args:
+        out: the folder of runs.
+        file: the picture to write.
+    """
+    scores: dict[str, dict[str, list[Mapping[str, float]]]] = {}
+    for found in sorted(out.glob("k-*/*/curve.json")):
+        arm, count = found.parent.name.rpartition("-s")[0], found.parent.parent.name.removeprefix("k-")
+        if not (count.isdigit() or count == "all"):
+            continue
+        scores.setdefault(arm.replace("-", " "), {}).setdefault(count, []).append(json.loads(found.read_text()))
+    counts = sorted({count for found in scores.values() for count in found}, key=lambda count: (len(count), count))
+    made = new_figure(8, 3.2)
+    for place, (key, title) in enumerate((("car", "car, elsewhere automobile"), ("the four", "mean of the four")), 1):
+        axes = made.add_subplot(1, 2, place)
+        plain(axes, "y")
+        for colour, (arm, by_count) in zip(LINES, scores.items(), strict=False):
+            known = [count for count in counts if count in by_count]
+            cells = [spread([100 * score[key] for score in by_count[count]]) for count in known]
+            means, errors = [cell.mean for cell in cells], [cell.deviation or 0 for cell in cells]
+            places = [counts.index(count) for count in known]
+            axes.errorbar(places, means, errors, marker="o", capsize=3, color=colour, label=arm)
+        axes.set_xticks(range(len(counts)), counts)
+        axes.set(title=title, xlabel="images in which the four are labelled", ylabel="IoU on test, %", ylim=(0, None))
+        axes.legend(frameon=False)
+    save_png(made, file)

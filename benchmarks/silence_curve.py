@@ -1,6 +1,6 @@
 """Label names in k images alone, and join datasets that say it in other words: experiment 3 of docs/experiments.md.
 
-    python benchmarks/silence_curve.py --root data --out runs/curve --seeds 0,1,2 --images 0,5,20,all
+    python benchmarks/silence_curve.py --root data --out runs/curve --seeds 0,1,2 --images 0,5,20,all --figure curve.png
 
 `--root` holds camvid/, labelmefacade/ and nyuv2/, each with a data.yaml. In CamVid the four `SILENT` names are labelled
 in k images; in all others they and the void are unknown together. LabelMeFacade says automobile for car, NYUv2 person
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from _arms import MINILM, compared, table
-from _silence import SETTINGS, SILENT, joined, read, score
+from _silence import SETTINGS, SILENT, draw, joined, read, score
 from bridgeseg.text import save_embeddings
 from bridgeseg.vocabulary.bank import bank
 from bridgeseg.vocabulary.embeddings import find_rows
@@ -47,6 +47,8 @@ def main() -> None:
         found = compared(home, sets, given, SETTINGS, scored, "curve.json", shuffled=mixed)
         print(f"\nlabelled in {count} images")
         table(found)
+    if given.figure is not None:
+        draw(out, given.figure)
 
 
 if __name__ == "__main__":

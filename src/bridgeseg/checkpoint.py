@@ -99,7 +99,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         if found == FORMAT:
             return _read(folder, description)
     except ConfigError as error:  # a backbone that this version of timm lacks
-        fix = error.fix or "copy it again, or train again"
+        fix = error.fix or "update bridgeseg, install the package that brings it, or copy the folder again"
         raise ModelFileError(f"cannot be built: {error.message}", where=folder, fix=fix) from error
     except (
         BridgeSegError,
