@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -287,3 +288,23 @@ def test_pytorch_says_it_too() -> None:
     large = [np.asarray(Image.fromarray(share).resize((64, 64), Image.Resampling.BILINEAR)) for share in small]
     np.testing.assert_allclose(grey[0] / 255, np.max(large, axis=0)[:40, :56], atol=0.5 / 255 + 1e-4)
     assert Model(runtime, ClassSet.build(list("abcde")), {}).predict(images[0]).confidence is not None
+
+
+def test_what_the_temperature_is_fitted_on_is_known_before_the_export(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch")
+    import bridgeseg.exporting.onnx as slow
+    from bridgeseg.description import SHIPPED
+    from bridgeseg.exporting.export import confidence_images
+
+    def never(*_: Any, **__: Any) -> None:
+        raise AssertionError("exported first")
+
+    monkeypatch.setattr(slow, "export_folder", never)
+    shutil.copytree(SHIPPED / "open", tmp_path / "mine")
+    with pytest.raises(ConfigError, match="does not say what it was trained on"):
+        export(tmp_path / "mine", tmp_path / "sure.onnx", confidence=True)
+    asked = Export(model=SHIPPED / "open", out=tmp_path / "sure.onnx", confidence=True)
+    assert confidence_images(asked) is None
+    assert confidence_images(asked.model_copy(update={"confidence_data": "a.yaml:val"})) == "a.yaml:val"

@@ -410,6 +410,20 @@ def test_an_onnx_file_without_logits_names_the_export_option(spec: DataSpec, mak
         evaluate(path, spec, mode="multiscale", threads=1, quiet=True)
 
 
+def test_the_window_of_a_file_of_one_size_is_that_size(spec: DataSpec) -> None:
+    class Sized(Channels):
+        size = (3, 4)
+
+        def logits(self, images: np.ndarray) -> np.ndarray:
+            assert images.shape[1:3] == self.size
+            return super().logits(images)
+
+    model = Model(Sized(), spec.classes, {"image_size": [5, 5]})
+    slid = evaluate(model, spec, mode="slide", quiet=True)
+    assert np.array_equal(slid.confusion, reference(spec))
+    assert evaluate(model, spec, mode="multiscale", scales=[1.0], quiet=True).images == len(SIZES)
+
+
 def test_the_default_window_is_the_size_the_model_was_trained_at(spec: DataSpec) -> None:
     seen = set()
 

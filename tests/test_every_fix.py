@@ -247,7 +247,7 @@ NOT_TRIED = {
         "finish it: bridgeseg train --out {} --resume",
         "give the run folder, or leave `compile` out",
         "copy or export it again, or use `runtime='onnxruntime'`",
-        "resize it to {}, or export the model again without `size`",
+        "resize it to {}, take windows of that size (`window={}`), or export again without a size",
         "export it again from the run folder, without `approximate`",
         "export it with confidence: bridgeseg export --model RUN --confidence --out FILE.onnx",
         "make a file that does, and give it by `model=sure.onnx`: "
@@ -307,6 +307,8 @@ NOT_TRIED = {
         "add it to the file, name another (`val_split=NAME`), or train without: `val_split=none`",
         "choose another `val_split`, correct `label_map`, or use `val_split=none`",
         "give names below it, without `..`",
+        "`image.load()` says why",
+        "take the results of `model.stream(...)`",
         "give more and real images: `calibrate=FOLDER`",
         "give a labelled split: `confidence_data=data.yaml:val`",
         "choose one: `confidence_data={}:{}`",

@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from bridgeseg.errors import ConfigError, DataError, MissingDependencyError
+from bridgeseg.errors import ConfigError, DataError, InputError, MissingDependencyError
 from bridgeseg.images import Note, Reading, as_pixels, read_image
 from bridgeseg.pixels import AS_STORED
 from bridgeseg.runtime.model import Model
@@ -360,6 +360,46 @@ class TestModel:
             model.predict(np.stack([stripes] * 2))
         with pytest.raises(DataError, match=r"found a list of 2(.|\n)*bridgeseg\.predict"):
             model.predict([stripes] * 2)  # type: ignore[arg-type]
+
+    def test_bands_of_an_array_are_those_of_the_same_image_of_pillow(self, model: Model) -> None:
+        values = np.random.default_rng(0).integers(0, 256, (6, 7, 3), np.uint8)
+        bgr = model.predict(values[..., ::-1].copy(), bands=[2, 1, 0])
+        assert (bgr.image == values).all()
+        assert (model.predict(Image.fromarray(values[..., ::-1].copy()), bands=[2, 1, 0]).image == values).all()
+        assert (model.predict(values, bands=[1]).image == values[..., [1, 1, 1]]).all()
+        with pytest.raises(DataError, match="no band 9"):
+            model.predict(values, bands=[9, 9, 9])
+
+    @pytest.mark.parametrize("wrong", [5, [True], [0.0, 1, 2], [0, -1, 2]])
+    def test_odd_bands(self, model: Model, wrong: Any) -> None:
+        with pytest.raises(ConfigError, match="numbers of the bands"):
+            model.predict(GREY, bands=wrong)
+
+    @pytest.mark.parametrize("wrong", [True, [False, True], [1, 2, 3], [], {"a": 1}])
+    def test_odd_ranges(self, model: Model, wrong: Any) -> None:
+        with pytest.raises(ConfigError, match="black and of white"):
+            model.predict(GREY, image_range=wrong)
+
+    def test_every_mode_of_pillow_is_read_or_refused_with_a_reason(self, model: Model) -> None:
+        grey = Image.fromarray(np.full((4, 5), 90, np.uint8))
+        assert (model.predict(grey.convert("LA").convert("La")).image == 90).all()
+        cut = io.BytesIO()
+        Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)).save(cut, "PNG")
+        with pytest.raises(DataError, match="this Pillow image cannot be read"):
+            model.predict(Image.open(io.BytesIO(cut.getvalue()[:900])))
+
+    def test_what_has_many_images_or_must_be_downloaded(self, model: Model, tmp_path: Path) -> None:
+        (tmp_path / "clip.mp4").write_bytes(b"")
+        live = "rtsp://user:secret@host/live"
+        for name in ("camera:0", live, Path(live), tmp_path / "clip.mp4"):
+            with pytest.raises(InputError, match=r"many images(.|\n)*model\.stream") as caught:
+                model.predict(name)
+            assert "secret" not in str(caught.value)
+        for name in ("http://user:secret@host/x.jpg?token=abc", Path("http://user:secret@host/x.jpg?token=abc")):
+            with pytest.raises(InputError, match=r"curl -LO http://host/x\.jpg") as caught:
+                model.predict(name)
+            assert "secret" not in str(caught.value)
+            assert "abc" not in str(caught.value)
 
     def test_options_reach_files_and_notes_come_back(self, model: Model, tmp_path: Path) -> None:
         Image.fromarray(GREY).save(tmp_path / "a.png")

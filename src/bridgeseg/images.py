@@ -144,7 +144,7 @@ def as_pixels(
         DataError: something else, of which the message says how to convert it.
     """
     if isinstance(image, Image.Image):
-        return to_pixels(_turned(image.copy()), how, notes)
+        return _converted(image, how, notes)
     if isinstance(image, bytes | bytearray | memoryview) or hasattr(image, "read"):
         return _decode(image, how, notes, max_pixels)
     values = as_array(image)
@@ -161,9 +161,20 @@ def as_pixels(
             f"an image is a uint8 RGB array of shape (H, W, 3), or (H, W) for greyscale; found {found}",
             fix=conversion(values),
         )
-    if values.ndim == 3 and values.shape[2] == 4:
+    if values.ndim == 3 and (values.shape[2] == 4 or how.bands is not None):
         return to_pixels(Image.fromarray(values), how, notes)
     return np.ascontiguousarray(np.repeat(values[:, :, None], 3, axis=2) if values.ndim == 2 else values)
+
+
+def _converted(image: Image.Image, how: Reading, notes: list[Note] | None) -> Pixels:
+    """Convert a Pillow image, which may not have been read from its file yet."""
+    try:
+        # of what Pillow can hold, the one mode that it converts to nothing but this
+        return to_pixels(_turned(image.convert("LA") if image.mode == "La" else image.copy()), how, notes)
+    except InputError:
+        raise
+    except Exception as error:  # as in `read_image`
+        raise DataError(f"this Pillow image cannot be read: {error}", fix="`image.load()` says why") from error
 
 
 def _decode(file: Any, how: Reading, notes: list[Note] | None, max_pixels: int) -> Pixels:

@@ -62,15 +62,14 @@ class Reading:
         """
         ends: Any = [image_range] if isinstance(image_range, int | float) else image_range
         if ends is not None:
-            ends = (0, *ends) if len(ends) == 1 else ends
-            numbers = not isinstance(ends, str) and len(ends) == 2 and all(isinstance(end, int | float) for end in ends)
+            numbers = _are(ends, int | float) and len(ends) in (1, 2)
+            ends = (0, *ends) if numbers and len(ends) == 1 else ends
             if not numbers or not -math.inf < ends[0] < ends[1] < math.inf:
                 found = f"the values of black and of white are needed, found {image_range!r}"
                 raise ConfigError(found, where="image_range", fix="`image_range: 4095`, or `image_range: [100, 4095]`")
             ends = (float(ends[0]), float(ends[1]))
         if bands is not None:
-            numbers = not isinstance(bands, str) and all(isinstance(band, int) and band >= 0 for band in bands)
-            if not numbers or len(bands) not in (1, 3):
+            if not _are(bands, int) or len(bands) not in (1, 3) or min(bands) < 0:
                 found = f"the numbers of the bands of red, green and blue are needed, found {bands!r}"
                 raise ConfigError(found, where="bands", fix="`bands: [0, 1, 2]`, or `bands: [0]` for grey")
             bands = tuple(bands)
@@ -87,6 +86,12 @@ class Reading:
 
 
 AS_STORED = Reading()
+
+
+def _are(values: Any, kind: Any) -> bool:
+    """Whether this is a sequence of numbers of a kind; True and False are none."""
+    known = isinstance(values, Sequence) and not isinstance(values, str)
+    return known and all(isinstance(value, kind) and not isinstance(value, bool) for value in values)
 
 
 def to_pixels(

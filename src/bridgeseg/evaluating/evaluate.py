@@ -48,7 +48,10 @@ def evaluate(asked: Evaluate) -> Scores:
     if data is None:
         raise ConfigError("no dataset to evaluate on", where="data", fix="give a data.yaml: `data=FOLDER/data.yaml`")
     model = Model.of(model, asked.threads, asked.runtime, asked.compile, asked.names, asked.embeddings)
-    window = _training_size(model) if asked.mode == "slide" and asked.window is None else asked.window
+    window = asked.window
+    only: tuple[int, int] | None = getattr(model.runtime, "size", None)
+    if window is None and (asked.mode == "slide" or (asked.mode == "multiscale" and only is not None)):
+        window = only or _training_size(model)
     eval_mode = EvalMode.named(asked.mode, window, asked.scales, asked.flip)
     spec = data if isinstance(data, DataSpec) else DataSpec.load(data)
     matched = match(model, spec, asked.names, asked.embeddings)

@@ -10,12 +10,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from bridgeseg.description import SHIPPED
 from bridgeseg.errors import ConfigError, ModelFileError
 from bridgeseg.extras import extra
 from bridgeseg.naming import named
 from bridgeseg.settings.export import Export
 
 if TYPE_CHECKING:
+    from bridgeseg.exporting.calibration import Calibration
     from bridgeseg.exporting.modelfile import Exported
 
 
@@ -42,37 +44,53 @@ def export(asked: Export) -> Exported:
         converting.check_folder(Path(asked.out))
     else:
         check_name(Path(asked.out))
+    labelled = confidence_images(asked)
     if source.is_file():
-        return finish(source, asked)
+        return finish(source, asked, labelled)
     with TemporaryDirectory() as folder:
         first = export_folder(source, Path(folder) / "ordinary.onnx", **options)
-        done = finish(first.path, asked)
+        done = finish(first.path, asked, labelled)
     shares = [one.agreement for one in (first, done) if one.agreement is not None]
     return done if done.agreement is None else replace(done, agreement=min(shares))
 
 
-def finish(ordinary: Path, asked: Export) -> Exported:
+def confidence_images(asked: Export) -> str | Path | Calibration | None:
+    """Return what the temperature is fitted on; None for no fit, as of files and bundled models where none is named.
+
+    Raises:
+        ConfigError: none is named, and the run was not validated, or on several datasets.
+        DataError: what it was validated on is not there.
+    """
+    from bridgeseg.exporting.calibration import validation_images
+    from bridgeseg.exporting.temperature import IMAGES
+
+    model = Path(asked.model)
+    if not asked.confidence or asked.confidence_data is not None or model.is_file() or model.parent == SHIPPED:
+        return asked.confidence_data
+    return validation_images(model, IMAGES)
+
+
+def finish(ordinary: Path, asked: Export, labelled: str | Path | Calibration | None) -> Exported:
     """Give an ordinary file confidence, make it plain, or both, or convert it; write what was asked for.
 
     Args:
         ordinary: an .onnx file, made of `asked.model` or the same.
         asked: one of the three, at least; its model is a file or folder.
+        labelled: what the temperature of confidence is fitted on; None for none.
     """
     if asked.to:
         from bridgeseg.exporting.converting import convert
 
         return convert(ordinary, Path(asked.out), asked.to, plain_options(asked)["size"])
-    from bridgeseg.exporting.calibration import validation_images
     from bridgeseg.exporting.modelfile import Exported
     from bridgeseg.exporting.plain import export_plain
-    from bridgeseg.exporting.temperature import IMAGES, add_confidence
+    from bridgeseg.exporting.temperature import add_confidence
 
-    facts, target, model, labelled = None, Path(asked.out), Path(asked.model), asked.confidence_data
+    facts, target = None, Path(asked.out)
     with TemporaryDirectory() as folder:
         if asked.confidence:
-            given = validation_images(model, IMAGES) if labelled is None and model.is_dir() else labelled
             sure = Path(folder) / "confidence.onnx" if asked.plain else target
-            facts, ordinary = add_confidence(ordinary, sure, given), sure
+            facts, ordinary = add_confidence(ordinary, sure, labelled), sure
         if asked.plain:
             done = export_plain(ordinary, target, logits=asked.logits, **plain_options(asked))
             return replace(done, confidence=facts)

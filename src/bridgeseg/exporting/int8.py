@@ -9,7 +9,7 @@ from typing import Any
 
 from bridgeseg.errors import ConfigError, advising
 from bridgeseg.exporting.calibration import training_images
-from bridgeseg.exporting.export import check, check_file, finish, folder_options
+from bridgeseg.exporting.export import check, check_file, confidence_images, finish, folder_options
 from bridgeseg.exporting.int8_report import compare
 from bridgeseg.exporting.modelfile import check_name
 from bridgeseg.exporting.quantize import quantize
@@ -52,6 +52,7 @@ def export_int8(asked: Mapping[str, Any], *, quiet: bool = True, report: bool = 
             fix = "`calibrate=FOLDER`, with images as the network will see them"
             raise ConfigError("8 bits need images to calibrate on", where="calibrate", fix=fix)
         images = training_images(source, wanted.images)
+    labelled = confidence_images(whole)
     with TemporaryDirectory() as folder:
         if source.is_file():
             check_file(whole, source)
@@ -66,6 +67,6 @@ def export_int8(asked: Mapping[str, Any], *, quiet: bool = True, report: bool = 
         with advising("score on a split of smaller images, or leave `data` out"):
             facts = compare(source, target, Compared(**Compared.of(asked)), quiet=quiet) if report else {}
         if more:
-            made = finish(target, whole)
+            made = finish(target, whole, labelled)
             facts |= {"confidence": made.confidence} if made.confidence else {}
     return {**facts, "quantisation": done.facts}

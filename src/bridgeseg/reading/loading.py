@@ -16,7 +16,7 @@ from PIL import Image
 from bridgeseg.errors import InputError
 from bridgeseg.images import DEFAULT_MAX_PIXELS, Note, Pixels, Reading, as_pixels
 from bridgeseg.pixels import AS_STORED
-from bridgeseg.reading.addresses import is_stream
+from bridgeseg.reading.addresses import is_address, is_stream, refusal, whole, without_password
 from bridgeseg.reading.left_out import LeftOut
 from bridgeseg.reading.live import read_stream, stream
 from bridgeseg.reading.pipeline import Pipeline
@@ -47,6 +47,22 @@ class Loaded:
     name: Path = Path("image")
     frame: Frame | None = None
     notes: tuple[Note, ...] = ()
+
+
+def one_image(name: str | Path) -> Source:
+    """Return the file that the name of one image stands for.
+
+    Raises:
+        InputError: it names a camera, a stream, a video, or a file that is to be downloaded first.
+    """
+    text = str(name)
+    here = os.path.lexists(name)
+    if (not here and (is_camera(text) or is_stream(text))) or is_video(Path(name)):
+        message, fix = "this has many images, and one is asked for", "take the results of `model.stream(...)`"
+        raise InputError(message, where=without_password(text), fix=fix)
+    if not here and is_address(text):
+        raise refusal(whole(text))
+    return Source(Path(name), Path(Path(name).name))
 
 
 def load(

@@ -12,7 +12,7 @@ from bridgeseg.description import SHIPPED, facts
 from bridgeseg.errors import ModelFileError
 from bridgeseg.images import DEFAULT_MAX_PIXELS, Note, Pixels, Reading, as_pixels
 from bridgeseg.naming import named
-from bridgeseg.reading.loading import ImageInput, InMemory
+from bridgeseg.reading.loading import ImageInput, InMemory, one_image
 from bridgeseg.reading.sources import Failure, Source
 from bridgeseg.runtime.metadata import trained_reading
 from bridgeseg.runtime.network import Network, Segmented, without_unsure
@@ -191,7 +191,7 @@ class Model:
         Predict(sources=source, max_size=max_size, max_pixels=max_pixels, memory=memory, unknown=unknown)
         how, notes = Reading.of(image_range, bands).over(self.reading), list[Note]()
         if isinstance(source, str | Path):
-            source = Source(Path(source), Path(Path(source).name))
+            source = one_image(source)
         if isinstance(source, Source):
             image, path, name = source.load(max_pixels, None, how, notes), source.path, source.name
         else:

@@ -53,7 +53,8 @@ class Taking:
         if self.size is not None and images.shape[1:3] != self.size:
             found, only = ("x".join(map(str, size)) for size in (images.shape[1:3], self.size))
             message = f"an image of {found} (height x width) for a file that takes {only} only"
-            raise InputError(message, fix=f"resize it to {only}, or export the model again without `size`")
+            fix = f"resize it to {only}, take windows of that size (`window={only}`), or export again without a size"
+            raise InputError(message, fix=fix)
         step = self.batch or max(1, len(images))
         for start in range(0, max(1, len(images)), step):
             part = images[start : start + step]

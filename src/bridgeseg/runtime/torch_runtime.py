@@ -151,7 +151,8 @@ class TorchRuntime:
             return logits.float().cpu().numpy(), sure.cpu().numpy()
 
     def _on_device(self, images: NDArray[np.uint8]) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(images)).to(self.device)
+        # PyTorch warns of arrays that may not be written to, such as Pillow's
+        return torch.from_numpy(np.require(images, requirements=["C", "W"])).to(self.device)
 
 
 @register_runtime("torch")

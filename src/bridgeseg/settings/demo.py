@@ -48,4 +48,4 @@ class Demo(CommandSettings):
         int | None,
         setting("port to listen on; by default the first free one from 7860", PAGE, "--port", ge=1, le=65535),
     ] = None
-    open: Annotated[bool, setting("open the page in this machine's browser", PAGE, "--open")] = False
+    browser: Annotated[bool, setting("open the page in this machine's browser", PAGE, "--open")] = False

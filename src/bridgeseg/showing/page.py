@@ -38,7 +38,7 @@ def page(asked: Demo) -> Any:
             with gr.Column(scale=1, min_width=220):
                 names = gr.Textbox(
                     label="names",
-                    info="any names, separated by commas; empty for those that it was trained with",
+                    info="any names, separated by commas, then Enter; empty for those that it was trained with",
                     visible=stage.takes_names,
                     elem_id="names",
                 )
@@ -54,7 +54,8 @@ def page(asked: Demo) -> Any:
 
 def _tabs(gr: Any, stage: Stage, names: Any, looks: list[Any]) -> None:
     """Make the tabs for images, the camera and videos, and say what becomes of each change."""
-    given = [names, *looks]
+    entered = gr.State("")  # what the checkboxes are of: names that are still being typed are no names yet
+    given = [entered, *looks]
     with gr.Tab("Image"):
         kept = gr.State(None)  # what the networks made of the image: other looks need no new run
         image = gr.Image(type="numpy", sources=["upload", "clipboard"], label="image", elem_id="image")
@@ -89,9 +90,9 @@ def _tabs(gr: Any, stage: Stage, names: Any, looks: list[Any]) -> None:
         return list(stage.with_names(before[2]).draw(before[0], before[1], _look(*look)))
 
     @_told(gr)
-    def rename(text: str) -> Any:
+    def rename(text: str) -> list[Any]:
         known = stage.with_names(text).names
-        return gr.CheckboxGroup(choices=known, value=known)
+        return [text, gr.CheckboxGroup(choices=known, value=known)]
 
     @_told(gr)
     def frame(picture: Any, text: str, *look: Any) -> list[Any]:
@@ -109,7 +110,8 @@ def _tabs(gr: Any, stage: Stage, names: Any, looks: list[Any]) -> None:
     image.change(_single(segment, len(shown) + 1), [image, *given], [kept, *shown])
     for control in looks:
         control.change(_single(redraw, len(shown)), [kept, *given], shown, show_progress="hidden")
-    names.submit(rename, [names], [looks[1]]).then(_single(segment, len(shown) + 1), [image, *given], [kept, *shown])
+    again = names.submit(rename, [names], [entered, looks[1]])
+    again.then(_single(segment, len(shown) + 1), [image, *given], [kept, *shown])
     camera.stream(
         _single(frame, len(live)), [camera, *given], live,
         stream_every=EVERY, time_limit=LONGEST, concurrency_limit=1, show_progress="hidden",
@@ -168,7 +170,7 @@ def launch(asked: Demo, *, wait: bool = True) -> tuple[Any, str]:
     theme = gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
     try:
         _, address, _ = blocks.launch(
-            server_name=asked.host, server_port=asked.port, inbrowser=asked.open, share=False, quiet=True,
+            server_name=asked.host, server_port=asked.port, inbrowser=asked.browser, share=False, quiet=True,
             prevent_thread_lock=True, theme=theme, footer_links=[], ssr_mode=False,
         )  # fmt: skip
     except OSError as error:
