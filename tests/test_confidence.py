@@ -25,6 +25,7 @@ from bridgeseg.report.draw import area_shares, key, overlay, palette_image  # no
 from bridgeseg.runtime.model import Model, named  # noqa: E402
 from bridgeseg.runtime.network import Segmented, without_unsure  # noqa: E402
 from bridgeseg.runtime.onnx_runtime import OnnxRuntime  # noqa: E402
+from bridgeseg.settings.export import Export  # noqa: E402
 from tiny_onnx import NAMES, photo, write_network  # noqa: E402
 
 
@@ -298,7 +299,7 @@ def test_what_the_temperature_is_fitted_on_is_known_before_the_export(
     from bridgeseg.description import SHIPPED
     from bridgeseg.exporting.export import confidence_images
 
-    def never(*_: Any, **__: Any) -> None:
+    def never(*_: object, **__: object) -> None:
         raise AssertionError("exported first")
 
     monkeypatch.setattr(slow, "export_folder", never)

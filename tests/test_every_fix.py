@@ -307,8 +307,6 @@ NOT_TRIED = {
         "add it to the file, name another (`val_split=NAME`), or train without: `val_split=none`",
         "choose another `val_split`, correct `label_map`, or use `val_split=none`",
         "give names below it, without `..`",
-        "`image.load()` says why",
-        "take the results of `model.stream(...)`",
         "give more and real images: `calibrate=FOLDER`",
         "give a labelled split: `confidence_data=data.yaml:val`",
         "choose one: `confidence_data={}:{}`",
