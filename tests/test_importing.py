@@ -282,6 +282,42 @@ class TestRun:
         monkeypatch.setattr(run, "draw", draw)
         assert import_data(export, out=out).files["masks kept"] == 1
 
+    def test_what_left_the_export_leaves_the_dataset(self, export: Path, out: Path) -> None:
+        import_data(export, out=out)
+        (export / "b.json").unlink()
+        report = import_data(export, out=out)
+        assert report.counts == {"train": 1}
+        assert not list(out.glob("*/train/b.png"))
+        assert (export / "b.png").is_file()
+
+    @pytest.mark.parametrize("copies", [True, False])
+    def test_what_is_refused_stays_as_it_was(self, export: Path, out: Path, copies: bool) -> None:
+        """A stranger, or a copied image that may be the only one, is refused before a mask is drawn."""
+        import_data(export, out=out, copies=copies)
+        if copies:
+            (export / "b.json").unlink()
+        else:
+            picture(out / "images/train/stray.png")
+        before = files(out)
+        with pytest.raises(InputError, match="1 files that do not belong to the dataset"):
+            import_data(export, out=out, classes=["car", "road"], copies=copies)
+        assert files(out) == before
+
+    def test_other_rules_and_an_interruption_leave_no_old_names(
+        self, export: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        import_data(export, out=out, classes=["road", "car"])
+
+        def stopped(*_: Any) -> Any:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patched:
+            patched.setattr(run, "place", stopped)
+            with pytest.raises(KeyboardInterrupt):
+                import_data(export, out=out, classes=["car", "road"])
+        assert not (out / "data.yaml").exists()
+        assert import_data(export, out=out, classes=["car", "road"]).files["masks kept"] == 1
+
     def test_images_of_one_name(self, tmp_path: Path, out: Path) -> None:
         folder = tmp_path / "export"
         for name in ("one/a", "ONE/a", "two/a"):

@@ -6,21 +6,21 @@ import hashlib
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import yaml
-from PIL import Image
 
 from bridgeseg.catalog.place import KEPT, claim, place, refuse_strangers
 from bridgeseg.classes import ClassSet, hexadecimal
 from bridgeseg.data.masks import read_mask
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import ConfigError, DataError, nearest
-from bridgeseg.files import below, replacing, write
+from bridgeseg.files import replacing, write
 from bridgeseg.importing.draw import Overlap, Rules, draw
 from bridgeseg.importing.forms import Reading, form_of, open_form
 from bridgeseg.importing.imagefile import head
+from bridgeseg.importing.ledger import Ledger
 from bridgeseg.importing.model import Item, Painting, Unusable
+from bridgeseg.importing.plan import FACTS, Plan, facts, left_behind
 from bridgeseg.importing.report import LEFT_OUT, Imported, Tally, remembered
 from bridgeseg.importing.source import Source, Wanted
 from bridgeseg.locking import lock
@@ -33,18 +33,7 @@ VERSION = 1
 """Of how masks are drawn; with another one they are drawn again."""
 BACKGROUND = "background"
 BACKGROUNDS = ("background", "_background_", "__background__")
-FACTS = "bridgeseg import"
-"""Name of the text in a mask that says what it was made of."""
 MOST_FACTS = 500_000
-ENDINGS = {
-    "JPEG": ".jpg",
-    "PNG": ".png",
-    "WEBP": ".webp",
-    "BMP": ".bmp",
-    "GIF": ".gif",
-    "TIFF": ".tif",
-    "AVIF": ".avif",
-}
 REPORT = "import.json"
 PROBES = 4
 """Masks of each split that are read before the data.yaml is written."""
@@ -62,7 +51,13 @@ def import_data(asked: Import) -> Imported:
     with lock(target):
         reading = open_form(form, opened)
         rules = _rules(reading, opened, asked.overlap, asked.line_width)
-        work = _Work(opened, target, rules, asked.copies, asked.empty)
+        planned = _plan(reading, target)
+        spare = set(left_behind(target, planned))
+        refuse_strangers(target, planned | spare)
+        opened.ledger = Ledger()
+        reading = open_form(form, opened)
+        old = None if _rules_of(target) == _digest(rules) else target / "data.yaml"
+        work = _Work(opened, target, rules, asked.copies, asked.empty, old)
         with ProgressBar("images", reading.total, show=not asked.quiet) as bar:
             for item in reading.items:
                 work.do(item)
@@ -71,15 +66,37 @@ def import_data(asked: Import) -> Imported:
             first = next(iter(opened.ledger.first.items()), ("", []))
             message = f"no image of it can be used: {'; '.join(first[1][:1])}" if first[1] else "it holds no image"
             raise DataError(message, where=place_, fix="name the folder of the images: `images=DIR`")
-        refuse_strangers(target, work.made)
+        for path in (planned | spare) - work.made:
+            path.unlink(missing_ok=True)
         usual = asked.unlabelled or reading.unlabelled
         counts = work.tally.counts
         share = asked.val_share if counts["train"] > 1 and not counts["val"] else 0.0
         data = _write_yaml(target, rules.classes, work.tally, share, form)
         report = work.tally.report(data, form, rules, usual, opened.ledger, share)
         opened.ledger.write(target / LEFT_OUT)
-        write(target / REPORT, json.dumps(report.to_dict(), indent=1, ensure_ascii=False) + "\n")
+        content = {**report.to_dict(), "rules": _digest(rules)}
+        write(target / REPORT, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
     return report
+
+
+def _plan(reading: Reading, out: Path) -> set[Path]:
+    """Return the files that an export will become; its items are used up by that."""
+    plan = Plan(out)
+    for item in reading.items:
+        plan.add(item)
+    return plan.files
+
+
+def _digest(rules: Rules) -> str:
+    return hashlib.sha256(str(rules).encode()).hexdigest()
+
+
+def _rules_of(out: Path) -> object:
+    """Return the digest of the rules by which a dataset was imported last, None if that is not known."""
+    try:
+        return json.loads((out / REPORT).read_text(encoding="utf-8")).get("rules")
+    except (OSError, ValueError, AttributeError):
+        return None
 
 
 def _rules(reading: Reading, source: Source, overlap: Overlap, line_width: float | None) -> Rules:
@@ -105,17 +122,22 @@ def _rules(reading: Reading, source: Source, overlap: Overlap, line_width: float
 
 
 class _Work:
-    """Does one image after the other: the image put into its place, the mask drawn, all of it counted."""
+    """Does one image after the other: the image put into its place, the mask drawn, all of it counted.
 
-    def __init__(self, source: Source, out: Path, rules: Rules, copy: bool, empty: bool) -> None:
-        self.source, self.out, self.rules, self.copy, self.empty = source, out, rules, copy, empty
+    Args:
+        old: a data.yaml that tells other rules; it goes before the first mask is drawn, so that it is never believed.
+    """
+
+    def __init__(self, source: Source, out: Path, rules: Rules, copy: bool, empty: bool, old: Path | None) -> None:
+        self.source, self.rules, self.copy, self.empty, self.old = source, rules, copy, empty, old
         self.tally = Tally()
         self.made: set[Path] = set()
-        self._taken: set[str] = set()
+        self._plan = Plan(out)
 
     def do(self, item: Item) -> None:
         """Do an image, or put down why it is left out."""
         ledger = self.source.ledger
+        places = self._plan.add(item)
         if item.image is None:
             return ledger.leave("no-image", item.name)
         if not isinstance(item.labels, Painting) and not item.labels and not item.labelled and not self.empty:
@@ -124,13 +146,11 @@ class _Work:
             known = head(item.image)
         except Unusable as error:
             return ledger.leave("image-unreadable", item.name, str(error))
-        suffix = item.image.suffix if isinstance(item.image, Path) else ENDINGS.get(known.format, "")
-        if not suffix:
+        if places is None:
             return ledger.leave("image-unreadable", item.name, f"{known.format} inside of a file is not read")
-        key = self._free(f"{item.split}/{item.key}")
-        image, mask = below(self.out, f"images/{key}{suffix}"), below(self.out, f"masks/{key}.png")
+        image, mask = places
         mark = hashlib.sha256(repr((VERSION, item.stamp, known, str(self.rules))).encode()).hexdigest()
-        found = remembered(_facts(mask), mark)
+        found = remembered(facts(mask), mark)
         way = "masks kept"
         if found is None:
             try:
@@ -139,14 +159,15 @@ class _Work:
                 return ledger.leave(error.code or "bad-labels", item.name, str(error))
             except MemoryError as error:
                 return ledger.leave("bad-labels", item.name, str(error) or "there is not enough memory")
-            facts = json.dumps({"stamp": mark, **asdict(found)})
-            about = {FACTS: facts} if len(facts) <= MOST_FACTS else {}
+            if self.old is not None:
+                self.old.unlink(missing_ok=True)
+            told = json.dumps({"stamp": mark, **asdict(found)})
+            about = {FACTS: told} if len(told) <= MOST_FACTS else {}
             save_mask(palette_image(ids, self.rules.classes), mask, about)
             way = "masks drawn"
         self.tally.files[way] += 1
         self.tally.files[f"images {self._place(item.image, image)}"] += 1
         self.made |= {image, mask}
-        self._taken.add(key.casefold())
         return self.tally.add(item.split, item.name, found, ledger)
 
     def _place(self, image: Path | bytes, target: Path) -> str:
@@ -156,24 +177,6 @@ class _Work:
             return KEPT
         write(target, image)
         return "written"
-
-    def _free(self, key: str) -> str:
-        """Return a path that no image has yet: of `a.jpg` and `a.png` the second becomes `a-2`."""
-        chosen, count = key, 1
-        while chosen.casefold() in self._taken:
-            count += 1
-            chosen = f"{key}-{count}"
-        return chosen
-
-
-def _facts(mask: Path) -> str | None:
-    """Return what a mask says of how it was made."""
-    try:
-        with Image.open(mask, formats=("PNG",)) as opened:
-            found: Any = opened.info.get(FACTS)
-            return found if isinstance(found, str) else None
-    except Exception:  # there is none, or what lies there is no mask of ours
-        return None
 
 
 def _identity(classes: ClassSet) -> dict[int, int | None]:
