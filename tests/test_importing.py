@@ -363,6 +363,37 @@ class TestRun:
         with pytest.raises(InputError, match="1 files that do not belong to the dataset"):
             import_data(export, out=target)
 
+    def test_boxes_are_ignored(self, tmp_path: Path, out: Path) -> None:
+        """A box hides what lies in it; objects with an outline are drawn over it, the larger ones too."""
+        road = {"segmentation": [[0, 4, 10, 4, 10, 8, 0, 8]], "category_id": 1}
+        box = {"bbox": [1, 1, 3, 5], "segmentation": []}
+        for overlap in ("later", "smaller"):
+            report = import_data(coco(tmp_path / "export", [road, box]), out=out / overlap, overlap=overlap)
+            mask = only(report)
+            assert (mask[1:4, 1:4] == 255).all()
+            assert (mask[4:] == 1).all()
+            assert int((mask == 255).sum()) == 9
+            assert report.left_out == {"box": 1}
+            assert "boxes without an outline are ignored" in report.text()
+
+    @pytest.mark.parametrize("line", ["1 0.5 0.5 0.2 0.5", "1 0.4 0.25 0.6 0.25 0.6 0.75 0.4 0.75"])
+    def test_boxes_of_yolo(self, tmp_path: Path, out: Path, line: str) -> None:
+        folder = tmp_path / "export"
+        picture(folder / "images/a.png")
+        (folder / "labels").mkdir()
+        (folder / "labels/a.txt").write_text(f"{line}\n0 0 0 0.2 0 0.2 0.25 0 0.25\n")
+        (folder / "data.yaml").write_text("names: [car, person]\n")
+        mask = only(import_data(folder, out=out))
+        assert (mask[2:6, 4:6] == (255 if line.count(" ") == 4 else 2)).all()
+        assert (mask[:2, :2] == 1).all()
+
+    def test_boxes_alone_are_refused(self, tmp_path: Path, out: Path) -> None:
+        boxes = coco(tmp_path / "export", [{"bbox": [1, 1, 3, 5], "segmentation": []}, {"bbox": [0, 0, 2, 2]}])
+        with pytest.raises(DataError, match="2 boxes around objects and no outline") as caught:
+            import_data(boxes, out=out)
+        assert "export its segmentation" in str(caught.value.fix)
+        assert not (out / "masks").exists()
+
     def test_sizes(self, tmp_path: Path) -> None:
         """Labels made on a scaled image fit; those of another image do not; EXIF turns them as it turns the image."""
         shapes = [polygon("car", square(0, 0, 10, 4))]

@@ -112,7 +112,7 @@ def _layered(things: Sequence[Thing], height: int, width: int, rules: Rules, fou
     counts: Counter[str] = Counter()
     order = sorted(things, key=lambda thing: thing.layer)
     if rules.overlap == "smaller":
-        order.sort(key=lambda thing: -_area(thing.shape, height, width, rules))
+        order.sort(key=lambda thing: (thing.layer, -_area(thing.shape, height, width, rules)))
     for thing in order:
         label = thing.name or "what is to be ignored"
         identity = rules.classes.ignore_index if thing.name is None else rules.ids.get(thing.name)

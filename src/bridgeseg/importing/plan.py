@@ -10,7 +10,7 @@ from PIL import Image
 
 from bridgeseg.files import below
 from bridgeseg.importing.imagefile import head
-from bridgeseg.importing.model import Item, Unusable
+from bridgeseg.importing.model import Item, Painting, Unusable
 
 FACTS = "bridgeseg import"
 """Name of the text in a mask that says what it was made of."""
@@ -35,15 +35,19 @@ class Plan:
 
     Attributes:
         files: images and masks that are to be in it.
+        outlined: whether any object has more than a box.
     """
 
     def __init__(self, out: Path) -> None:
         self.out = out
         self.files: set[Path] = set()
+        self.outlined = False
         self._taken: set[str] = set()
 
     def add(self, item: Item) -> tuple[Path, Path] | None:
         """Return where an image and its mask go; None if the image is not there or of no format that is written."""
+        labels = item.labels
+        self.outlined |= isinstance(labels, Painting) or any(thing.name is not None for thing in labels)
         suffix = _ending(item.image)
         if not suffix:
             return None

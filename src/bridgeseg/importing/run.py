@@ -16,7 +16,7 @@ from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import ConfigError, DataError, nearest
 from bridgeseg.files import replacing, write
 from bridgeseg.importing.draw import Overlap, Rules, draw
-from bridgeseg.importing.forms import Reading, form_of, open_form
+from bridgeseg.importing.forms import Reading, form_of, only_boxes, open_form
 from bridgeseg.importing.imagefile import head
 from bridgeseg.importing.ledger import Ledger
 from bridgeseg.importing.model import Item, Painting, Unusable
@@ -29,7 +29,7 @@ from bridgeseg.report.progress import ProgressBar
 from bridgeseg.runtime.saving import save_mask
 from bridgeseg.settings.importing import Import
 
-VERSION = 1
+VERSION = 2
 """Of how masks are drawn; with another one they are drawn again."""
 BACKGROUND = "background"
 BACKGROUNDS = ("background", "_background_", "__background__")
@@ -51,7 +51,10 @@ def import_data(asked: Import) -> Imported:
     with lock(target):
         reading = open_form(form, opened)
         rules = _rules(reading, opened, asked.overlap, asked.line_width)
-        planned = _plan(reading, target)
+        plan = _plan(reading, target)
+        if (boxes := opened.ledger.counts["box"]) and not plan.outlined:
+            raise only_boxes(opened, boxes)
+        planned = plan.files
         spare = set(left_behind(target, planned))
         refuse_strangers(target, planned | spare)
         opened.ledger = Ledger()
@@ -79,12 +82,12 @@ def import_data(asked: Import) -> Imported:
     return report
 
 
-def _plan(reading: Reading, out: Path) -> set[Path]:
-    """Return the files that an export will become; its items are used up by that."""
+def _plan(reading: Reading, out: Path) -> Plan:
+    """Return what an export will become; its items are used up by that."""
     plan = Plan(out)
     for item in reading.items:
         plan.add(item)
-    return plan.files
+    return plan
 
 
 def _digest(rules: Rules) -> str:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from bridgeseg.classes import Colour
 from bridgeseg.data import exports
 from bridgeseg.errors import ConfigError, DataError, nearest
-from bridgeseg.importing.model import Item, Unlabelled
+from bridgeseg.importing.model import Item, Thing, Unlabelled, box
 from bridgeseg.importing.source import Source
 
 
@@ -60,6 +62,8 @@ def form_of(source: Source, name: str | None) -> str:
             raise ConfigError(f"no form is called {name!r}; {nearest(name, FORMS)}", where="format")
         return name
     found = exports.forms_of(source.files)
+    if not found and any(map(_starts_with_box, source.of(".txt")[: exports.PROBED_FILES])):
+        return "yolo"
     if not found:
         raise DataError(
             "this looks like no export that is known",
@@ -67,6 +71,12 @@ def form_of(source: Source, name: str | None) -> str:
             fix=f"say which it is: `format={next(iter(FORMS))}` (one of {', '.join(FORMS)})",
         )
     return found[0]
+
+
+def _starts_with_box(path: Path) -> bool:
+    """Return whether a .txt starts with a box of YOLO: a class and four shares of width and height."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return bool(re.fullmatch(r"\d{1,5}( +[01]?\.?\d+(e-\d+)?){4}\s*", file.readline(1000)))
 
 
 def open_form(name: str, source: Source) -> Reading:
@@ -85,3 +95,16 @@ def unread(source: Source, form: str, what: str) -> DataError:
     return DataError(
         f"no {what} in it", where=source.path, fix=f"is it {exports.TITLES[form]}? say `format`, or export it again"
     )
+
+
+def boxed(source: Source, left: float, top: float, width: float, height: float) -> Thing:
+    """Return what stands for an object that has a box and no outline: its area is ignored, and that is noted."""
+    source.ledger.note("boxes without an outline are ignored: what they cover is neither trained on nor scored")
+    return Thing(None, box(left, top, width, height), -1)
+
+
+def only_boxes(source: Source, count: int) -> DataError:
+    """Return the error of an export that has boxes and not one outline."""
+    message = f"it holds {count:,} boxes around objects and no outline, and masks need outlines"
+    fix = "draw outlines (polygons or brush) in the labelling tool, or export its segmentation instead of its boxes"
+    return DataError(message, where=source.path, fix=fix)

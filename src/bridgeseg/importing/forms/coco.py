@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from bridgeseg.errors import DataError
 from bridgeseg.importing import pngs, rle
-from bridgeseg.importing.forms import Reading, unread
-from bridgeseg.importing.jsonfile import Spool, dicts, elements, size_of, text
+from bridgeseg.importing.forms import Reading, boxed, unread
+from bridgeseg.importing.jsonfile import Spool, dicts, elements, number, size_of, text
 from bridgeseg.importing.model import Bitmap, Item, Outline, Painting, Thing, Unusable, points
 from bridgeseg.importing.source import Source, stamp
 from bridgeseg.wording import shown
 
-KEPT = ("segmentation", "category_id", "iscrowd", "file_name", "segments_info")
+KEPT = ("segmentation", "bbox", "category_id", "iscrowd", "file_name", "segments_info")
 """Keys of an annotation that count."""
 
 
@@ -129,12 +129,19 @@ def _labels(
             continue
         if shape is None:
             source.ledger.leave("box", name, called)
+            things += _ignored(source, one.get("bbox"))
         elif one.get("iscrowd") == 1:
             source.ledger.note("crowds of objects are ignored")
             things.append(Thing(None, shape, -1))
         else:
             things.append(Thing(called, shape))
     return things
+
+
+def _ignored(source: Source, given: Any) -> list[Thing]:
+    numbers = [number(one) for one in given] if isinstance(given, list) and len(given) == 4 else []
+    found = [one for one in numbers if one is not None]
+    return [boxed(source, *found)] if len(found) == 4 else []
 
 
 def _shape(given: Any, image: tuple[int, int] | None) -> Outline | Bitmap | None:

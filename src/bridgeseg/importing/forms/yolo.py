@@ -9,9 +9,9 @@ from pathlib import Path
 from bridgeseg.data import fields
 from bridgeseg.errors import DataError
 from bridgeseg.images import SUFFIXES
-from bridgeseg.importing.forms import Reading, unread
+from bridgeseg.importing.forms import Reading, boxed, unread
 from bridgeseg.importing.imagefile import head
-from bridgeseg.importing.model import Item, Thing, Unusable, outline
+from bridgeseg.importing.model import Item, Thing, Unusable, outline, points
 from bridgeseg.importing.source import Source, key_of, split_of, stamp
 from bridgeseg.wording import shown
 from bridgeseg.yamlfile import MAX_BYTES, read_mapping, read_text
@@ -112,6 +112,11 @@ def _things(source: Source, path: Path, names: list[str], size: tuple[int, int])
             source.ledger.leave("no-class", name, f"line {number}: class {shown(first)} of 0..{len(names) - 1}")
         elif len(rest) == 4:
             source.ledger.leave("box", name, f"line {number}: {names[int(first)]}")
+            try:
+                middle, sides = points(rest, scale=(size[1], size[0]))
+                yield boxed(source, *(middle - sides / 2), *sides)
+            except Unusable as error:
+                source.ledger.leave("bad-shape", name, f"line {number}: {error}")
         elif len(rest) < COORDINATES:
             source.ledger.leave("bad-shape", name, f"line {number}: {len(rest)} numbers")
         else:
