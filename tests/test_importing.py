@@ -394,6 +394,17 @@ class TestRun:
         assert "export its segmentation" in str(caught.value.fix)
         assert not (out / "masks").exists()
 
+    def test_splits_are_whole_names_of_folders(self, tmp_path: Path, out: Path) -> None:
+        """Words of images and buckets say nothing; folders do, and words of files that label many images."""
+        car = [polygon("car", square(0, 0, 3, 3))]
+        for name in ("crash_test_1", "val thorens/a", "my-test/a", "test/b", "deep/Validation/train_c"):
+            labelme(tmp_path / "export", name, car, imagePath=f"{name.rpartition('/')[2]}.png")
+        assert import_data(tmp_path / "export", out=out).counts == {"train": 3, "val": 1, "test": 1}
+        coco(tmp_path / "coco", [{"segmentation": [[0, 0, 3, 0, 3, 3]]}], file_name="s3://my-test-bucket/test_x/a.png")
+        assert import_data(tmp_path / "coco", out=out.with_name("2")).counts == {"train": 1}
+        (tmp_path / "coco/a.json").rename(tmp_path / "coco/instances_val2017.json")
+        assert import_data(tmp_path / "coco", out=out.with_name("3")).counts == {"val": 1}
+
     def test_sizes(self, tmp_path: Path) -> None:
         """Labels made on a scaled image fit; those of another image do not; EXIF turns them as it turns the image."""
         shapes = [polygon("car", square(0, 0, 10, 4))]

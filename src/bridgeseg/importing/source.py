@@ -20,6 +20,8 @@ from bridgeseg.wording import shown
 _SPLIT = re.compile(r"(train(?:ing)?|val(?:id(?:ation)?)?|test(?:ing)?)(?:20\d\d)?")
 OF_IMAGES = frozenset({"images", "img", "jpegimages", "leftimg8bit", "data", "obj_train_data"})
 """Folders that only say that there are images in them."""
+LOCAL = "/local-files/?d="
+"""What stands before paths from Label Studio's root of local files."""
 _UPLOADED = re.compile(r"[0-9a-f]{8}-(.+)")
 """Label Studio puts such a number before the names of files that are uploaded."""
 
@@ -128,12 +130,12 @@ class Source:
         Args:
             name: what the export calls it.
             image: its file, if that is known.
-            hints: what names the split before the name and the file's path do.
+            hints: files of labels or subsets; they tell the split before the folders of the image do.
         """
         found = name
         if isinstance(image, Path):
             found = self.name(image)
-        split = split_of(*hints, name, found)
+        split = next(filter(None, map(split_told, hints)), None) or split_of(_relative(name), found)
         return split, key_of(found, split)
 
     def pictured(self, stem: Path) -> Path | None:
@@ -167,23 +169,37 @@ class Source:
 
 
 def split_of(*names: str) -> str:
-    """Return the split that a part of some paths names, the first that names one; `train` if none does.
+    """Return the split that a folder of some paths of images is called, the first that is; `train` if none is.
 
-    >>> split_of("annotations/instances_val2017.json")
+    >>> split_of("street/val/test_1.png")
     'val'
     """
-    for name in names:
-        for part in reversed(re.split(r"[/\\]", name.lower())):
-            for word in re.split(r"[^a-z0-9]+", part):
-                if match := _SPLIT.fullmatch(word):
-                    return "val" if match[1].startswith("val") else match[1].removesuffix("ing")
-    return "train"
+    found = (_split(part) for name in names for part in reversed(re.split(r"[/\\]", name)[:-1]))
+    return next(filter(None, found), "train")
+
+
+def split_told(name: str) -> str | None:
+    """Return the split that a file of labels, or a subset, tells by a word of its name, or by a folder.
+
+    >>> split_told("annotations/instances_val2017.json")
+    'val'
+    """
+    *folders, own = re.split(r"[/\\]", name)
+    found = map(_split, [*re.split(r"[^a-zA-Z0-9]+", own), *reversed(folders)])
+    return next(filter(None, found), None)
+
+
+def _split(word: str) -> str | None:
+    match = _SPLIT.fullmatch(word.lower())
+    if match is None:
+        return None
+    return "val" if match[1].startswith("val") else match[1].removesuffix("ing")
 
 
 def key_of(name: str, split: str) -> str:
     """Return the path in the dataset of an image that an export calls `name`, without ending and without its split."""
     parts = [part for part in _parts(name) if part.lower() not in OF_IMAGES]
-    kept = [part for part in parts[:-1] if split_of(part) != split or not _SPLIT.fullmatch(part.lower())]
+    kept = [part for part in parts[:-1] if _split(part) != split]
     clean = [re.sub(r'[<>:"|?*\x00-\x1f]', "_", part).strip(" .") or "_" for part in (*kept, *parts[-1:])]
     path = PurePosixPath(*clean) if clean else PurePosixPath("image")
     return str(path.with_suffix("")) if path.suffix.lower() in SUFFIXES else str(path)
@@ -203,7 +219,7 @@ def stamp(*parts: object) -> str:
 def _parts(name: str) -> list[str]:
     """Return the parts of a path or of the path of an address, without a drive, `.` and `..`."""
     text = name
-    if re.match(r"[a-z][a-z0-9+]+://", name) or "/local-files/?d=" in name:
+    if re.match(r"[a-z][a-z0-9+]+://", name) or LOCAL in name:
         address = urlsplit(name)
         text = unquote(address.path)
         if text.endswith("/local-files/"):
@@ -212,6 +228,13 @@ def _parts(name: str) -> list[str]:
         return []
     listed = [part for part in re.split(r"[/\\]", text) if part not in ("", ".", "..")]
     return listed[1:] if listed and re.fullmatch(r"[a-zA-Z]:", listed[0]) else listed
+
+
+def _relative(name: str) -> str:
+    """Return a path as it counts from a folder of the tool; of addresses and other paths from a root, nothing."""
+    if LOCAL not in name and re.match(r"[/\\]|[a-zA-Z][a-zA-Z0-9+]*:", name):
+        return ""
+    return "/".join(_parts(name))
 
 
 def _closest(parts: list[str], paths: Iterable[Path]) -> list[Path]:
