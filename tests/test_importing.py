@@ -405,6 +405,30 @@ class TestRun:
         (tmp_path / "coco/a.json").rename(tmp_path / "coco/instances_val2017.json")
         assert import_data(tmp_path / "coco", out=out.with_name("3")).counts == {"val": 1}
 
+    def test_labels_of_one_image_are_joined(self, tmp_path: Path, out: Path) -> None:
+        """Of an image in three files of labels there is one mask; a file that says nothing of it changes nothing."""
+        folder = coco(tmp_path / "export", [{"segmentation": [[0, 4, 10, 4, 10, 8, 0, 8]], "category_id": 1}])
+        (folder / "a.json").rename(folder / "b.json")
+        coco(folder, []).joinpath("a.json").rename(folder / "d.json")
+        coco(folder, [{"segmentation": [[2, 2, 6, 2, 6, 7, 2, 7]]}])
+        report = import_data(folder, out=out)
+        assert report.counts == {"train": 1}
+        mask = only(report)
+        assert [int(mask[row, 3]) for row in (0, 2, 4, 7)] == [0, 2, 1, 1]
+        assert report.left_out == {}
+        assert report.notes["labels of one image were joined"] == 1
+        before = files(out)
+        assert import_data(folder, out=out).files == {"masks kept": 1, "images kept": 1}
+        assert files(out) == before
+
+    def test_labels_of_one_image_that_do_not_fit(self, tmp_path: Path, out: Path) -> None:
+        folder = coco(tmp_path / "export", [{"segmentation": [[0, 4, 10, 4, 10, 8, 0, 8]]}], height=16, width=20)
+        (folder / "a.json").rename(folder / "b.json")
+        report = import_data(coco(folder, [{"segmentation": [[2, 2, 6, 2, 6, 7, 2, 7]]}]), out=out)
+        assert (report.counts, report.left_out) == ({"train": 1}, {"several": 1})
+        assert "cannot be joined" in report.text()
+        assert int((only(report) == 2).sum()) == 20
+
     def test_sizes(self, tmp_path: Path) -> None:
         """Labels made on a scaled image fit; those of another image do not; EXIF turns them as it turns the image."""
         shapes = [polygon("car", square(0, 0, 10, 4))]

@@ -25,7 +25,7 @@ CODES = {
     "bad-shape": "objects that cannot be drawn",
     "no-class": "objects without a class",
     "class": "objects of classes that are not wanted",
-    "several": "labels of other annotators, or second labels of one object",
+    "several": "labels of other annotators, or second labels of one object or image",
 }
 """Kinds of what is left out, and how a report calls them."""
 

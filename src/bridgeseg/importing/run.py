@@ -60,10 +60,11 @@ def import_data(asked: Import) -> Imported:
         opened.ledger = Ledger()
         reading = open_form(form, opened)
         old = None if _rules_of(target) == _digest(rules) else target / "data.yaml"
-        work = _Work(opened, target, rules, asked.copies, asked.empty, old)
+        work = _Work(opened, plan, rules, asked.copies, asked.empty, old)
         with ProgressBar("images", reading.total, show=not asked.quiet) as bar:
             for item in reading.items:
-                work.do(item)
+                if whole := plan.whole(item, opened.ledger):
+                    work.do(whole)
                 bar.advance()
         if not work.tally.counts:
             first = next(iter(opened.ledger.first.items()), ("", []))
@@ -131,16 +132,14 @@ class _Work:
         old: a data.yaml that tells other rules; it goes before the first mask is drawn, so that it is never believed.
     """
 
-    def __init__(self, source: Source, out: Path, rules: Rules, copy: bool, empty: bool, old: Path | None) -> None:
-        self.source, self.rules, self.copy, self.empty, self.old = source, rules, copy, empty, old
+    def __init__(self, source: Source, plan: Plan, rules: Rules, copy: bool, empty: bool, old: Path | None) -> None:
+        self.source, self.plan, self.rules, self.copy, self.empty, self.old = source, plan, rules, copy, empty, old
         self.tally = Tally()
         self.made: set[Path] = set()
-        self._plan = Plan(out)
 
     def do(self, item: Item) -> None:
         """Do an image, or put down why it is left out."""
         ledger = self.source.ledger
-        places = self._plan.add(item)
         if item.image is None:
             return ledger.leave("no-image", item.name)
         if not isinstance(item.labels, Painting) and not item.labels and not item.labelled and not self.empty:
@@ -149,6 +148,7 @@ class _Work:
             known = head(item.image)
         except Unusable as error:
             return ledger.leave("image-unreadable", item.name, str(error))
+        places = self.plan.places(item)
         if places is None:
             return ledger.leave("image-unreadable", item.name, f"{known.format} inside of a file is not read")
         image, mask = places
