@@ -153,6 +153,9 @@ ELSEWHERE = {
     ),
     "leave `{}` out": "test_targets.py::test_what_a_target_decides_is_left_out",
     "name the folder of the images: `images=DIR`": "test_importing.py::test_images_elsewhere",
+    "label some, or take them as nothing but background: `empty=True`": (
+        "test_importing.py::test_images_that_nobody_labelled"
+    ),
     "say what is white: `image_range: {}`": "test_fixes.py::test_a_pasted_line_ends_the_message",
     "if it is no transparency, read the colours alone: `bands: [0, 1, 2]`": (
         "test_fixes.py::test_a_pasted_line_ends_the_message"

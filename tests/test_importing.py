@@ -210,8 +210,9 @@ class TestSettings:
 
     def test_images_that_nobody_labelled(self, tmp_path: Path, out: Path) -> None:
         coco(tmp_path / "export", [])
-        with pytest.raises(DataError, match=r"no image of it can be used: a\.png"):
+        with pytest.raises(DataError, match=r"no image of it can be used: a\.png") as caught:
             import_data(tmp_path / "export", out=out)
+        assert "`empty=True`" in str(caught.value.fix)
         assert (only(import_data(tmp_path / "export", out=out, empty=True)) == 0).all()
 
     def test_images_elsewhere(self, export: Path, out: Path) -> None:
@@ -222,6 +223,10 @@ class TestSettings:
         with pytest.raises(DataError, match="no image of it can be used") as caught:
             import_data(export, out=out)
         assert "`images=DIR`" in str(caught.value.fix)
+        (away / "none").mkdir()
+        with pytest.raises(DataError, match=r"none nor the export has an image called a\.\*, in any folder") as caught:
+            import_data(export, out=out, images=away / "none")
+        assert "`images=DIR`" not in str(caught.value.fix)
         assert import_data(export, out=out, images=away).counts == {"train": 2}
         with pytest.raises(InputError, match="no such folder"):
             import_data(export, out=out.with_name("other"), images=away / "no")
@@ -428,6 +433,13 @@ class TestRun:
         assert (report.counts, report.left_out) == ({"train": 1}, {"several": 1})
         assert "cannot be joined" in report.text()
         assert int((only(report) == 2).sum()) == 20
+
+    @pytest.mark.parametrize("saved", ["höhle 1.png", "1a2b3c4d-höhle 1.png", "h%C3%B6hle%201.png"])
+    def test_names_that_are_encoded(self, tmp_path: Path, out: Path, saved: str) -> None:
+        named = "/data/upload/3/1a2b3c4d-h%C3%B6hle%201.png"
+        folder = coco(tmp_path / "export", [{"segmentation": [[0, 0, 3, 0, 3, 3]]}], file_name=named)
+        (folder / "a.png").rename(folder / saved)
+        assert import_data(folder, out=out).counts == {"train": 1}
 
     def test_sizes(self, tmp_path: Path) -> None:
         """Labels made on a scaled image fit; those of another image do not; EXIF turns them as it turns the image."""

@@ -13,7 +13,7 @@ from bridgeseg.catalog.place import KEPT, claim, place, refuse_strangers
 from bridgeseg.classes import ClassSet, hexadecimal
 from bridgeseg.data.masks import read_mask
 from bridgeseg.data.spec import DataSpec
-from bridgeseg.errors import ConfigError, DataError, nearest
+from bridgeseg.errors import ConfigError, nearest
 from bridgeseg.files import replacing, write
 from bridgeseg.importing.draw import Overlap, Rules, draw
 from bridgeseg.importing.forms import Reading, form_of, only_boxes, open_form
@@ -21,6 +21,7 @@ from bridgeseg.importing.imagefile import head
 from bridgeseg.importing.ledger import Ledger
 from bridgeseg.importing.model import Item, Painting, Unusable
 from bridgeseg.importing.plan import FACTS, Plan, facts, left_behind
+from bridgeseg.importing.refusal import nothing_usable
 from bridgeseg.importing.report import LEFT_OUT, Imported, Tally, remembered
 from bridgeseg.importing.source import Source, Wanted
 from bridgeseg.locking import lock
@@ -67,9 +68,7 @@ def import_data(asked: Import) -> Imported:
                     work.do(whole)
                 bar.advance()
         if not work.tally.counts:
-            first = next(iter(opened.ledger.first.items()), ("", []))
-            message = f"no image of it can be used: {'; '.join(first[1][:1])}" if first[1] else "it holds no image"
-            raise DataError(message, where=place_, fix="name the folder of the images: `images=DIR`")
+            raise nothing_usable(opened)
         for path in (planned | spare) - work.made:
             path.unlink(missing_ok=True)
         usual = asked.unlabelled or reading.unlabelled

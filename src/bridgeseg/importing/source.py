@@ -103,15 +103,19 @@ class Source:
         """Return the image that an export names; None if it is not there.
 
         It is looked for at the path as written, from the folders of the export, of the images and of `beside`, then by
-        the end of its path, then by its name alone, if only one is called so. Nothing outside these folders is taken.
+        the end of its path, then by its name alone, if only one is called so; all of that once more with `%20` and the
+        like decoded. Nothing outside these folders is taken.
 
         Args:
             name: a path, or an address, of which the path counts.
             beside: the file that names it.
         """
-        parts = _parts(name)
-        if not parts:
-            return None
+        for written in dict.fromkeys((name, unquote(name))):  # Label Studio encodes names of uploads, others do not
+            if (parts := _parts(written)) and (found := self._found(parts, beside)) is not None:
+                return found
+        return None
+
+    def _found(self, parts: list[str], beside: Path | None) -> Path | None:
         for place in (beside.parent if beside is not None else None, self.wanted.images, self.folder):
             if place is not None and (found := self._at(place, parts)) is not None:
                 return found
