@@ -6,6 +6,7 @@ import base64
 import csv
 import io
 import json
+import re
 import shutil
 import struct
 from collections.abc import Callable
@@ -440,6 +441,20 @@ class TestRun:
         folder = coco(tmp_path / "export", [{"segmentation": [[0, 0, 3, 0, 3, 3]]}], file_name=named)
         (folder / "a.png").rename(folder / saved)
         assert import_data(folder, out=out).counts == {"train": 1}
+
+    def test_colours_without_a_labelmap(self, tmp_path: Path, out: Path) -> None:
+        folder = tmp_path / "export"
+        picture(folder / "JPEGImages/a.jpg")
+        (folder / "SegmentationClass").mkdir()
+        mask = Image.new("RGB", (10, 8))
+        mask.paste((0, 200, 0), (0, 0, 5, 8))
+        mask.save(folder / "SegmentationClass/a.png")
+        with pytest.raises(DataError, match="its mask has the colour #00c800, which is no class") as caught:
+            import_data(folder, out=out)
+        lines = re.findall("`([^`]+)`", str(caught.value.fix))
+        assert lines == ["background:0,0,0::", "name:0,200,0::"]
+        (folder / "labelmap.txt").write_text("\n".join(lines))
+        assert (only(import_data(folder, out=out))[:, :5] == 1).all()
 
     def test_sizes(self, tmp_path: Path) -> None:
         """Labels made on a scaled image fit; those of another image do not; EXIF turns them as it turns the image."""

@@ -167,8 +167,8 @@ def _painted(painting: Painting, rules: Rules) -> NDArray[Any]:
     targets = []
     for value in known.tolist():
         if value not in painting.names:
-            shown = f"#{value:06x}" if value > 65535 else str(value)
-            raise Unusable(f"its mask has the value {shown}, which is no class")
+            what = f"colour #{value:06x}" if painting.coloured else f"value {value}"
+            raise Unusable(f"its mask has the {what}, which is no class", "values")
         name = painting.names[value]
         identity = ignore if name is None else rules.ids.get(name)
         targets.append(rules.base if identity is None else identity)

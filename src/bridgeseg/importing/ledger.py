@@ -19,6 +19,7 @@ CODES = {
     "no-labels": "images that nobody labelled",
     "size": "images of another size than their labels",
     "bad-labels": "images whose labels cannot be used",
+    "values": "images whose masks have values that are no class",
     "no-area": "shapes without an area",
     "box": "boxes around objects, which are no outlines",
     "outside": "objects that cover no pixel",

@@ -91,10 +91,12 @@ class Painting:
     Attributes:
         read: gives its values (H, W), integers; raises `Unusable`.
         names: value -> class; None is to be ignored. A value that is not listed cannot be used.
+        coloured: whether the values are colours 0xRRGGBB.
     """
 
     read: Callable[[], NDArray[Any]]
     names: Mapping[int, str | None]
+    coloured: bool = False
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 from bridgeseg.errors import DataError
 from bridgeseg.importing.source import Source
 
-OF_IMAGES = ("no-image", "image-unreadable", "no-labels", "size", "bad-labels")
+OF_IMAGES = ("no-image", "image-unreadable", "no-labels", "size", "bad-labels", "values")
 """Codes of `ledger.CODES` that cost an image."""
 
 
-def nothing_usable(source: Source) -> DataError:
+def nothing_usable(source: Source, form: str) -> DataError:
     """Return the error of an export of which no image can be used, by what was left out first."""
     left = source.ledger.first
     if not left:
@@ -29,4 +31,14 @@ def nothing_usable(source: Source) -> DataError:
         return DataError(
             message, where=source.path, fix="label some, or take them as nothing but background: `empty=True`"
         )
+    if code == "values" and form == "voc":
+        return DataError(message, where=source.path, fix=_labelmap(name))
     return DataError(message, where=source.path, fix="correct that in the labelling tool, and export it again")
+
+
+def _labelmap(what: str) -> str:
+    """Return which line of a labelmap.txt gives a class to a colour, or to the index of one, that a message names."""
+    colour = re.search(r"#([0-9a-f]{2})([0-9a-f]{2})([0-9a-f]{2})", what)
+    numbers = ",".join(str(int(part, 16)) for part in colour.groups()) if colour else "0,200,0"
+    lines = f"`background:0,0,0::` and `name:{numbers}::`"
+    return f"beside SegmentationClass write a labelmap.txt with a line for each colour of the masks, such as {lines}"

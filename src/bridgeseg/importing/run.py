@@ -68,7 +68,7 @@ def import_data(asked: Import) -> Imported:
                     work.do(whole)
                 bar.advance()
         if not work.tally.counts:
-            raise nothing_usable(opened)
+            raise nothing_usable(opened, form)
         for path in (planned | spare) - work.made:
             path.unlink(missing_ok=True)
         usual = asked.unlabelled or reading.unlabelled

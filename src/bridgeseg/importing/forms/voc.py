@@ -61,7 +61,7 @@ def _items(
         if image is not None and image in masks:
             image = None
         split = splits.get(key, "train")
-        labels = Painting(_reader(path, coloured), values)
+        labels = Painting(_reader(path, coloured), values, coloured)
         yield Item(source.name(path), image, None, labels, split, key_of(key, split), stamp(path, values))
 
 
