@@ -118,6 +118,13 @@ def test_every_image_has_its_own_set(tmp_path: Path) -> None:
     assert labels.members.tolist() == [[True] * 3, [True, True, False]]
 
 
+@pytest.mark.parametrize("spelled", ["{}/images/a.png", "images//a.png", "images/../images/a.png", "images\\a.png"])
+def test_an_image_is_itself_however_its_path_is_written(tmp_path: Path, spelled: str) -> None:
+    (tmp_path / "labelled.csv").write_text(f"image,labelled\n{spelled.format(tmp_path)},car")
+    spec = DataSpec.load(dataset(tmp_path, "d", ["road", "car"], labelled_file="labelled.csv"))
+    assert spec.labelled_images == {"images/a.png": ("car",)}
+
+
 def test_names_of_before_come_first(tmp_path: Path) -> None:
     before = ClassSet.build(["road", "car"])
     whole = joined(tmp_path, {"names": ["rest", "helmet"], "labelled": ["helmet"]}, before=before)
@@ -211,6 +218,8 @@ def test_names_of_datasets(tmp_path: Path) -> None:
     [
         ({"labelled": ["c"]}, "`labelled` names 'c', which is no class"),
         ({"labelled": []}, "`labelled` must list names"),
+        ({"labelled": [["a"]]}, r"`labelled` must list names of `names`, found \[\['a'\]\]"),
+        ({"labelled": [{"a": "all"}]}, "`labelled` must list names"),
         ({"labelled": "a", "unlabelled": "void"}, "`unlabelled` is 'void'; allowed: ignore, other"),
         ({"unlabelled": "other"}, "nothing says what is labelled"),
         ({"same": [["a"]]}, "`same` must list groups of two names or more"),
@@ -222,6 +231,13 @@ def test_names_of_datasets(tmp_path: Path) -> None:
         ({"labelled_file": "cells.csv"}, "line 2 has 3 cells, not two"),
         ({"labelled_file": "image.csv"}, "line 3 names 'images/b.png', which is no image"),
         ({"labelled_file": "twice.csv"}, "line 4 lists 'images/a.png' again"),
+        ({"labelled_file": "quote.csv"}, "quote.csv: line 3 cannot be read as CSV.*\n.*leave quotes out"),
+        ({"labelled_file": "open.csv"}, "open.csv: line 2 cannot be read as CSV"),
+        ({"labelled_file": "long.csv"}, "long.csv: line 2: .*cannot be followed.*\n.*write its path from"),
+        ({"labelled_file": "null.csv"}, "null.csv: line 2: .*must be a path"),
+        ({"labelled_file": "outside.csv"}, "outside.csv: line 2: .*outside the dataset root"),
+        ({"labelled_file": "mask.csv"}, "line 2 names 'masks/a.png', which is no image of the dataset"),
+        ({"labelled_file": "text.csv"}, "line 2 names 'images/a.txt', which is no image of the dataset"),
         ({"labelled_file": "name.csv"}, r"`labelled_file` \(line 2\) `labelled` names 'c', which is no class"),
     ],
 )
@@ -231,10 +247,21 @@ def test_keys(tmp_path: Path, values: dict[str, Any], message: str) -> None:
         "cells": "image,labelled\nimages/a.png,a,b",
         "image": "image,labelled\nimages/a.png,a\nimages/b.png,a",
         "twice": "image,labelled\nimages/a.png,a\n\n./images/a.png,a",
+        "quote": 'image,labelled\nimages/a.png,a\nimages/b.png,"a\n' + "x" * 140_000,
+        "open": 'image,labelled\nimages/a.png,"a;b\n',
+        "long": "image,labelled\n" + "a" * 300 + ",a",
+        "null": "image,labelled\nimages\0/a.png,a",
+        "outside": f"image,labelled\n{tmp_path.parent}/images/a.png,a",
+        "mask": "image,labelled\nmasks/a.png,a",
+        "text": "image,labelled\nimages/a.txt,a",
         "name": "image,labelled\nimages/a.png,c",
     }
     for name, text in lines.items():
         (tmp_path / f"{name}.csv").write_text(text)
+    (tmp_path / "masks").mkdir()
+    for file in ("masks/a.png", "images/a.txt"):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).touch()
     path = dataset(tmp_path, "d", ["a", "b"], **values)
     with pytest.raises(DataError, match=message):
         DataSpec.load(path)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bridgeseg.data.fields import text_path
 from bridgeseg.data.places import inside_root, locate
 from bridgeseg.errors import DataError, nearest
+from bridgeseg.images import SUFFIXES
 from bridgeseg.wording import shown
 from bridgeseg.yamlfile import read_text
 
@@ -27,7 +28,7 @@ def labelled(data: Mapping[Any, Any], names: Sequence[str], path: Path) -> tuple
     if given is None:
         return None
     listed = [given] if isinstance(given, str) else given
-    if not isinstance(listed, list) or not listed:
+    if not isinstance(listed, list) or not listed or not all(isinstance(name, str | int) for name in listed):
         message = f"`labelled` must list names of `names`, found {shown(given)}"
         raise DataError(
             message, where=path, fix="write `labelled: [person]`, or leave it out if all names are labelled"
@@ -60,33 +61,60 @@ def labelled_images(
 ) -> dict[str, tuple[str, ...]]:
     """Return image (relative to the root, `/` between its parts) -> names it was labelled for, from `labelled_file`.
 
-    The file is CSV with the header `image,labelled`; several names have `;` between them.
+    The file is CSV with the header `image,labelled`; several names have `;` between them. A path counts from the root,
+    or is absolute, and must not lead outside.
     """
     given = data.get("labelled_file")
     if given is None:
         return {}
     file = inside_root(root, locate(root, text_path(given, "labelled_file", path)))
-    rows = csv.reader(io.StringIO(read_text(file, MAX_FILE_BYTES), newline=""))
-    header = tuple(cell.strip() for cell in next(rows, []))
-    if header != COLUMNS:
+    rows = _rows(file)
+    _, header = next(rows, (1, []))
+    if tuple(header) != COLUMNS:
         message = f"the first line must be `{','.join(COLUMNS)}`, found {shown(','.join(header))}"
         raise DataError(message, where=file, fix="below it a line for each image: images/train/1.jpg,car;person")
     found: dict[str, tuple[str, ...]] = {}
-    for number, row in enumerate(rows, start=2):
-        if not any(cell.strip() for cell in row):
+    for number, row in rows:
+        if not any(row):
             continue
         if len(row) != len(COLUMNS):
             message = f"line {number} has {len(row)} cells, not two: {shown(','.join(row))}"
             raise DataError(message, where=file, fix="put `;` between names: images/train/1.jpg,car;person")
-        image = row[0].strip().replace("\\", "/").removeprefix("./")
+        image = _image(row[0], root, number, file)
         if image in found:
             raise DataError(f"line {number} lists {shown(image)} again", where=file, fix="list every image once")
-        if not (root / image).is_file():
-            message = f"line {number} names {shown(image)}, which is no image of the dataset"
-            raise DataError(message, where=file, fix=f"write its path from {root}: images/train/1.jpg")
         listed = [name.strip() for name in row[1].split(";") if name.strip()]
         found[image] = _own(listed, names, f"labelled_file` (line {number}) `labelled", path)
     return found
+
+
+def _rows(file: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield the number of the line that each row begins in, and its cells."""
+    rows, number = csv.reader(io.StringIO(read_text(file, MAX_FILE_BYTES), newline=""), strict=True), 1
+    try:
+        for row in rows:
+            yield number, [cell.strip() for cell in row]
+            number = rows.line_num + 1
+    except csv.Error as error:
+        message = f"line {number} cannot be read as CSV: {shown(error)}"
+        fix = "leave quotes out: images/train/1.jpg,car;person"
+        raise DataError(message, where=file, fix=fix) from error
+
+
+def _image(text: str, root: Path, number: int, file: Path) -> str:
+    """Return the path of an image from the root, without `..`, as the samples of a dataset have it."""
+    fix = f"write its path from {root}: images/train/1.jpg"
+    try:
+        path = inside_root(root, locate(root, text_path(text, COLUMNS[0], file)))
+        is_file = path.is_file()
+    except (DataError, OSError) as error:
+        message = f"line {number}: {error.message if isinstance(error, DataError) else shown(error)}"
+        raise DataError(message, where=file, fix=fix) from error
+    image = path.relative_to(root)
+    if not is_file or "images" not in image.parent.parts or image.suffix.lower() not in SUFFIXES:
+        message = f"line {number} names {shown(text)}, which is no image of the dataset"
+        raise DataError(message, where=file, fix=fix)
+    return image.as_posix()
 
 
 def same(data: Mapping[Any, Any], path: Path) -> tuple[tuple[str, ...], ...]:
