@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -203,6 +204,18 @@ def test_what_keeps_files_from_being_paired(tmp_path: Path) -> None:
     assert only(report, "mask-without-image").severity == "warning"
     assert report.pairs == {"train": 4, "val": 1}
     assert "mask-without-image" not in codes(quick_check(DataSpec.load(path)))
+
+
+def test_an_image_that_is_listed_and_in_no_split_is_told(tmp_path: Path) -> None:
+    path = make(tmp_path)
+    path.write_text(path.read_text() + "labelled: [sky]\nlabelled_file: sets.csv\n")
+    shutil.copytree(tmp_path / "images" / "train", tmp_path / "images" / "more")
+    (tmp_path / "sets.csv").write_text("image,labelled\nimages/train/0.png,sky\nimages/more/0.png,sky\n")
+    for report in (check(path, workers=1), quick_check(DataSpec.load(path), splits=["train"])):
+        assert only(report, "labelled-in-no-split").files == ("images/more/0.png",)
+    (tmp_path / "sets.csv").write_text("image,labelled\nimages/train/0.png,sky\nimages/val/0.png,sky\n")
+    for report in (check(path, workers=1), quick_check(DataSpec.load(path), splits=["train"])):
+        assert "labelled-in-no-split" not in codes(report)
 
 
 def test_lists_and_polygons(tmp_path: Path) -> None:

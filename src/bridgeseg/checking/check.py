@@ -11,6 +11,7 @@ from bridgeseg.checking import pool
 from bridgeseg.checking.balance import class_findings, count_classes, shares, single_class
 from bridgeseg.checking.examine import Depth, Job
 from bridgeseg.checking.joined import check_together
+from bridgeseg.checking.listed import in_no_split
 from bridgeseg.checking.report import Report
 from bridgeseg.checking.twins import twin_findings
 from bridgeseg.data import declaration
@@ -68,6 +69,7 @@ def _check(asked: Check, data: str | Path) -> Report:
     else:
         samples, unpaired = _pairs(spec, _chosen(spec, asked.split))
         findings += [*unpaired, *([] if quick else without_image(spec, samples)), *_no_validation(spec)]
+        findings += in_no_split(spec, samples)
         dataset = _look(spec, samples, asked.workers, quick, asked.max_pixels, asked.quiet)
         report = _report(dataset, findings, samples, quick=quick, classes_known=declared.classes_known)
         if asked.model is not None and declared.classes_known:
@@ -112,6 +114,7 @@ def quick_check(
     started, findings = time.monotonic(), list[Finding]()
     if samples is None:
         samples, findings = _pairs(spec, spec.all_splits if splits is None else splits)
+    findings += in_no_split(spec, samples)
     dataset = _look(spec, samples, 1, True, DEFAULT_MAX_PIXELS, True)
     report = _report(dataset, findings, samples, quick=True, classes_known=True)
     return replace(report, seconds=time.monotonic() - started)
