@@ -319,6 +319,17 @@ class TestTrainingImages:
         with pytest.raises(ConfigError, match=rf"2 datasets.*\n  fix: .*`confidence_data={data}:val`"):
             validation_images(run_folder, 4)
 
+    def test_where_some_datasets_alone_lack_val(self, run_folder: Path, data: Path, tmp_path: Path) -> None:
+        shutil.copytree(data.parent, tmp_path / "other")
+        text = data.read_text()
+        assert "val:" in text
+        lacking = "".join(line for line in text.splitlines(keepends=True) if not line.startswith("val:"))
+        (tmp_path / "other" / "data.yaml").write_text(lacking)
+        settings = {"data": [str(data), str(tmp_path / "other")], "train_splits": ["train"], "val_share": 0.3}
+        (run_folder / "train.json").write_text(json.dumps(settings))
+        places = [path.is_relative_to(tmp_path / "other") for path in training_images(run_folder, 100).images]
+        assert (places.count(False), 0 < places.count(True) < COUNT) == (COUNT, True)
+
     def test_they_calibrate(self, run_folder: Path, float_file: Path, tmp_path: Path) -> None:
         facts = quantize(float_file, tmp_path / "a.onnx", training_images(run_folder, 2), budget=50.0).facts
         assert facts["calibration"] == {"method": "minmax", "pictures": 2, "from": "data.yaml, split train + val"}

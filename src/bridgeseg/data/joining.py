@@ -124,6 +124,23 @@ def join(
     )
 
 
+def load_specs(paths: Sequence[str | Path], val_share: float = 0.0) -> list[DataSpec]:
+    """Load the datasets of a training; of several, `val_share` is for those that have no split val.
+
+    Raises:
+        ConfigError: all of them have one.
+        DataError: see `DataSpec.load`.
+    """
+    if len(paths) == 1:
+        return [DataSpec.load(paths[0], val_share)]
+    specs = [DataSpec.load(path) for path in paths]
+    lacking = [spec for spec in specs if "val" not in spec.all_splits]
+    if val_share and not lacking:
+        message = "`val_share` takes the split val from train, and all datasets have a split val"
+        raise ConfigError(message, fix="leave `val_share` out")
+    return [spec.shared(val_share) if val_share and spec in lacking else spec for spec in specs]
+
+
 def short_names(specs: Sequence[DataSpec]) -> list[str]:
     """Return a distinct name for each dataset: `camvid` for camvid/data.yaml, `people` for people.yaml."""
     names = [spec.name for spec in specs]

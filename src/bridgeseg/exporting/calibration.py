@@ -17,6 +17,7 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod
 from onnxruntime.quantization.calibrate import TensorsData, create_calibrator
 from PIL import Image
 
+from bridgeseg.data.joining import load_specs
 from bridgeseg.data.listing import Sample
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import ConfigError, DataError, nearest
@@ -94,9 +95,9 @@ def training_images(run: str | Path, images: int) -> Calibration:
     """
     fix = "give images as the network will see them: `calibrate=FOLDER`"
     settings = _settings_of(run, "8 bits need images", fix)
-    places, share = settings["data"], settings["val_share"]
-    each = -(-images // len(places))
-    found = [_labelled(DataSpec.load(place, share), settings["train_splits"], each) for place in places]
+    specs = load_specs(settings["data"], settings["val_share"])
+    each = -(-images // len(specs))
+    found = [_labelled(spec, settings["train_splits"], each) for spec in specs]
     if len(found) == 1:
         return found[0]
     every = [image for part in found for image in part.images]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bridgeseg.classes import ClassSet
-from bridgeseg.data.joining import Joined, join
+from bridgeseg.data.joining import Joined, join, load_specs
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import ConfigError
 from bridgeseg.settings.train import TrainConfig
@@ -24,7 +24,7 @@ def load_joined(config: TrainConfig, origin: Origin | None = None) -> Joined:
         DataError: see `DataSpec.load` and `join`.
         ModelFileError: see `find`.
     """
-    specs = load_specs(config)
+    specs = load_specs(config.datasets, config.val_share)
     return join(specs, config.same, config.parts, kept_classes(config, specs, origin))
 
 
@@ -44,20 +44,3 @@ def kept_classes(config: TrainConfig, specs: Sequence[DataSpec], origin: Origin 
         fix = "give `init` a run or checkpoint folder"
         raise ConfigError(f"a file of weights alone says no names that could be kept: {origin.weights}", fix=fix)
     return origin.classes
-
-
-def load_specs(config: TrainConfig) -> list[DataSpec]:
-    """Load the datasets; `val_share` is for those that have no split val.
-
-    Raises:
-        ConfigError: all of them have one.
-        DataError: see `DataSpec.load`.
-    """
-    if len(config.datasets) == 1:
-        return [DataSpec.load(config.datasets[0], config.val_share)]
-    specs = [DataSpec.load(path) for path in config.datasets]
-    lacking = [spec for spec in specs if "val" not in spec.all_splits]
-    if config.val_share and not lacking:
-        message = "`val_share` takes the split val from train, and all datasets have a split val"
-        raise ConfigError(message, fix="leave `val_share` out")
-    return [spec.shared(config.val_share) if config.val_share and spec in lacking else spec for spec in specs]

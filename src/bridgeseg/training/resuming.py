@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bridgeseg.data.joining import Joined, join
+from bridgeseg.data.joining import Joined, join, load_specs
 from bridgeseg.errors import ConfigError, DataError
 from bridgeseg.settings.train import TrainConfig
 from bridgeseg.settings.values import differences, set_values
 from bridgeseg.training import folder
-from bridgeseg.training.datasets import kept_classes, load_specs
+from bridgeseg.training.datasets import kept_classes
 from bridgeseg.training.origin import find
 from bridgeseg.training.provenance import absolute
 from bridgeseg.training.resolve import resolve
@@ -106,7 +106,7 @@ def load_data(out: Path, config: TrainConfig, *, resume: bool) -> Joined:
             given = " ".join("--data .../data.yaml" for _ in config.datasets)
             fix = f"name the place where it is now: bridgeseg train --out {out} --resume {given}"
             raise DataError("the data of this run is not there", where=path, fix=fix)
-    specs = load_specs(config)
+    specs = load_specs(config.datasets, config.val_share)
     started = environment_of(out).get("data") if resume else None
     known = [started] if isinstance(started, dict) else started if isinstance(started, list) else []
     if known and len(known) != len(specs):
