@@ -330,6 +330,29 @@ class TestTrainingImages:
         places = [path.is_relative_to(tmp_path / "other") for path in training_images(run_folder, 100).images]
         assert (places.count(False), 0 < places.count(True) < COUNT) == (COUNT, True)
 
+    def test_the_fix_names_a_labelled_split(self, run_folder: Path, data: Path, tmp_path: Path) -> None:
+        for name, lines in (("one", ()), ("two", ("val:",))):
+            shutil.copytree(data.parent, tmp_path / name)
+            text = [line for line in data.read_text().splitlines() if not line.startswith(lines)]
+            (tmp_path / name / "data.yaml").write_text("\n".join(text))
+        one, two = tmp_path / "one", tmp_path / "two"
+        settings = {"data": [str(two), str(one)], "train_splits": ["train"], "val_split": "val", "val_share": 0.3}
+        (run_folder / "train.json").write_text(json.dumps(settings))
+        with pytest.raises(ConfigError, match="2 datasets") as caught:
+            validation_images(run_folder, 4)
+        assert caught.value.fix == f"choose one: `confidence_data={one / 'data.yaml'}:val`"
+        for given in (f"{one / 'data.yaml'}:val", f"{one}:val"):
+            assert len(find_calibration(given, 100, "train").samples) == COUNT
+        (one / "data.yaml").write_text((two / "data.yaml").read_text())
+        with pytest.raises(ConfigError, match="2 datasets") as caught:
+            validation_images(run_folder, 4)
+        place = two / "data.yaml"
+        assert caught.value.fix == (
+            f"write `val_share: 0.3` into {place}, and choose it: `confidence_data={place}:val`"
+        )
+        place.write_text(f"{place.read_text()}\nval_share: 0.3")
+        assert 0 < len(find_calibration(f"{place}:val", 100).samples) < COUNT
+
     def test_they_calibrate(self, run_folder: Path, float_file: Path, tmp_path: Path) -> None:
         facts = quantize(float_file, tmp_path / "a.onnx", training_images(run_folder, 2), budget=50.0).facts
         assert facts["calibration"] == {"method": "minmax", "pictures": 2, "from": "data.yaml, split train + val"}

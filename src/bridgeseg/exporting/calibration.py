@@ -60,7 +60,8 @@ def find_calibration(source: str | Path, images: int, split: str = "train") -> C
     """Choose images from a folder, or from a split of a dataset.
 
     Args:
-        source: a folder of images, searched with its subfolders; a glob; or `data.yaml`, `data.yaml:SPLIT`.
+        source: a folder of images, searched with its subfolders; a glob; or `data.yaml`, `data.yaml:SPLIT`, or the
+            folder of a data.yaml in its place.
         images: at most so many are taken, evenly spaced in the order of their names.
         split: the one of a `data.yaml` without a split.
 
@@ -68,11 +69,9 @@ def find_calibration(source: str | Path, images: int, split: str = "train") -> C
         InputError: there are none, or the dataset cannot be used.
     """
     text, _, named = str(source).rpartition(":")
-    if not text.lower().endswith((".yaml", ".yml")):
+    if not _is_dataset(text):
         text, named = str(source), split
-        if (Path(source) / "data.yaml").is_file():
-            text = str(Path(source) / "data.yaml")
-    if text.lower().endswith((".yaml", ".yml")):
+    if _is_dataset(text):
         return _labelled(DataSpec.load(text), [named], images)
     found = []
     for item in find([source], recursive=True):
@@ -80,6 +79,10 @@ def find_calibration(source: str | Path, images: int, split: str = "train") -> C
             raise item.error
         found.append(item.path)
     return Calibration(Path(source).name, tuple(_spaced(found, images)))
+
+
+def _is_dataset(text: str) -> bool:
+    return text.lower().endswith((".yaml", ".yml")) or (bool(text) and (Path(text) / "data.yaml").is_file())
 
 
 def training_images(run: str | Path, images: int) -> Calibration:
@@ -114,11 +117,24 @@ def validation_images(run: str | Path, images: int) -> Calibration:
     settings = _settings_of(run, "confidence needs labelled images", fix)
     if not settings["val_split"]:
         raise ConfigError("confidence needs labelled images, and this run was not validated", where=run, fix=fix)
-    first, *others = settings["data"]
-    if others:
-        message = f"this run was trained on {1 + len(others)} datasets, and confidence is calibrated on one"
-        raise ConfigError(message, where=run, fix=f"choose one: `confidence_data={first}:{settings['val_split']}`")
-    return _labelled(DataSpec.load(first, settings["val_share"]), [settings["val_split"]], images)
+    specs, split, share = (
+        load_specs(settings["data"], settings["val_share"]),
+        settings["val_split"],
+        settings["val_share"],
+    )
+    if len(specs) > 1:
+        message = f"this run was trained on {len(specs)} datasets, and confidence is calibrated on one"
+        raise ConfigError(message, where=run, fix=_choice(specs, split, share))
+    return _labelled(specs[0], [split], images)
+
+
+def _choice(specs: Sequence[DataSpec], split: str, share: float) -> str:
+    """Say how to choose a dataset, the first one if it has the split by itself, else the next that has."""
+    itself = [spec for spec in specs if split in DataSpec.load(spec.path).all_splits]
+    if itself:
+        return f"choose one: `confidence_data={itself[0].path}:{split}`"
+    path = specs[0].path
+    return f"write `val_share: {share}` into {path}, and choose it: `confidence_data={path}:{split}`"
 
 
 def _settings_of(run: str | Path, need: str, fix: str) -> dict[str, Any]:
