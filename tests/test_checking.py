@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,8 @@ SHARED = Path(__file__).parents[1].parent / "shared"
 NAMES = ("sky", "road", "car")
 SIZE = (12, 16)
 """Height and width of the test pictures."""
+_PLAIN = DataSpec(Path(), Path(), ClassSet.build(["x"]), {})
+"""A dataset with every key at its default."""
 
 
 def photo(seed: int, size: tuple[int, int] = (48, 64)) -> Image.Image:
@@ -736,6 +739,54 @@ def test_an_original_is_never_written_through_a_link(tmp_path: Path) -> None:
     assert only(report, "not-converted").files == ("m/images/a.png",)
     assert "an image and a mask at once" in only(report, "not-converted").message
     assert list(spec.splits) == ["train"]
+
+
+def test_a_converted_dataset_says_all_that_the_original_says(tmp_path: Path) -> None:
+    given = {
+        "path": ".",
+        "train": "photos/images",
+        "test": "photos/more/images",
+        "names": list(NAMES),
+        "masks_dir": "ids",
+        "mask_suffix": "_m",
+        "prompts": {"car": ["auto", "truck"]},
+        "palette": ["#4682b4", "#804080", "#00008e"],
+        "label_map": {7: "sky", 8: "road", 9: "car"},
+        "image_range": [100, 4095],
+        "bands": [2, 1, 0],
+        "val_share": 0.4,
+        "labelled": ["sky", "car"],
+        "unlabelled": "other",
+        "labelled_file": "lists/who, what.csv",
+        "same": [["car", "auto"]],
+        "parts": {"vehicle": ["car", "bus"]},
+    }
+    assert {*given, "val"} == set(declaration.KEYS), "a key of a data.yaml is not tried here"
+    root = tmp_path / "a"
+    (root / "lists").mkdir(parents=True)
+    for seed, folder, count in ((0, "photos", 5), (5, "photos/more", 2)):
+        for kind in ("images", "ids"):
+            (root / folder / kind).mkdir(parents=True)
+        for index in range(count):
+            photo(seed + index, SIZE).save(root / folder / "images" / f"{index}.png")
+            save_mask(root / folder / "ids" / f"{index}_m.png", np.arange(SIZE[0] * SIZE[1]).reshape(SIZE) % 3 + 7)
+    save_mask(root / "photos" / "ids" / "4_m.png", np.full(SIZE, 3))  # not converted, so its line must go too
+    rows = ["photos/images/0.png,road", "photos/images/4.png,car;sky", "photos/more/images/1.png,road;sky"]
+    (root / "lists" / "who, what.csv").write_text("\n".join(["image,labelled", *rows]))
+    (root / "data.yaml").write_text(yaml.safe_dump(given))
+    _, spec = converted(root / "data.yaml", tmp_path / "new")
+    old = DataSpec.load(root)
+    changed = {"path", "root", "digest", "splits", "val_share", "label_map", "colour_map"}
+    changed |= {"labelled_file", "labelled_images"}
+    for name in (field.name for field in fields(DataSpec)):
+        if name not in changed:
+            assert getattr(spec, name) == getattr(old, name) != getattr(_PLAIN, name), name
+    assert (spec.val_share, spec.label_map, spec.colour_map) == (0, None, None)
+    assert spec.labelled_images == {name: old.labelled_images[name] for name in list(old.labelled_images)[::2]}
+    for split in ("train", "val", "test"):
+        names = [old.key(sample) for sample in old.samples(split)]
+        assert [spec.key(one) for one in spec.samples(split)] == [one for one in names if one != "photos/images/4.png"]
+    assert check(tmp_path / "new", workers=1).of("error") == []
 
 
 def resized(ids: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 from PIL import Image
 
-from bridgeseg.classes import ClassSet, default_palette, hexadecimal
+from bridgeseg.checking.rewriting import write_yaml
+from bridgeseg.classes import ClassSet, default_palette
 from bridgeseg.data.entries import Dataset, Entry
 from bridgeseg.data.files import SWAPPED
 from bridgeseg.data.finding import MOST_FILES, Finding, number, some
@@ -23,7 +23,7 @@ from bridgeseg.data.palettes import palette_findings
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.data.values import blended_in, is_binary, off_by_one, propose, total_colours
 from bridgeseg.errors import DataError, InputError
-from bridgeseg.files import below, write
+from bridgeseg.files import below
 from bridgeseg.wording import shown
 
 _TURNS = {
@@ -73,7 +73,7 @@ def write_converted(data: Dataset | None, folder: str | Path) -> list[Finding]:
             lists[entry.split].append(name)
         written = sum(map(len, lists.values()))
         if written:
-            _write_yaml(out, plan.classes, data.spec, lists)
+            write_yaml(out, plan.classes, data.spec, lists)
     except OSError as error:
         message = f"cannot be written: {error.strerror or error}"
         raise InputError(
@@ -207,25 +207,6 @@ def _write_pair(entry: Entry, ids: NDArray[Any], mask: Path, image: Path) -> Non
         image.symlink_to(entry.sample.image.absolute())
     except OSError:  # some systems do not let everyone make links
         shutil.copyfile(entry.sample.image, image)
-
-
-def _write_yaml(out: Path, classes: ClassSet, spec: DataSpec, lists: Mapping[str, Sequence[str]]) -> None:
-    prompts = {
-        name: list(phrases) for name, phrases in zip(classes.names, classes.prompts, strict=True) if phrases != (name,)
-    }
-    splits = {split: f"{split}.txt" for split, names in lists.items() if names}
-    for split, place in splits.items():
-        write(out / place, "".join(f"{name}\n" for name in lists[split]))
-    content = {
-        "path": ".",
-        **splits,
-        "masks_dir": spec.masks_dir,
-        **({"mask_suffix": spec.mask_suffix} if spec.mask_suffix else {}),
-        "names": list(classes.names),
-        **({"prompts": prompts} if prompts else {}),
-        "palette": list(map(hexadecimal, classes.palette)),
-    }
-    write(out / "data.yaml", yaml.safe_dump(content, sort_keys=False, allow_unicode=True))
 
 
 def _findings(out: Path, written: int, changed: int, failed: Mapping[str, str]) -> list[Finding]:
