@@ -146,6 +146,9 @@ WRITTEN: dict[str, tuple[str, str]] = {
     "write `{}: images/{}`": ("train: []", "train: images/train"),
 }
 ELSEWHERE = {
+    "before a training, write `val_share: 0.1` in it, which takes val from train; or add the split": (
+        "test_gallery.py::test_the_split_that_a_run_took_from_train"
+    ),
     "bridgeseg data prepare {} --download --out DIR, or {}": "test_download.py::test_from_an_address_to_a_dataset",
     "bridgeseg data prepare {} --root FOLDER --out DIR": "test_catalog.py::test_prepare",
     "use it as it is: bridgeseg data prepare {} --root {} --out DIR": (

@@ -132,6 +132,33 @@ def test_two_models_side_by_side(data: Path, limit: int) -> None:
     assert len(told["images"]) == 4
 
 
+def trained(share: float, order: tuple[int, ...] = (0, 1, 2)) -> bridgeseg.Model:
+    """Return a model that kept a share of train for validation."""
+    facts = {"config": {"val_split": "val", "val_share": share}}
+    return bridgeseg.Model(Channels(order), CLASSES, facts, Path(f"{share}.onnx"))
+
+
+def test_the_split_that_a_run_took_from_train(data: Path, capsys: Any) -> None:
+    data.write_text(f"train: images/train\nnames: {list(NAMES)}\n")
+    kept = [DataSpec.load(data, share).samples("val") for share in (0.5, 0.9)]
+    assert 0 < len(kept[0]) < len(kept[1])
+    page = data.parent / "page.html"
+    scores = bridgeseg.evaluate(trained(0.5), data)
+    assert scores.images == len(kept[0])
+    assert "split val: the images of train that the run kept for validation (val_share 0.5)" in capsys.readouterr().err
+    bridgeseg.evaluate(trained(0.5), data, quiet=True)
+    assert capsys.readouterr().err == ""
+    shown = bridgeseg.gallery(trained(0.9), data, out=page).images
+    assert sorted(one.image for one in shown) == [f"images/train/{sample.image.name}" for sample in kept[1]]
+    both = [trained(0.9), trained(0.5, (1, 0, 2))]
+    assert len(bridgeseg.gallery(both, data, out=page).images) == len(kept[0])  # the others one of the two has seen
+    for models in (model(), trained(0), [trained(0.5), model(name="other")]):
+        with pytest.raises(DataError, match="no split 'val'; allowed: train\n  fix: .*val_share: 0.1") as caught:
+            bridgeseg.gallery(models, data, out=page)
+    data.write_text(data.read_text() + re.findall("`(.*?)`", str(caught.value.fix))[0])
+    assert len(bridgeseg.gallery(model(), data, out=page).images) == 1
+
+
 def test_the_command(data: Path, make_onnx: MakeOnnx, capsys: Any) -> None:
     first, second = make_onnx("first.onnx"), make_onnx("second.onnx")
     out = data.parent / "<b>.html"

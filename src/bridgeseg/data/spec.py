@@ -134,7 +134,10 @@ class DataSpec:
             return Listing(wanted, whole.findings if split == "train" else [])
         if split not in self.splits:
             message = f"no split {shown(split)}; {nearest(str(split), self.all_splits)}"
-            raise DataError(message, where=self.path, fix="choose one of these, or add the split to the file")
+            fix = "choose one of these, or add the split to the file"
+            if split == "val" and "train" in self.splits:
+                fix = "before a training, write `val_share: 0.1` in it, which takes val from train; or add the split"
+            raise DataError(message, where=self.path, fix=fix)
         return list_pairs(self, split)
 
     def key(self, sample: Sample) -> str:

@@ -23,6 +23,7 @@ from bridgeseg.evaluating.names import told
 from bridgeseg.evaluating.partial import Partial
 from bridgeseg.evaluating.plots import save_confusion, save_iou
 from bridgeseg.evaluating.predictors import Predictor, as_model
+from bridgeseg.evaluating.splits import with_val
 from bridgeseg.files import write
 from bridgeseg.images import Pixels
 from bridgeseg.metrics import Scores
@@ -54,6 +55,7 @@ def evaluate(asked: Evaluate) -> Scores:
         window = only or _training_size(model)
     eval_mode = EvalMode.named(asked.mode, window, asked.scales, asked.flip)
     spec = data if isinstance(data, DataSpec) else DataSpec.load(data)
+    spec = with_val(spec, asked.split, [model], quiet=asked.quiet)
     matched = match(model, spec, asked.names, asked.embeddings)
     model, spec, scored, left = matched.model, matched.spec, matched.classes, matched.left
     samples = spec.samples(asked.split)

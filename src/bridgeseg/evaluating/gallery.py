@@ -16,6 +16,7 @@ from bridgeseg.errors import ConfigError, DataError
 from bridgeseg.evaluating.answers import Answer, answer_all
 from bridgeseg.evaluating.gallery_page import Pictures, write_gallery
 from bridgeseg.evaluating.matching import Matched, match
+from bridgeseg.evaluating.splits import with_val
 from bridgeseg.metrics import Scores
 from bridgeseg.runtime.model import Model
 from bridgeseg.settings.gallery import Gallery
@@ -90,6 +91,7 @@ def gallery(asked: Gallery) -> GalleryReport:
         raise ConfigError(f"one model is shown, or two side by side; found {len(given)}", where="model", fix="give two")
     models = [Model.of(one, asked.threads, asked.runtime, False, asked.names, asked.embeddings) for one in given]
     spec = asked.data if isinstance(asked.data, DataSpec) else DataSpec.load(asked.data)
+    spec = with_val(spec, asked.split, models, quiet=asked.quiet)
     matched = [match(model, spec, asked.names, asked.embeddings) for model in models]
     samples = spec.samples(asked.split)
     if not samples:
