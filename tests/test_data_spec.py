@@ -13,6 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from bridgeseg.api import check
+from bridgeseg.checking.check import quick_check
 from bridgeseg.data.spec import DataSpec, subset
 from bridgeseg.errors import ConfigError, DataError, InputError
 
@@ -543,6 +545,23 @@ def test_a_share_leaves_something_on_both_sides(dataset: Path) -> None:
     for share in (0.001, 0.999):
         spec = load(dataset, f"train: images/train\nnames: [a]\nval_share: {share}\n")
         assert {len(spec.samples("train")), len(spec.samples("val"))} == {1, 2}
+
+
+@pytest.mark.parametrize("share", [0.001, 0.999])
+def test_a_share_of_a_single_image_is_refused(dataset: Path, share: float) -> None:
+    text = "train: images/val\nnames: [a]\n"
+    whole = load(dataset, text)
+    spec = whole.shared(share)
+    assert spec.samples("train") == whole.samples("train")
+    with pytest.raises(DataError, match="leaves it none: train 1, val 0") as caught:
+        spec.samples("val")
+    assert "bridgeseg train --set val_split=none" in str(caught.value.fix)
+    load(dataset, f"{text}val_share: {share}\n")
+    assert "val-empty" in {finding.code for finding in check(dataset, workers=1).findings}
+    assert quick_check(spec, splits=["train"]).of("error") == []  # which is what a run without validation looks at
+    assert [finding.code for finding in quick_check(spec).of("error")] == ["val-empty"]
+    (dataset / "masks/val/d.png").unlink()  # the cause is told alone
+    assert [finding.code for finding in check(dataset, workers=1).of("error")] == ["mask-missing"]
 
 
 def test_a_share_is_refused_beside_a_split(dataset: Path) -> None:

@@ -146,6 +146,9 @@ WRITTEN: dict[str, tuple[str, str]] = {
     "write `{}: images/{}`": ("train: []", "train: images/train"),
 }
 ELSEWHERE = {
+    "add images to train, or train without validation: bridgeseg train --set val_split=none": (
+        "test_data_spec.py::test_a_share_of_a_single_image_is_refused"
+    ),
     "before a training, write `val_share: 0.1` in it, which takes val from train; or add the split": (
         "test_gallery.py::test_the_split_that_a_run_took_from_train"
     ),

@@ -153,7 +153,7 @@ def test_the_split_that_a_run_took_from_train(data: Path, capsys: Any) -> None:
     both = [trained(0.9), trained(0.5, (1, 0, 2))]
     assert len(bridgeseg.gallery(both, data, out=page).images) == len(kept[0])  # the others one of the two has seen
     for models in (model(), trained(0), [trained(0.5), model(name="other")]):
-        with pytest.raises(DataError, match="no split 'val'; allowed: train\n  fix: .*val_share: 0.1") as caught:
+        with pytest.raises(DataError, match=r"no split 'val'; allowed: train\n  fix: .*val_share: 0\.1") as caught:
             bridgeseg.gallery(models, data, out=page)
     data.write_text(data.read_text() + re.findall("`(.*?)`", str(caught.value.fix))[0])
     assert len(bridgeseg.gallery(model(), data, out=page).images) == 1

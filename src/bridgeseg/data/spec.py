@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from bridgeseg.classes import ClassSet
 from bridgeseg.data import declaration
+from bridgeseg.data.finding import Finding
 from bridgeseg.data.listing import Listing, Sample, list_pairs
 from bridgeseg.errors import ConfigError, DataError, nearest
 from bridgeseg.pixels import AS_STORED, Reading
@@ -131,7 +132,10 @@ class DataSpec:
             whole = list_pairs(self, "train")
             for_val = _for_validation([self.key(sample) for sample in whole.samples], self.val_share)
             wanted = [sample for sample, held in zip(whole.samples, for_val, strict=True) if held == (split == "val")]
-            return Listing(wanted, whole.findings if split == "train" else [])
+            if split == "train":
+                return Listing(wanted, whole.findings)
+            refused = any(finding.severity == "error" for finding in whole.findings)
+            return Listing(wanted, [] if wanted or refused else [self._one_image(len(whole.samples))])
         if split not in self.splits:
             message = f"no split {shown(split)}; {nearest(str(split), self.all_splits)}"
             fix = "choose one of these, or add the split to the file"
@@ -139,6 +143,13 @@ class DataSpec:
                 fix = "before a training, write `val_share: 0.1` in it, which takes val from train; or add the split"
             raise DataError(message, where=self.path, fix=fix)
         return list_pairs(self, split)
+
+    def _one_image(self, train: int) -> Finding:
+        message = (
+            f"val_share {self.val_share:g} takes the split val from train, and leaves it none: train {train}, val 0"
+        )
+        fix = "add images to train, or train without validation: bridgeseg train --set val_split=none"
+        return Finding("val-empty", "error", message, fix, (self.path.name,), 1)
 
     def key(self, sample: Sample) -> str:
         """Return the path of an image from the root, with `/` between its parts."""
@@ -177,14 +188,16 @@ class DataSpec:
 def _for_validation(names: Sequence[str], share: float) -> list[bool]:
     """Say of each image whether it is for validation: a hash of its name does, so that new images move no other.
 
-    At least one image is, and at least one is not.
+    Of several images at least one is, and at least one is not; a single one is not.
     """
+    if len(names) < 2:
+        return [False] * len(names)
     places = [
         int.from_bytes(hashlib.sha256(name.encode(errors="surrogateescape")).digest()[:8], "big") / 2**64
         for name in names
     ]
-    ends = (min(places, default=0.0), max(places, default=0.0)) if len(places) > 1 else (2.0, 2.0)
-    return [place < ends[1] and (place < share or place == ends[0]) for place in places]
+    first, last = min(places), max(places)
+    return [place < last and (place < share or place == first) for place in places]
 
 
 def subset(items: Sequence[Item], fraction: float, seed: int = 0) -> list[Item]:
