@@ -411,6 +411,30 @@ def test_places_as_roboflow_and_windows_write_them(dataset: Path) -> None:
     assert len(load(dataset, "train: list.txt\nnames: [a]\nroboflow: {version: 1}\n").samples("train")) == 2
 
 
+@pytest.mark.parametrize("place", ["../valid/images", "..\\valid\\images", "/nowhere/images", "valid/images"])
+def test_a_place_that_is_nowhere(dataset: Path, place: str) -> None:
+    spec = load(dataset, f"train: ../images/train\nval: '{place}'\nnames: [a]\n")
+    message = unlisted(spec, "val")
+    assert "is missing" in message
+    assert "remove the line `val`" in message
+    written = re.findall("`(val_share: .*?)`", message)[0]
+    assert len(load(dataset, f"train: ../images/train\nnames: [a]\n{written}\n").samples("val")) == 1
+    assert "take it out of the list `val`" in unlisted(
+        load(dataset, PLAIN.replace("images/val", f"['{place}', a]")), "val"
+    )
+    assert "remove the line `train`" in unlisted(load(dataset, PLAIN.replace("images/train", f"'{place}'")))
+    assert message.endswith("correct it")
+    assert unlisted(load(dataset, f"train: '{place}'\nnames: [a]\n")).endswith("fix: correct it")
+
+
+def test_a_wider_root_is_of_what_there_is(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    away = tmp_path_factory.mktemp("away")
+    message = unlisted(load(away, f"train: '{dataset / 'images' / 'train'}'\nval: ../../no/images\nnames: [a]\n"))
+    lines = re.findall("`((?:path|train|val): .*?)`", message)
+    assert [line.partition(":")[0] for line in lines] == ["path", "train"]
+    assert len(load(away, "\n".join([*lines, "names: [a]"])).samples("train")) == 3
+
+
 def test_places_as_ultralytics_reads_them(
     dataset: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:

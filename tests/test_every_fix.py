@@ -146,6 +146,14 @@ WRITTEN: dict[str, tuple[str, str]] = {
     "write `{}: images/{}`": ("train: []", "train: images/train"),
 }
 ELSEWHERE = {
+    **dict.fromkeys(
+        (
+            "correct it, or take it out of the list `{}`",
+            "correct it, or remove the line `{}`",
+            "remove the line `val`, and write `val_share: 0.1`, which takes it from train; or correct it",
+        ),
+        "test_data_spec.py::test_a_place_that_is_nowhere",
+    ),
     "add images to train, or train without validation: bridgeseg train --set val_split=none": (
         "test_data_spec.py::test_a_share_of_a_single_image_is_refused"
     ),

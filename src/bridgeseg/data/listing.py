@@ -116,19 +116,35 @@ class _Search:
         except DataError as error:
             if "outside" not in error.message:
                 raise
+            if not exists(where):
+                raise self._gone(place) from error
             raise DataError(error.message, fix=f"write {wider_root(self.layout)}") from error
         if path.is_dir():
             found, others = self._folder(path)
         elif path.suffix.lower() == ".txt" and path.is_file():
             found, others = self._lines(path), set()
-        else:
+        elif exists(path):
             message = f"{shown(place)} is neither a folder nor a .txt file in {self.root}"
             raise DataError(message, fix="correct it")
+        else:
+            raise self._gone(place)
         if not found and known == self._refused():
             seen = f"; there are only files of other kinds: {some(sorted(others))}" if others else ""
             kind = "the list names no images" if path.is_file() else "no images"
             raise DataError(f"{kind} in {shown(place)}{seen}", fix=f"images are {', '.join(sorted(IMAGE_SUFFIXES))}")
         return found
+
+    def _gone(self, place: str) -> DataError:
+        """Describe a place that is nowhere, under no spelling."""
+        fix = "correct it"
+        if len(self.layout.splits[self.split]) > 1:
+            fix = f"correct it, or take it out of the list `{self.split}`"
+        elif self.split == "val" and "train" in self.layout.splits:
+            fix = "remove the line `val`, and write `val_share: 0.1`, which takes it from train; or correct it"
+        elif len(self.layout.splits) > 1:
+            fix = f"correct it, or remove the line `{self.split}`"
+        message = f"{shown(place)} is missing: there is neither a folder nor a .txt file of this name in {self.root}"
+        return DataError(message, fix=fix)
 
     def _folder(self, folder: Path) -> tuple[list[Path], set[str]]:
         """Return the images of a folder and its subfolders, and the kinds of its other files."""

@@ -119,8 +119,9 @@ def inside_root(root: Path, path: Path) -> Path:
 
 
 def wider_root(layout: Layout) -> str:
-    """Return the lines of a data.yaml whose root holds all places, those outside of the present root too."""
-    named = {split: [locate(layout.root, place).resolve() for place in given] for split, given in layout.splits.items()}
+    """Return the lines of a data.yaml whose root holds all places that there are, those outside of the root too."""
+    found = {split: [locate(layout.root, place) for place in given] for split, given in layout.splits.items()}
+    named = {split: [path.resolve() for path in paths] for split, paths in found.items() if all(map(exists, paths))}
     common = Path(os.path.commonpath([layout.root, *(path for paths in named.values() for path in paths)]))
     lines = [f"`path: {json.dumps(os.path.relpath(common, layout.path.resolve().parent))}`"]
     for split, paths in named.items():

@@ -149,7 +149,7 @@ class DataSpec:
             f"val_share {self.val_share:g} takes the split val from train, and leaves it none: train {train}, val 0"
         )
         fix = "add images to train, or train without validation: bridgeseg train --set val_split=none"
-        return Finding("val-empty", "error", message, fix, (self.path.name,), 1)
+        return Finding("val-empty", "error", message, fix=fix, files=(self.path.name,), count=1)
 
     def key(self, sample: Sample) -> str:
         """Return the path of an image from the root, with `/` between its parts."""
