@@ -35,7 +35,7 @@ class Labels:
         truth: (S, values) mask value -> index in `own`, T for none of them, or `UNKNOWN`.
         counts: (T + 1, V) true index, predicted column -> index that this prediction counts as, T for none of them.
         rest: whether pixels of none of these names are told, and predictions that are none of them counted.
-        plain: whether the masks hold columns as they are: every class is labelled, and is a name of the vocabulary.
+        plain: whether the masks hold columns as they are: the classes, all labelled, are the columns.
     """
 
     rows: tuple[int, ...]
@@ -106,7 +106,8 @@ class _Maker:
                     truth[row, index] = self.own.index(name)
                 elif other:
                     table[row, index], truth[row, index] = self._column(outside), len(self.own)
-        plain = not self.groups and table[:, : len(self.names)].tolist() == [list(range(len(self.names)))]
+        same = table[:, : len(self.names)].tolist() == [list(range(len(self.names)))]
+        plain = same and not self.groups and len(self.step) == len(self.names)
         rows, groups = tuple(self.vocabulary[name] for name in self.step), tuple(self.groups)
         return Labels(
             rows, groups, self.sets, members, table, self.own, truth, self._counts(), self.spec.partial, plain
