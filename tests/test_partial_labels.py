@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from bridgeseg.data.joining import Joined, join
 from bridgeseg.data.spec import DataSpec
@@ -61,3 +63,72 @@ def test_a_name_of_another_dataset_counts_as_none_of_those_that_are_labelled(dat
     assert task.scores(torch.from_numpy(task.confusion.matrix), 1).iou == {"road": 0.5, "car": 0.0}
     assert task.targets(masks, FIRST).tolist() == [[[0, 0, 1, -1]]]
     assert np.isfinite(float(task.loss(predicted([[[0, 3, 2, 3]]], 4), task.targets(masks, FIRST))))
+
+
+class TestOverlap:
+    """Columns that overlap: Dice and Lovasz take each from the pixels that tell whether it is true."""
+
+    @pytest.fixture
+    def whole(self, dataset: Make) -> Joined:
+        """Give images labelled for car, for person and for both; and a dataset with a coarse name beside its part."""
+        names = ["road", "car", "person"]
+        per = dataset("per", names, labelled=["car"], unlabelled="other", labelled_file="labelled.csv")
+        for index in range(3):
+            (per.parent / "images" / f"{index}.png").touch()
+        lines = ["image,labelled", "images/1.png,person", "images/2.png,car;person"]
+        (per.parent / "labelled.csv").write_text("\n".join(lines))
+        coarse = dataset("coarse", ["road", "car", "vehicle"], parts={"vehicle": ["car", "bus"]})
+        return joined(per, coarse, dataset("buses", ["bus", "sky"]))
+
+    masks = torch.arange(3 * 4 * 5).reshape(3, 4, 5) % 7 % 3
+    places = torch.arange(3)
+
+    def loss(self, whole: Joined, index: int, logits: torch.Tensor, **loss: Any) -> torch.Tensor:
+        """Return a loss without the cross-entropy; the sets of the images of the first dataset are 0, 1 and 2."""
+        task = task_of(whole, index, **loss)
+        if index == 0:
+            task.train_sets = self.places
+        targets = task.targets(self.masks, self.places)
+        return task.loss(logits, targets) - task.loss.cross_entropy(logits, targets)  # type: ignore[no-any-return]
+
+    def right(self, whole: Joined, index: int) -> torch.Tensor:
+        """Return the logits of a perfect prediction; what masks call a vehicle is a bus."""
+        labels = whole.members[index].labels
+        true = ["road", "car", ("person", "bus")[index]]
+        columns = [labels.rows.index(whole.classes.names.index(name)) for name in true]
+        return 60 * predicted(torch.tensor(columns)[self.masks], len(labels.rows)) - 30
+
+    @pytest.mark.parametrize("partial", ["softmax", "sigmoid"])
+    @pytest.mark.parametrize("index", [0, 1])
+    @pytest.mark.parametrize("term", ["dice", "lovasz"])
+    def test_a_perfect_prediction_gives_0(self, whole: Joined, term: str, index: int, partial: str) -> None:
+        more = {term: 1.0, "partial": partial}
+        right = self.right(whole, index)
+        assert float(self.loss(whole, index, right, **more)) == pytest.approx(0, abs=1e-5)
+        assert float(self.loss(whole, index, right.roll(1, dims=1), **more)) > 0.3
+
+    @pytest.mark.parametrize("term", ["dice", "lovasz"])
+    @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(st.integers(0, 2**32))
+    def test_sigmoid_says_nothing_of_names_that_are_not_labelled(self, whole: Joined, term: str, seed: int) -> None:
+        rows, names = whole.members[0].labels.rows, whole.classes.names
+        generator = torch.Generator().manual_seed(seed)
+        logits = torch.randn(3, len(rows), 4, 5, generator=generator).requires_grad_()
+        loss = self.loss(whole, 0, logits, **{term: 1.0, "partial": "sigmoid"})
+        (gradient,) = torch.autograd.grad(loss, logits)
+        for image, told in enumerate(({"car"}, {"person"}, {"car", "person"})):
+            found = {names[row] for column, row in enumerate(rows) if gradient[image, column].abs().max() > 1e-7}
+            assert found == told
+
+    @pytest.mark.parametrize("term", ["dice", "lovasz"])
+    def test_a_name_that_is_not_labelled_may_be_itself(self, whole: Joined, term: str) -> None:
+        """To call a car something else is no gain where the image was labelled for person alone."""
+        rows, names = whole.members[0].labels.rows, whole.classes.names
+        car, sky = (rows.index(names.index(name)) for name in ("car", "sky"))
+        truth = self.right(whole, 0)
+        swapped = list(range(len(rows)))
+        swapped[car], swapped[sky] = sky, car
+        lie = truth.clone()
+        lie[1] = truth[1, swapped].where(self.masks[1] == 1, truth[1])
+        found = [float(self.loss(whole, 0, logits, **{term: 1.0})) for logits in (truth, lie)]
+        assert found == pytest.approx([0, 0], abs=1e-5)

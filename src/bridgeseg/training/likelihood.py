@@ -24,8 +24,30 @@ class Likelihood(nn.Module):
         raise NotImplementedError
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """logits (B, V, h, w) -> probabilities (B, C, h, w) of C labels; those of groups overlap those of names."""
+        """logits (B, V, h, w) -> probabilities (B, V + G, h, w) of names and groups; those of groups overlap others."""
         raise NotImplementedError
+
+    def told(self, labels: Tensor, names: int) -> Tensor:
+        """Say of which columns labels tell whether they are true.
+
+        A label tells that its own column is true, and that those are false which have no name in common with it.
+
+        Args:
+            labels: (P,) of the C labels.
+            names: V.
+
+        Returns:
+            (P, V + G) bool.
+        """
+        raise NotImplementedError
+
+
+def apart(groups: Sequence[Group], names: int, device: torch.device) -> Tensor:
+    """Return (V + G, V + G) bool: which columns are one and the same, or have no name in common."""
+    held = torch.eye(names + len(groups), names)
+    for row, group in enumerate(groups, names):
+        held[row, list(group)] = 1
+    return ((held @ held.T == 0) | torch.eye(len(held), dtype=torch.bool)).to(device)
 
 
 class Softmax(Likelihood):
@@ -51,6 +73,10 @@ class Softmax(Likelihood):
         """See `Likelihood`."""
         found: Tensor = self(logits).exp()
         return found
+
+    def told(self, labels: Tensor, names: int) -> Tensor:
+        """See `Likelihood`."""
+        return apart(self.groups, names, labels.device)[labels]
 
 
 class Sigmoid(Likelihood):
@@ -94,4 +120,11 @@ class Sigmoid(Likelihood):
         logits = logits.float()
         falls = F.softplus(logits)
         groups = [1 - (-falls[:, list(group)].sum(dim=1, keepdim=True)).exp() for group in self.groups]
-        return torch.cat([logits.sigmoid(), *groups], dim=1).repeat(1, len(self.members), 1, 1)
+        return torch.cat([logits.sigmoid(), *groups], dim=1)
+
+    def told(self, labels: Tensor, names: int) -> Tensor:
+        """See `Likelihood`; nothing is told of columns with names that the image was not labelled for."""
+        separate = apart(self.groups, names, labels.device)
+        within = torch.tensor(self.within, dtype=torch.bool, device=labels.device).view(len(self.members), -1)
+        columns = torch.cat([self.members.bool(), within], dim=1)
+        return separate[labels % len(separate)] & columns[labels // len(separate)]

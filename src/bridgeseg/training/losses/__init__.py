@@ -40,7 +40,7 @@ class Labelled:
         ignore_index: mask value left out.
         total: sums over all shares of a batch; see the head of this file.
         likelihood: gives the probabilities where labels may mean a group of names; the softmax does elsewhere. Masks
-            then hold the columns of its probabilities, and `logits` their logarithms.
+            then hold its labels.
     """
 
     logits: Tensor
@@ -63,8 +63,16 @@ class Labelled:
 
     @cached_property
     def labels(self) -> Tensor:
-        """Return the class ids of the P labelled pixels, (P,) int64."""
-        return self.masks[self.known]
+        """Return the class ids of the P labelled pixels, (P,) int64: columns of `probabilities`."""
+        labels = self.masks[self.known]
+        return labels if self.likelihood is None else labels % self.probabilities.shape[1]
+
+    @cached_property
+    def told(self) -> Tensor | None:
+        """Say of which classes the P labelled pixels tell whether they are true, (P, K) bool; None if of all."""
+        if self.likelihood is None:
+            return None
+        return self.likelihood.told(self.masks[self.known], self.logits.shape[1])
 
 
 class SegmentationLoss(nn.Module):

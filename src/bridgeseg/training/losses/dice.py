@@ -13,15 +13,18 @@ from bridgeseg.training.processes import own
 @register_loss("dice")
 def dice(pixels: Labelled) -> Tensor:
     """Return the loss of labelled pixels."""
-    return dice_loss(pixels.probabilities, pixels.labels, pixels.total)
+    return dice_loss(pixels.probabilities, pixels.labels, pixels.total, pixels.told)
 
 
-def dice_loss(probabilities: Tensor, labels: Tensor, total: Total = own) -> Tensor:
+def dice_loss(probabilities: Tensor, labels: Tensor, total: Total = own, told: Tensor | None = None) -> Tensor:
     """Soft Dice: 1 - 2 |P n T| / (|P| + |T|), mean over the classes present; probabilities (P, K), labels (P,).
 
-    With `total`, the sums are those over all shares of a batch.
+    With `total`, the sums are those over all shares of a batch. With `told`, (P, K) bool, the sums of a class are over
+    the pixels that tell whether it is true.
     """
     truth = labels[:, None] == torch.arange(probabilities.shape[1], device=labels.device)
+    if told is not None:
+        probabilities, truth = probabilities * told, truth & told
     overlap, true = total((probabilities * truth).sum(dim=0)), total(truth.sum(dim=0))
     present = true > 0
     scores = 2 * overlap / (total(probabilities.sum(dim=0)) + true).clamp(min=1e-6)
