@@ -78,7 +78,7 @@ def test_a_coarse_name_is_one_of_its_parts(tmp_path: Path) -> None:
     assert labels.groups == ((1, 2),)
     assert tables(whole, 1) == ([0, 3], [0, 1])
     assert not labels.plain
-    assert labels.counts.tolist()[:2] == [[0, 1, 1], [0, 1, 1]]  # both parts count as vehicle
+    assert labels.counts[0].tolist()[:2] == [[0, 1, 1], [0, 1, 1]]  # both parts count as vehicle
 
 
 def test_a_part_is_right_where_the_coarse_name_is_true_and_both_are_told(tmp_path: Path) -> None:
@@ -87,8 +87,8 @@ def test_a_part_is_right_where_the_coarse_name_is_true_and_both_are_told(tmp_pat
     assert whole.classes.names == ("car", "bus", "road")
     assert not whole.plain
     vehicle, car, road = (labels.own.index(name) for name in ("vehicle", "car", "road"))
-    assert labels.counts[vehicle].tolist() == [vehicle, vehicle, road]
-    assert labels.counts[car].tolist() == [car, labels.own.index("bus"), road]
+    assert labels.counts[0, vehicle].tolist() == [vehicle, vehicle, road]
+    assert labels.counts[0, car].tolist() == [car, labels.own.index("bus"), road]
 
 
 def test_partial_labels_compete_with_the_whole_vocabulary(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_partial_labels_compete_with_the_whole_vocabulary(tmp_path: Path) -> Non
     assert labels.groups == ((0, 1),)
     assert tables(whole, 1) == ([3, 2], [1, 0])
     assert labels.rest
-    assert labels.counts.tolist() == [[1, 1, 0], [1, 1, 0]]
+    assert labels.counts.tolist() == [[[1, 1, 0], [1, 1, 0]]]
     whole = joined(tmp_path, street, people | {"unlabelled": "ignore"})
     assert tables(whole, 1) == ([UNKNOWN, 2], [UNKNOWN, 0])
     assert whole.members[1].labels.table[0, 255] == UNKNOWN

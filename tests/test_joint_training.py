@@ -17,7 +17,7 @@ import yaml
 from PIL import Image
 from torch.nn import functional as F
 
-from bridgeseg.api import compare, train
+from bridgeseg.api import compare, evaluate, train
 from bridgeseg.checkpoint import load_checkpoint
 from bridgeseg.data.joining import join
 from bridgeseg.data.spec import DataSpec
@@ -340,6 +340,9 @@ class TestRuns:
         log = (out / "train.log").read_text()
         assert "cold means one of green, blue, and is no class" in log
         assert "one name each, by `same`: cold too is cold" in log
+        alone = evaluate(out, sets, quiet=True)
+        assert alone.miou == pytest.approx(result.scores.parts["sets"].miou, abs=1e-3)
+        assert alone.iou == pytest.approx(result.scores.parts["sets"].iou, abs=1e-3)
 
     def test_images_of_the_run(self, folder: Path, tmp_path: Path) -> None:
         run([folder / "one", said(folder, "green", **GREEN)], tmp_path / "run", epochs=1)

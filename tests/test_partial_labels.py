@@ -13,8 +13,10 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bridgeseg.confusion import ConfusionMatrix
 from bridgeseg.data.joining import Joined, join
 from bridgeseg.data.spec import DataSpec
+from bridgeseg.evaluating.partial import Partial
 from bridgeseg.settings.train import TrainConfig
 from bridgeseg.training.building import make_task
 from bridgeseg.training.task import Task
@@ -35,6 +37,19 @@ def dataset(tmp_path: Path) -> Make:
         return path
 
     return make
+
+
+def per_image(dataset: Make, unlabelled: str = "other") -> Path:
+    """Write a dataset of three images that are labelled for car, for person and for both."""
+    names = ["road", "car", "person"]
+    path = dataset("per", names, labelled=["car"], unlabelled=unlabelled, labelled_file="labelled.csv")
+    (path.parent / "masks").mkdir(exist_ok=True)
+    for index in range(3):
+        (path.parent / "images" / f"{index}.png").touch()
+        (path.parent / "masks" / f"{index}.png").touch()
+    lines = ["image,labelled", "images/1.png,person", "images/2.png,car;person"]
+    (path.parent / "labelled.csv").write_text("\n".join(lines))
+    return path
 
 
 def joined(*paths: Path, **more: Any) -> Joined:
@@ -71,14 +86,8 @@ class TestOverlap:
     @pytest.fixture
     def whole(self, dataset: Make) -> Joined:
         """Give images labelled for car, for person and for both; and a dataset with a coarse name beside its part."""
-        names = ["road", "car", "person"]
-        per = dataset("per", names, labelled=["car"], unlabelled="other", labelled_file="labelled.csv")
-        for index in range(3):
-            (per.parent / "images" / f"{index}.png").touch()
-        lines = ["image,labelled", "images/1.png,person", "images/2.png,car;person"]
-        (per.parent / "labelled.csv").write_text("\n".join(lines))
         coarse = dataset("coarse", ["road", "car", "vehicle"], parts={"vehicle": ["car", "bus"]})
-        return joined(per, coarse, dataset("buses", ["bus", "sky"]))
+        return joined(per_image(dataset), coarse, dataset("buses", ["bus", "sky"]))
 
     masks = torch.arange(3 * 4 * 5).reshape(3, 4, 5) % 7 % 3
     places = torch.arange(3)
@@ -108,7 +117,7 @@ class TestOverlap:
         assert float(self.loss(whole, index, right.roll(1, dims=1), **more)) > 0.3
 
     @pytest.mark.parametrize("term", ["dice", "lovasz"])
-    @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(st.integers(0, 2**32))
     def test_sigmoid_says_nothing_of_names_that_are_not_labelled(self, whole: Joined, term: str, seed: int) -> None:
         rows, names = whole.members[0].labels.rows, whole.classes.names
@@ -132,3 +141,26 @@ class TestOverlap:
         lie[1] = truth[1, swapped].where(self.masks[1] == 1, truth[1])
         found = [float(self.loss(whole, 0, logits, **{term: 1.0})) for logits in (truth, lie)]
         assert found == pytest.approx([0, 0], abs=1e-5)
+
+
+@pytest.mark.parametrize("unlabelled", ["other", "ignore"])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 2**32))
+def test_a_validation_and_evaluate_count_alike(dataset: Make, unlabelled: str, seed: int) -> None:
+    """Images differ in what they were labelled for: a name that an image was not labelled for is none of its names."""
+    whole = joined(per_image(dataset, unlabelled), dataset("rooms", ["bed", "wall"]))
+    spec, task, names = whole.first, task_of(whole), whole.classes.names
+    task.val_sets = torch.arange(3)
+    generator = torch.Generator().manual_seed(seed)
+    masks = torch.tensor([0, 1, 2, 255])[torch.randint(0, 4, (3, 4, 5), generator=generator)]
+    found = torch.randint(0, len(names), (3, 4, 5), generator=generator)
+    partial = Partial(spec, names)
+    other = ConfusionMatrix(len(partial.classes), partial.classes.ignore_index)
+    for index, sample in enumerate(spec.samples("train")):
+        task.count(predicted(found[index : index + 1], len(names)), masks[index : index + 1], torch.tensor([index]))
+        truth, prediction = partial.of(sample, masks[index].numpy(), found[index].numpy())
+        other.update(prediction, truth)
+    assert task.confusion.matrix.tolist() == other.matrix.tolist()
+    task.start("cpu")
+    task.count(predicted(found, len(names)), masks, torch.arange(3))
+    assert task.confusion.matrix.tolist() == other.matrix.tolist()

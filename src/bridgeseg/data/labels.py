@@ -33,7 +33,8 @@ class Labels:
         table: (S, values) mask value -> column, or `UNKNOWN`.
         own: the T names that are scored, in the order of the dataset.
         truth: (S, values) mask value -> index in `own`, T for none of them, or `UNKNOWN`.
-        counts: (T + 1, V) true index, predicted column -> index that this prediction counts as, T for none of them.
+        counts: (S, T + 1, V) true index, predicted column -> index that this prediction counts as, T for none of those
+            that the image was labelled for.
         rest: whether pixels of none of these names are told, and predictions that are none of them counted.
         plain: whether the masks hold columns as they are: the classes, all labelled, are the columns.
     """
@@ -126,12 +127,13 @@ class _Maker:
     def _counts(self) -> Table:
         """Let a name count as itself, and a part as its coarse name where the finer name is not told or not true."""
         none = len(self.own)
-        counts = np.full((none + 1, len(self.step)), none, np.int64)
-        meant = [(index, self._leaves(name)) for index, name in enumerate(self.own)]
-        for index, columns in sorted(meant, key=lambda item: -len(item[1])):  # finer names have the last word
-            counts[:, columns] = index
-        for index, columns in meant:
-            counts[index, columns] = index
+        counts = np.full((len(self.sets), none + 1, len(self.step)), none, np.int64)
+        for table, chosen in zip(counts, self.sets, strict=True):
+            meant = [(index, self._leaves(name)) for index, name in enumerate(self.own) if name in chosen]
+            for index, columns in sorted(meant, key=lambda item: -len(item[1])):  # finer names have the last word
+                table[:, columns] = index
+            for index, columns in meant:
+                table[index, columns] = index
         return counts
 
     def _refuse_nothing(self) -> None:

@@ -119,7 +119,8 @@ class Task(nn.Module):
             return
         truth = self._look_up(self.truth, masks, places, True)
         known = truth != UNKNOWN
-        self.confusion.update(self.counts[truth.where(known, 0), found], truth)
+        rows = self._rows(places, True)
+        self.confusion.update(self.counts[rows, truth.where(known, 0), found], truth)
 
     def start(self, device: Any) -> None:
         """Start an empty confusion matrix and an empty sum of losses."""
@@ -142,7 +143,9 @@ class Task(nn.Module):
         self.count(logits, masks, places)
 
     def _look_up(self, table: Tensor, masks: Tensor, places: Tensor, val: bool) -> Tensor:
+        return table[self._rows(places, val), masks]
+
+    def _rows(self, places: Tensor, val: bool) -> Tensor | int:
+        """Return the rows (B, 1, 1) of tables that are those of the images, 0 where they have one in common."""
         sets, first = (self.val_sets, 0) if val else (self.train_sets, self.first)
-        if not len(sets):
-            return table[0][masks]
-        return table[sets[places - first][:, None, None], masks]
+        return sets[places - first][:, None, None] if len(sets) else 0
