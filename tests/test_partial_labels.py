@@ -164,3 +164,20 @@ def test_a_validation_and_evaluate_count_alike(dataset: Make, unlabelled: str, s
     task.start("cpu")
     task.count(predicted(found, len(names)), masks, torch.arange(3))
     assert task.confusion.matrix.tolist() == other.matrix.tolist()
+
+
+def test_names_that_are_one_are_scored_as_one(dataset: Make) -> None:
+    """A false positive is charged once, and a prediction is right for either name."""
+    same = {"same": [["person", "pedestrian", "rider"]]}
+    streets = dataset("streets", ["rider", "road", "pedestrian", "car"], **same)
+    whole = joined(streets, dataset("rooms", ["bed", "person"]))
+    labels, task = whole.members[0].labels, task_of(whole)
+    assert labels.own == ("rider", "road", "pedestrian", "car")
+    assert labels.scored == ("rider", "road", "car")
+    person, road, car = range(3)
+    assert [whole.classes.names[row] for row in labels.rows] == ["person", "road", "car"]
+    task.count(predicted([[[person, person, road, person, car]]], 3), torch.tensor([[[0, 2, 2, 1, 3]]]), FIRST)
+    scores = task.scores(torch.from_numpy(task.confusion.matrix), 1)
+    assert scores.iou == {"rider": 0.5, "road": 0.0, "car": 1.0}
+    alone = joined(dataset("alone", ["rider", "road", "person"], same=[["person", "rider"]]))
+    assert alone.members[0].labels.scored == ("person", "road")

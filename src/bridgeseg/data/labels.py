@@ -31,8 +31,9 @@ class Labels:
         sets: distinct sets of labelled names; an image has one of them.
         members: (S, V) bool, which names belong to each set.
         table: (S, values) mask value -> column, or `UNKNOWN`.
-        own: the T names that are scored, in the order of the dataset.
-        truth: (S, values) mask value -> index in `own`, T for none of them, or `UNKNOWN`.
+        own: the labelled names, in the order of the dataset.
+        scored: the T names that are scored: those of `own`, one name for those that mean the same (`same`).
+        truth: (S, values) mask value -> index in `scored`, T for none of them, or `UNKNOWN`.
         counts: (S, T + 1, V) true index, predicted column -> index that this prediction counts as, T for none of those
             that the image was labelled for.
         rest: whether pixels of none of these names are told, and predictions that are none of them counted.
@@ -45,6 +46,7 @@ class Labels:
     members: NDArray[np.bool_]
     table: Table
     own: tuple[str, ...]
+    scored: tuple[str, ...]
     truth: Table
     counts: Table
     rest: bool
@@ -90,6 +92,11 @@ class _Maker:
         self.step = list(vocabulary) if spec.partial else list(leaves)
         self.place = {name: column for column, name in enumerate(self.step)}
         self.groups: dict[tuple[int, ...], int] = {}
+        alike: dict[tuple[str, ...], list[str]] = {}
+        for name in self.own:
+            alike.setdefault(tuple(sorted(relations.leaves(name))), []).append(name)
+        self.scored = tuple(next((name for name in names if name in self.place), names[0]) for names in alike.values())
+        self.score = {name: index for index, names in enumerate(alike.values()) for name in names}
 
     def labels(self) -> Labels:
         self._refuse_nothing()
@@ -104,14 +111,15 @@ class _Maker:
             for index, name in enumerate(self.names):
                 if name in chosen:
                     table[row, index] = self._column(self._leaves(name))
-                    truth[row, index] = self.own.index(name)
+                    truth[row, index] = self.score[name]
                 elif other:
-                    table[row, index], truth[row, index] = self._column(outside), len(self.own)
+                    table[row, index], truth[row, index] = self._column(outside), len(self.scored)
         same = table[:, : len(self.names)].tolist() == [list(range(len(self.names)))]
         plain = same and not self.groups and len(self.step) == len(self.names)
         rows, groups = tuple(self.vocabulary[name] for name in self.step), tuple(self.groups)
         return Labels(
-            rows, groups, self.sets, members, table, self.own, truth, self._counts(), self.spec.partial, plain
+            rows, groups, self.sets, members, table, self.own, self.scored, truth, self._counts(), self.spec.partial,
+            plain,
         )  # fmt: skip
 
     def _leaves(self, name: str) -> list[int]:
@@ -126,10 +134,10 @@ class _Maker:
 
     def _counts(self) -> Table:
         """Let a name count as itself, and a part as its coarse name where the finer name is not told or not true."""
-        none = len(self.own)
+        none = len(self.scored)
         counts = np.full((len(self.sets), none + 1, len(self.step)), none, np.int64)
         for table, chosen in zip(counts, self.sets, strict=True):
-            meant = [(index, self._leaves(name)) for index, name in enumerate(self.own) if name in chosen]
+            meant = [(index, self._leaves(name)) for name, index in self.score.items() if name in chosen]
             for index, columns in sorted(meant, key=lambda item: -len(item[1])):  # finer names have the last word
                 table[:, columns] = index
             for index, columns in meant:

@@ -126,12 +126,12 @@ class Task(nn.Module):
         """Start an empty confusion matrix and an empty sum of losses."""
         labels = self.member.labels
         ignore = self.member.spec.classes.ignore_index if self.plain else UNKNOWN
-        self.confusion = ConfusionMatrix(len(labels.own) + (labels.rest and not self.plain), ignore)
+        self.confusion = ConfusionMatrix(len(labels.scored) + (labels.rest and not self.plain), ignore)
         self.val_loss = torch.zeros((), device=device)
 
     def scores(self, matrix: Tensor, images: int) -> Scores:
         """Return the scores of a confusion matrix, summed over all processes."""
-        return Scores.from_confusion(matrix.cpu().numpy(), self.member.labels.own, images)
+        return Scores.from_confusion(matrix.cpu().numpy(), self.member.labels.scored, images)
 
     def validate(self, segmentor: Segmentor, images: Tensor, masks: Tensor, places: Tensor) -> None:
         """Count one normalised image, (1, 3, H, W), at its native size."""
