@@ -12,14 +12,18 @@ import torch
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from bridgeseg.confusion import ConfusionMatrix
 from bridgeseg.data.joining import Joined, join
 from bridgeseg.data.spec import DataSpec
+from bridgeseg.data.stats import class_statistics
 from bridgeseg.evaluating.partial import Partial
 from bridgeseg.settings.train import TrainConfig
 from bridgeseg.training.building import make_task
+from bridgeseg.training.drawing import _in_vocabulary
 from bridgeseg.training.task import Task
+from bridgeseg.training.weighing import column_shares
 
 Make = Callable[..., Path]
 FIRST = torch.zeros(1, dtype=torch.int64)
@@ -129,6 +133,17 @@ class TestOverlap:
             found = {names[row] for column, row in enumerate(rows) if gradient[image, column].abs().max() > 1e-7}
             assert found == told
 
+    def test_label_smoothing_says_nothing_of_them_either(self, whole: Joined) -> None:
+        rows, names = whole.members[0].labels.rows, whole.classes.names
+        logits = torch.zeros(3, len(rows), 4, 5, requires_grad=True)
+        task = task_of(whole, partial="sigmoid", label_smoothing=0.1)
+        task.train_sets = self.places
+        loss = task.loss(logits, task.targets(self.masks, self.places))
+        (gradient,) = torch.autograd.grad(loss, logits)
+        for image, told in enumerate(({"car"}, {"person"}, {"car", "person"})):
+            assert {names[row] for column, row in enumerate(rows) if gradient[image, column].any()} == told
+        assert float(loss.detach()) == pytest.approx(4 / 3 * float(np.log(2)), rel=1e-5)
+
     @pytest.mark.parametrize("term", ["dice", "lovasz"])
     def test_a_name_that_is_not_labelled_may_be_itself(self, whole: Joined, term: str) -> None:
         """To call a car something else is no gain where the image was labelled for person alone."""
@@ -181,3 +196,39 @@ def test_names_that_are_one_are_scored_as_one(dataset: Make) -> None:
     assert scores.iou == {"rider": 0.5, "road": 0.0, "car": 1.0}
     alone = joined(dataset("alone", ["rider", "road", "person"], same=[["person", "rider"]]))
     assert alone.members[0].labels.scored == ("person", "road")
+
+
+def test_classes_weigh_what_each_image_says_of_them(dataset: Make) -> None:
+    path = per_image(dataset)
+    for index, values in enumerate(([0, 1, 1, 1], [1, 1, 2, 255], [0, 0, 1, 2])):
+        Image.fromarray(np.array([values], np.uint8)).save(path.parent / "masks" / f"{index}.png")
+    whole = joined(path, dataset("rooms", ["bed", "wall"]))
+    member, names = whole.members[0], whole.classes.names
+    labels, samples = member.labels, whole.first.samples("train")
+    shares = column_shares(member, samples, class_statistics(whole.first, samples))
+    columns = [*names, *({names[column] for column in group} for group in labels.groups)]
+    found = {
+        str(sorted(column)) if isinstance(column, set) else column: 11 * share
+        for column, share in zip(columns, shares, strict=True)
+    }
+    assert found == pytest.approx(
+        {
+            "car": 4,
+            "person": 2,
+            "bed": 0,
+            "wall": 0,
+            "['bed', 'person', 'wall']": 1,
+            "['bed', 'car', 'wall']": 2,
+            "['bed', 'wall']": 2,
+        }
+    )
+
+
+def test_pictures_show_what_each_image_says(dataset: Make) -> None:
+    whole = joined(per_image(dataset), dataset("rooms", ["bed", "wall"]))
+    car, person = (whole.classes.names.index(name) for name in ("car", "person"))
+    shown = [
+        _in_vocabulary(np.array([[0, 1, 2]]), sample, whole.members[0], whole).tolist()
+        for sample in whole.first.samples("train")
+    ]
+    assert shown == [[[255, car, 255]], [[255, 255, person]], [[255, car, person]]]

@@ -57,12 +57,13 @@ class Labels:
         """The number of columns: names and groups."""
         return len(self.rows) + len(self.groups)
 
-    def of_ids(self, counts: Sequence[int]) -> list[int]:
-        """Sum numbers of pixels by class id into numbers by column."""
+    def of_ids(self, counts: Sequence[Sequence[int]]) -> list[int]:
+        """Sum numbers of pixels, by set and class id, into numbers by column."""
         found = [0] * self.columns
-        for index, count in enumerate(counts):
-            if (column := int(self.table[0, index])) != UNKNOWN:
-                found[column] += int(count)
+        for row, numbers in enumerate(counts):
+            for index, count in enumerate(numbers):
+                if (column := int(self.table[row, index])) != UNKNOWN:
+                    found[column] += int(count)
         return found
 
 

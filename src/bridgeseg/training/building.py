@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-import numpy as np
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ModelCheckpoint
@@ -19,7 +18,6 @@ from bridgeseg.checkpoint import load_checkpoint, save_checkpoint
 from bridgeseg.classes import ClassSet
 from bridgeseg.data.joining import Joined, Member
 from bridgeseg.data.labels import UNKNOWN
-from bridgeseg.data.stats import ClassStatistics
 from bridgeseg.errors import ConfigError, ModelFileError
 from bridgeseg.extend import METHODS
 from bridgeseg.models.build import build
@@ -47,6 +45,7 @@ from bridgeseg.training.stops import refused
 from bridgeseg.training.task import Task
 from bridgeseg.training.teaching import Teacher, teachings
 from bridgeseg.training.vocabulary import make_step_names
+from bridgeseg.training.weighing import column_shares
 
 COARSEST = 32
 """Stride of the coarsest features of a network."""
@@ -93,11 +92,13 @@ def make_module(
     """
     text = segmentor.class_embeddings
     chooses = joined.several and text is not None and takes_any_names(config.model, text.shape[1])
-    tasks = [
-        make_task(config, member, len(joined.classes), statistics, chooses=chooses)
-        for member, statistics in zip(joined.members, data.statistics, strict=True)
-    ]
-    for task, part, teaching in zip(tasks, data.parts(), teachings(joined), strict=True):
+    parts, tasks = data.parts(), []
+    for member, part, statistics in zip(joined.members, parts, data.statistics, strict=True):
+        shares = None
+        if config.loss.class_weights and statistics is not None:
+            shares = column_shares(member, part.samples, statistics)
+        tasks.append(make_task(config, member, len(joined.classes), shares, chooses=chooses))
+    for task, part, teaching in zip(tasks, parts, teachings(joined), strict=True):
         task.find(part)
         task.teaching = teaching if teacher is not None else None
     deep = DeepHeads(segmentor, len(joined.classes), config.seed) if config.loss.deep else None
@@ -146,9 +147,9 @@ def freeze(segmentor: Segmentor, config: TrainConfig) -> None:
 
 
 def make_task(
-    config: TrainConfig, member: Member, names: int, statistics: ClassStatistics | None, *, chooses: bool
+    config: TrainConfig, member: Member, names: int, shares: Sequence[float] | None, *, chooses: bool
 ) -> Task:
-    """Build what a step on one dataset does; see `Task`."""
+    """Build what a step on one dataset does, see `Task`; class weights need the shares of its columns."""
     labels, aux_at = member.labels, METHODS.get(config.model.method).aux_at
     likelihood: Likelihood | None = None
     if config.loss.partial == "sigmoid":
@@ -156,11 +157,8 @@ def make_task(
     elif labels.groups:
         likelihood = Softmax(labels.groups)
     ignore = member.spec.classes.ignore_index if labels.plain else UNKNOWN
-    shares = None
-    if statistics is not None:
-        pixels = statistics.pixels if labels.plain else np.array(labels.of_ids(statistics.pixels.tolist()))
-        shares = (pixels / max(1, pixels.sum())).tolist()
-        shares *= len(labels.sets) if isinstance(likelihood, Sigmoid) else 1
+    if shares is not None and isinstance(likelihood, Sigmoid):
+        shares = [*shares] * len(labels.sets)
     loss = SegmentationLoss(config.loss, ignore, shares, aux_at, likelihood)
     return Task(member, names, loss, chooses=chooses, sets_apart=isinstance(likelihood, Sigmoid))
 

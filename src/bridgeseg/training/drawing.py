@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from bridgeseg.data.dataset import read_sample
 from bridgeseg.data.joining import Joined, Member
-from bridgeseg.data.labels import UNKNOWN
+from bridgeseg.data.labels import UNKNOWN, set_of
+from bridgeseg.data.listing import Sample
 from bridgeseg.errors import InputError
 from bridgeseg.evaluating.examples import SideBySide, save_examples
 from bridgeseg.evaluating.plots import read_history, save_confusion, save_curves, save_iou
@@ -53,14 +54,14 @@ def _examples(out: Path, joined: Joined, split: str) -> list[SideBySide]:
         samples = member.spec.samples(split)
         for sample in samples[:: max(1, len(samples) // each)][:each]:
             image, mask = read_sample(sample, member.spec)
-            truth = mask if joined.plain else _in_vocabulary(mask, member, joined)
+            truth = mask if joined.plain else _in_vocabulary(mask, sample, member, joined)
             examples.append(SideBySide.of(sample.image.name, image, truth, model.mask(image), joined.classes))
     return examples
 
 
-def _in_vocabulary(mask: NDArray[Any], member: Member, joined: Joined) -> NDArray[Any]:
+def _in_vocabulary(mask: NDArray[Any], sample: Sample, member: Member, joined: Joined) -> NDArray[Any]:
     """Return the ids of the vocabulary of a mask (H, W) of one dataset; ignored where it says no single name."""
-    labels = member.labels
+    labels, spec = member.labels, member.spec
     ids = np.array([*labels.rows, *(joined.classes.ignore_index for _ in (*labels.groups, UNKNOWN))])
-    found: NDArray[Any] = ids[labels.table[0][mask]]
+    found: NDArray[Any] = ids[labels.table[set_of(spec, labels.sets, spec.key(sample))][mask]]
     return found

@@ -27,6 +27,19 @@ class Likelihood(nn.Module):
         """logits (B, V, h, w) -> probabilities (B, V + G, h, w) of names and groups; those of groups overlap others."""
         raise NotImplementedError
 
+    def spread(self, found: Tensor, labels: Tensor, names: int) -> Tensor:
+        """Return the mean log-likelihood of the single names that a pixel's image may be labelled with.
+
+        Args:
+            found: (B, C, H, W) log-likelihoods.
+            labels: (B, H, W), of the C labels; any number where a pixel has none.
+            names: V.
+
+        Returns:
+            (B, H, W).
+        """
+        return found[:, :names].mean(dim=1)
+
     def told(self, labels: Tensor, names: int) -> Tensor:
         """Say of which columns labels tell whether they are true.
 
@@ -121,6 +134,17 @@ class Sigmoid(Likelihood):
         falls = F.softplus(logits)
         groups = [1 - (-falls[:, list(group)].sum(dim=1, keepdim=True)).exp() for group in self.groups]
         return torch.cat([logits.sigmoid(), *groups], dim=1)
+
+    def spread(self, found: Tensor, labels: Tensor, names: int) -> Tensor:
+        """See `Likelihood`: the names that the image was labelled for."""
+        size = names + len(self.groups)
+        parts = found.split(size, dim=1)
+        means = [
+            (part[:, :names] * known[:, None, None]).sum(dim=1) / known.sum()
+            for part, known in zip(parts, self.members, strict=True)
+        ]
+        rows = (labels // size).clamp(0, len(means) - 1)
+        return torch.stack(means).gather(0, rows[None])[0]
 
     def told(self, labels: Tensor, names: int) -> Tensor:
         """See `Likelihood`; nothing is told of columns with names that the image was not labelled for."""

@@ -170,11 +170,11 @@ class SegmentationLoss(nn.Module):
         return self.total(losses.sum()) / self.total(weights.sum()).clamp(min=1e-6)
 
     def _of_groups(self, likelihood: Likelihood, logits: Tensor, masks: Tensor) -> Tensor:
-        """Weighted -log-likelihood (B, H, W); label smoothing takes the mean over the single names."""
+        """Weighted -log-likelihood (B, H, W); label smoothing takes the mean over the single names; see `spread`."""
         found, smoothing = likelihood(logits), self.config.label_smoothing
         losses = F.nll_loss(found, masks, self.weights, ignore_index=self.ignore_index, reduction="none")
         if smoothing:
-            spread = -found[:, : logits.shape[1]].mean(dim=1) * (masks != self.ignore_index)
+            spread = -likelihood.spread(found, masks, logits.shape[1]) * (masks != self.ignore_index)
             losses = (1 - smoothing) * losses + smoothing * spread
         return losses
 
