@@ -108,6 +108,34 @@ def test_the_temperature_makes_it_honest(small: Path, data: Path, tmp_path: Path
 
 
 @pytest.mark.slow
+def test_the_temperature_is_fitted_by_name(small: Path, data: Path, tmp_path: Path) -> None:
+    root, text = data.parent, data.read_text()
+    whole = export(small, tmp_path / "whole.onnx", confidence=True, confidence_data=data).confidence
+    found = {}
+    names = list(NAMES)
+    swapped = [*names[1:], names[0]]
+    numbers = {index: swapped.index(name) for index, name in enumerate(names)}
+    head = "val: images/val\n"
+    for name, lines in {
+        "partial": f"names: {json.dumps(names)}\nlabelled: {json.dumps(names)}\n",
+        "order": f"names: {json.dumps(swapped)}\nlabel_map: {json.dumps(numbers).replace(chr(34), '')}\n",
+        "less": f"names: {json.dumps(names)}\nlabelled: [{names[0]}]\n",
+        "strange": f"names: {json.dumps([*names, 'zebra'])}\n",
+    }.items():
+        (root / f"{name}.yaml").write_text(head + lines)
+        found[name] = lambda name=name: (
+            export(small, tmp_path / f"{name}.onnx", confidence=True, confidence_data=root / f"{name}.yaml").confidence
+        )
+    assert data.read_text() == text
+    for name in ("partial", "order"):
+        assert {**found[name](), "from": ""} == {**whole, "from": ""}
+    with pytest.raises(DataError, match=f"labelled for all names of the model, such as '{names[1]}'"):
+        found["less"]()
+    with pytest.raises(DataError, match="only in the data: 'zebra'"):
+        found["strange"]()
+
+
+@pytest.mark.slow
 def test_plain_and_eight_bits(small: Path, data: Path, tmp_path: Path) -> None:
     plain, int8 = tmp_path / "plain.onnx", tmp_path / "int8.onnx"
     export(small, plain, confidence=True, plain=True, size=(40, 56), layout="nchw")

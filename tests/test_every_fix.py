@@ -327,7 +327,11 @@ NOT_TRIED = {
         "give more and real images: `calibrate=FOLDER`",
         "give a labelled split: `confidence_data=data.yaml:val`",
         "choose one: `confidence_data={}:{}`",
+        "write `val_share: {}` into {}, and choose it: `confidence_data={}:{}`",
         "give a split of a dataset: --confidence-data data.yaml:val",
+        "choose data that labels all of them, `confidence_data=data.yaml:val`; or export the run without confidence, "
+        "and add it to the file with a temperature of 1: bridgeseg export --model FILE.onnx --confidence --out "
+        "SURE.onnx",
         "say which it is: `format={}` (one of {})",
         "is it {}? say `format`, or export it again",
         "write a data.yaml with `names: [first class, second class]` into the folder",

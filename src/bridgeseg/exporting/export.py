@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from bridgeseg.description import SHIPPED
+from bridgeseg.description import find_checkpoint, read_config
 from bridgeseg.errors import ConfigError, ModelFileError
 from bridgeseg.extras import extra
 from bridgeseg.naming import named
@@ -46,7 +46,8 @@ def export(asked: Export) -> Exported:
         check_name(Path(asked.out))
     labelled = confidence_images(asked)
     if source.is_file():
-        return finish(source, asked, labelled)
+        return finish(source, asked)
+    asked = with_labels(asked)
     with TemporaryDirectory() as folder:
         first = export_folder(source, Path(folder) / "ordinary.onnx", **options)
         done = finish(first.path, asked, labelled)
@@ -54,23 +55,25 @@ def export(asked: Export) -> Exported:
     return done if done.agreement is None else replace(done, agreement=min(shares))
 
 
-def confidence_images(asked: Export) -> str | Path | Calibration | None:
-    """Return what the temperature is fitted on; None for no fit, as of files and bundled models where none is named.
+def with_labels(asked: Export) -> Export:
+    """Return settings in which the images that a run's confidence is calibrated on are found and checked.
 
     Raises:
-        ConfigError: none is named, and the run was not validated, or on several datasets.
-        DataError: what it was validated on is not there.
+        InputError: there are none, or they are not labelled for what the network knows.
     """
-    from bridgeseg.exporting.calibration import validation_images
-    from bridgeseg.exporting.temperature import IMAGES
+    if not asked.confidence:
+        return asked
+    from bridgeseg.exporting.calibration import find_calibration, validation_images
+    from bridgeseg.exporting.temperature import IMAGES, labelled_samples
 
-    model = Path(asked.model)
-    if not asked.confidence or asked.confidence_data is not None or model.is_file() or model.parent == SHIPPED:
-        return asked.confidence_data
-    return validation_images(model, IMAGES)
+    given = asked.confidence_data
+    images = validation_images(asked.model, IMAGES) if given is None else find_calibration(given, IMAGES, "val")
+    if asked.names is None and not (asked.open and images.spec is not None and not images.spec.partial):
+        labelled_samples(read_config(find_checkpoint(asked.model))[0], images)
+    return asked.model_copy(update={"confidence_data": images})
 
 
-def finish(ordinary: Path, asked: Export, labelled: str | Path | Calibration | None) -> Exported:
+def finish(ordinary: Path, asked: Export) -> Exported:
     """Give an ordinary file confidence, make it plain, or both, or convert it; write what was asked for.
 
     Args:
@@ -90,7 +93,7 @@ def finish(ordinary: Path, asked: Export, labelled: str | Path | Calibration | N
     with TemporaryDirectory() as folder:
         if asked.confidence:
             sure = Path(folder) / "confidence.onnx" if asked.plain else target
-            facts, ordinary = add_confidence(ordinary, sure, labelled), sure
+            facts, ordinary = add_confidence(ordinary, sure, asked.confidence_data), sure
         if asked.plain:
             done = export_plain(ordinary, target, logits=asked.logits, **plain_options(asked))
             return replace(done, confidence=facts)

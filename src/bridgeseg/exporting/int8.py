@@ -9,7 +9,7 @@ from typing import Any
 
 from bridgeseg.errors import ConfigError, advising
 from bridgeseg.exporting.calibration import training_images
-from bridgeseg.exporting.export import check, check_file, confidence_images, finish, folder_options
+from bridgeseg.exporting.export import check, check_file, finish, folder_options, with_labels
 from bridgeseg.exporting.int8_report import compare
 from bridgeseg.exporting.modelfile import check_name
 from bridgeseg.exporting.quantize import quantize
@@ -52,7 +52,7 @@ def export_int8(asked: Mapping[str, Any], *, quiet: bool = True, report: bool = 
             fix = "`calibrate=FOLDER`, with images as the network will see them"
             raise ConfigError("8 bits need images to calibrate on", where="calibrate", fix=fix)
         images = training_images(source, wanted.images)
-    labelled = confidence_images(whole)
+    whole = with_labels(whole) if source.is_dir() else whole
     with TemporaryDirectory() as folder:
         if source.is_file():
             check_file(whole, source)

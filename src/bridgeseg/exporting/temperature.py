@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,14 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
+from bridgeseg.classes import ClassSet
 from bridgeseg.confusion import CalibrationError
+from bridgeseg.data.labels import label_sets, labelled_names, set_of
+from bridgeseg.data.listing import Sample
 from bridgeseg.data.masks import read_mask
+from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import DataError, ModelFileError
-from bridgeseg.evaluating.matching import Matched, check_same_classes, match
+from bridgeseg.evaluating.matching import check_same_classes, match
 from bridgeseg.exporting.agreement import SIZES, check_same_ids
 from bridgeseg.exporting.calibration import Calibration, find_calibration, read_small
 from bridgeseg.exporting.confidence import NAME, decision, drop_confidence, give_confidence
@@ -48,15 +53,16 @@ def fit_temperature(source: Path, calibration: Calibration) -> dict[str, Any]:
         `from`.
 
     Raises:
-        DataError: the images have no labels, or the classes are others than the file's, which takes no names.
+        DataError: the images have no labels, or not those of the file's names; see `labelled_samples`.
         ModelFileError: the file has no logits that are upsampled.
     """
-    if calibration.spec is None:
-        fix = "give a split of a dataset: --confidence-data data.yaml:val"
-        raise DataError("a temperature needs labelled images", where=calibration.name, fix=fix)
-    matched = match(Model.load(source), calibration.spec)
-    check_same_classes(matched.model.classes, matched.spec)
-    found = list(_sampled(source, matched, calibration))
+    model, spec = Model.load(source), _spec(calibration)
+    if model.takes_names and not spec.partial:
+        matched = match(model, spec)
+        model, spec = matched.model, matched.spec
+    calibration = replace(calibration, spec=spec)
+    calibration = replace(calibration, samples=labelled_samples(model.classes, calibration))
+    found = list(_sampled(source, model, spec, calibration))
     corners, shares, labels = (np.concatenate(parts) for parts in zip(*found, strict=True))
     if not len(labels):
         raise DataError("no pixel of these images is labelled", where=calibration.name, fix="choose another split")
@@ -78,9 +84,47 @@ def fit_temperature(source: Path, calibration: Calibration) -> dict[str, Any]:
         "temperature": round(float(np.exp((low + high) / 2)), 4),
         "ece_before": errors[0],
         "ece": errors[1],
-        "images": len(calibration.images),
+        "images": len(calibration.samples),
         "from": calibration.name,
     }
+
+
+def labelled_samples(classes: ClassSet, calibration: Calibration) -> tuple[Sample, ...]:
+    """Return the images in which all names of a network are labelled wherever they occur.
+
+    Args:
+        classes: of a network that is asked for no others.
+        calibration: images with their labels, whose names need not be all of the network's, nor in its order.
+
+    Raises:
+        DataError: there are none, or the data has names that the network does not know.
+    """
+    spec = _spec(calibration)
+    if not spec.partial:
+        if not {*spec.classes.names} <= {*classes.names}:
+            check_same_classes(classes, spec)
+        return calibration.samples
+    sets = label_sets(spec)
+    whole = {index for index, chosen in enumerate(sets) if {*classes.names} <= {*chosen}}
+    found = tuple(sample for sample in calibration.samples if set_of(spec, sets, spec.key(sample)) in whole)
+    if not found:
+        missing = [name for name in classes.names if name not in labelled_names(spec)]
+        message = f"no image is labelled for all names of the model{f', such as {missing[0]!r}' if missing else ''}"
+        raise DataError(
+            f"{message}, so that these images cannot tell how often it is right",
+            where=spec.path,
+            fix="choose data that labels all of them, `confidence_data=data.yaml:val`; or export the run without "
+            "confidence, and add it to the file with a temperature of 1: "
+            "bridgeseg export --model FILE.onnx --confidence --out SURE.onnx",
+        )
+    return found
+
+
+def _spec(calibration: Calibration) -> DataSpec:
+    if calibration.spec is None:
+        fix = "give a split of a dataset: --confidence-data data.yaml:val"
+        raise DataError("a temperature needs labelled images", where=calibration.name, fix=fix)
+    return calibration.spec
 
 
 def _means(corners: Floats, shares: Floats, logarithm: float) -> Floats:
@@ -99,10 +143,12 @@ def _unlikely(corners: Floats, shares: Floats, labels: NDArray[np.int64], logari
 
 
 def _sampled(
-    source: Path, matched: Matched, calibration: Calibration
+    source: Path, known: Model, spec: DataSpec, calibration: Calibration
 ) -> Iterator[tuple[Floats, Floats, NDArray[np.int64]]]:
     """Yield of each image the four logits (N, 4, K) around some labelled pixels, their shares (N, 4), labels (N)."""
-    model, runtime, spec = onnx.load(source), matched.model.runtime, matched.spec
+    model, runtime, names = onnx.load(source), known.runtime, known.classes.names
+    ids = np.full(spec.classes.ignore_index + 1, -1)
+    ids[: len(spec.classes)] = [names.index(name) if name in names else -1 for name in spec.classes.names]
     drop_confidence(model)
     everywhere(model)
     resize = decision(model.graph).resize
@@ -115,9 +161,9 @@ def _sampled(
     random = np.random.default_rng(0)
     for sample in calibration.samples:
         image = read_small(sample.image, calibration.how)
-        truth = read_mask(sample.mask, spec)
+        truth = ids[read_mask(sample.mask, spec)]
         logits = session.run(None, {"image": image[None], **own})[0][0].astype(np.float64)  # (K, h, w)
-        rows, columns = np.nonzero(truth != spec.classes.ignore_index)
+        rows, columns = np.nonzero(truth >= 0)
         some = random.permutation(len(rows))[:PIXELS]
         rows, columns = rows[some], columns[some]
         y, x = (
