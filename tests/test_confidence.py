@@ -325,7 +325,7 @@ def test_what_the_temperature_is_fitted_on_is_known_before_the_export(
     pytest.importorskip("torch")
     import bridgeseg.exporting.onnx as slow
     from bridgeseg.description import SHIPPED
-    from bridgeseg.exporting.export import confidence_images
+    from bridgeseg.exporting.export import with_labels
 
     def never(*_: object, **__: object) -> None:
         raise AssertionError("exported first")
@@ -335,5 +335,4 @@ def test_what_the_temperature_is_fitted_on_is_known_before_the_export(
     with pytest.raises(ConfigError, match="does not say what it was trained on"):
         export(tmp_path / "mine", tmp_path / "sure.onnx", confidence=True)
     asked = Export(model=SHIPPED / "open", out=tmp_path / "sure.onnx", confidence=True)
-    assert confidence_images(asked) is None
-    assert confidence_images(asked.model_copy(update={"confidence_data": "a.yaml:val"})) == "a.yaml:val"
+    assert with_labels(asked) is asked

@@ -10,14 +10,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from bridgeseg.description import find_checkpoint, read_config
+from bridgeseg.description import SHIPPED, find_checkpoint, read_config
 from bridgeseg.errors import ConfigError, ModelFileError
 from bridgeseg.extras import extra
 from bridgeseg.naming import named
 from bridgeseg.settings.export import Export
 
 if TYPE_CHECKING:
-    from bridgeseg.exporting.calibration import Calibration
     from bridgeseg.exporting.modelfile import Exported
 
 
@@ -44,24 +43,23 @@ def export(asked: Export) -> Exported:
         converting.check_folder(Path(asked.out))
     else:
         check_name(Path(asked.out))
-    labelled = confidence_images(asked)
     if source.is_file():
         return finish(source, asked)
     asked = with_labels(asked)
     with TemporaryDirectory() as folder:
         first = export_folder(source, Path(folder) / "ordinary.onnx", **options)
-        done = finish(first.path, asked, labelled)
+        done = finish(first.path, asked)
     shares = [one.agreement for one in (first, done) if one.agreement is not None]
     return done if done.agreement is None else replace(done, agreement=min(shares))
 
 
 def with_labels(asked: Export) -> Export:
-    """Return settings in which the images that a run's confidence is calibrated on are found and checked.
+    """Return settings in which the images that confidence is calibrated on are found and checked; of `open` none are.
 
     Raises:
         InputError: there are none, or they are not labelled for what the network knows.
     """
-    if not asked.confidence:
+    if not asked.confidence or (asked.confidence_data is None and Path(asked.model).parent == SHIPPED):
         return asked
     from bridgeseg.exporting.calibration import find_calibration, validation_images
     from bridgeseg.exporting.temperature import IMAGES, labelled_samples
@@ -79,7 +77,6 @@ def finish(ordinary: Path, asked: Export) -> Exported:
     Args:
         ordinary: an .onnx file, made of `asked.model` or the same.
         asked: one of the three, at least; its model is a file or folder.
-        labelled: what the temperature of confidence is fitted on; None for none.
     """
     if asked.to:
         from bridgeseg.exporting.converting import convert

@@ -67,6 +67,6 @@ def export_int8(asked: Mapping[str, Any], *, quiet: bool = True, report: bool = 
         with advising("score on a split of smaller images, or leave `data` out"):
             facts = compare(source, target, Compared(**Compared.of(asked)), quiet=quiet) if report else {}
         if more:
-            made = finish(target, whole, labelled)
+            made = finish(target, whole)
             facts |= {"confidence": made.confidence} if made.confidence else {}
     return {**facts, "quantisation": done.facts}
