@@ -456,6 +456,14 @@ class TestRun:
         (folder / "labelmap.txt").write_text("\n".join(lines))
         assert (only(import_data(folder, out=out))[:, :5] == 1).all()
 
+    def test_annotations_of_an_image_that_is_not_listed(self, tmp_path: Path, out: Path) -> None:
+        ring = {"segmentation": [[0, 0, 3, 0, 3, 3]]}
+        folder = coco(tmp_path / "export", [ring, {**ring, "image_id": 7}, {**ring, "image_id": 7}])
+        report = import_data(folder, out=out)
+        assert report.left_out == {"no-image": 1}
+        assert report.examples["no-image"] == ["a.json: 2 annotations of image '7', which `images` does not list"]
+        assert "a.json" in (out / "left-out.csv").read_text()
+
     def test_sizes(self, tmp_path: Path) -> None:
         """Labels made on a scaled image fit; those of another image do not; EXIF turns them as it turns the image."""
         shapes = [polygon("car", square(0, 0, 10, 4))]

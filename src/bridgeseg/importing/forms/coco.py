@@ -43,7 +43,7 @@ def read(source: Source) -> Reading:
     names: dict[str, str | None] = {}
     used: Counter[str] = Counter()
     for path in source.of(".json"):
-        file = _File(path)
+        file, labelled = _File(path), Counter[str]()
         for key, value in elements(path):
             if not isinstance(value, dict):
                 continue
@@ -57,9 +57,14 @@ def read(source: Source) -> Reading:
             elif key == "annotations":
                 used[_id(value.get("category_id"))] += 1
                 panoptic |= "segments_info" in value
+                labelled[_id(value.get("image_id"))] += 1
                 spool.add(f"{path}\n{_id(value.get('image_id'))}", {k: value[k] for k in KEPT if k in value})
         if file.images and file.categories:
             files.append(file)
+            for image, count in labelled.items():
+                if image not in file.images:
+                    what = f"{count} annotations of image {shown(image)}, which `images` does not list"
+                    source.ledger.leave("no-image", source.name(path), what)
         elif file.images or len(source.of(".json")) == 1:
             source.ledger.leave("not-recognised", source.name(path), "no images with categories")
     spool.ready()
