@@ -323,3 +323,30 @@ class TestRuns:
         frozen, began = (load_checkpoint(path).segmentor.backbone.state_dict() for path in (tmp_path / "run", old))
         assert all(torch.equal(value, began[key]) for key, value in frozen.items())
         assert whole.miou > 0
+
+    @pytest.mark.parametrize("other", ["gone", "trained again"])
+    def test_a_run_that_stopped_in_its_first_epoch_does_not_need_its_origin(
+        self, data: Path, old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: str
+    ) -> None:
+        origin, run = tmp_path / "origin", tmp_path / "run"
+        shutil.copytree(old, origin)
+        self.more(data, origin, tmp_path / "whole", epochs=1)
+
+        def stop(*_: Any) -> None:
+            raise InputError("enough")
+
+        monkeypatch.setattr(TrainModule, "on_train_epoch_start", stop)
+        with pytest.raises(InputError, match="enough"):
+            self.more(data, origin, run, epochs=1)
+        monkeypatch.undo()
+        monkeypatch.setattr(room, "write_images", lambda *_: None)
+        shutil.rmtree(origin)
+        if other != "gone":
+            kept = load_checkpoint(old)
+            with torch.no_grad():
+                for value in kept.segmentor.parameters():
+                    value.add_(0.1)
+            save_checkpoint(origin, kept)
+        train(out=run, resume=True, quiet=True)
+        paths = [out / "last" / "model.safetensors" for out in (tmp_path / "whole", run)]
+        assert paths[0].read_bytes() == paths[1].read_bytes()

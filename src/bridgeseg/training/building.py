@@ -109,7 +109,7 @@ def make_module(
     return module.to(memory_format=torch.channels_last)
 
 
-def make_teacher(out: Path, config: TrainConfig, joined: Joined, *, first: bool) -> Teacher | None:
+def make_teacher(out: Path, config: TrainConfig, joined: Joined, *, first: bool, resume: bool) -> Teacher | None:
     """Load the network whose names are kept, None if there are none; a copy of it stays in the run folder.
 
     Args:
@@ -117,6 +117,7 @@ def make_teacher(out: Path, config: TrainConfig, joined: Joined, *, first: bool)
         config: the settings.
         joined: the datasets.
         first: whether this is the process that writes.
+        resume: whether the run goes on, and with its copy.
 
     Raises:
         ModelFileError: it is gone or damaged, or the copy cannot be written.
@@ -124,8 +125,9 @@ def make_teacher(out: Path, config: TrainConfig, joined: Joined, *, first: bool)
     if not joined.before or config.init is None:
         return None
     copy = out / folder.ORIGIN
-    kept = load_checkpoint(copy) if copy.is_dir() else load_checkpoint(find(config.init).folder or config.init)
-    if first and not copy.is_dir():
+    begun = resume and copy.is_dir()
+    kept = load_checkpoint(copy if begun else find(config.init).folder or config.init)
+    if first and not begun:
         save_checkpoint(copy, kept)
     return Teacher(kept.segmentor)
 

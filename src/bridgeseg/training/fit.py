@@ -41,13 +41,12 @@ from bridgeseg.training.length import pass_steps, set_length, settled, validatio
 from bridgeseg.training.loggers import closed
 from bridgeseg.training.missing import refuse_missing
 from bridgeseg.training.module import unit_length
-from bridgeseg.training.origin import find
 from bridgeseg.training.overview import tell, tell_carried
 from bridgeseg.training.processes import meet
 from bridgeseg.training.progress import log, say
 from bridgeseg.training.provenance import environment, provenance, source_commit
 from bridgeseg.training.resolve import resolve
-from bridgeseg.training.resuming import load_data, refuse_other_step
+from bridgeseg.training.resuming import load_data, origin_of, refuse_other_step
 from bridgeseg.training.stops import interruptible, lost_peer, stoppable, without_chatter
 
 
@@ -108,8 +107,8 @@ def _fit(
     segmentor, prompts = make_network(config, joined.classes, state)
     carried: list[str] = []
     start: dict[str, Tensor] = {}
-    if config.init is not None and state is None:
-        found = carry(segmentor, config.model, joined.classes.names, find(config.init))
+    if state is None and (origin := origin_of(out, config, resume=resume)) is not None:
+        found = carry(segmentor, config.model, joined.classes.names, origin)
         share = with_defaults(config, joined).init_share or 0.0
         carried, weights = found.lines(share), segmentor.state_dict()
         start = {f"segmentor.{key}": weights[key].clone() for key in found.whole} if share else {}
@@ -135,7 +134,7 @@ def _fit(
         set_length(trainer, config, planned_epochs(config, state))
         state = None  # room for the training
         refuse_single_values(segmentor, config, data.images)
-        teacher = make_teacher(out, config, joined, first=first)
+        teacher = make_teacher(out, config, joined, first=first, resume=resume)
         module = make_module(with_defaults(config, joined), joined, segmentor, data, prompts, teacher)
         steps = config.epoch_steps or pass_steps([len(train) for train in data.trains], config, trainer.world_size)
         _prepare(trainer, config, out, joined, commit, steps, resume=resume, first=first, quiet=quiet)

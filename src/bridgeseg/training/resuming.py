@@ -14,7 +14,7 @@ from bridgeseg.settings.train import TrainConfig
 from bridgeseg.settings.values import differences, set_values
 from bridgeseg.training import folder
 from bridgeseg.training.datasets import kept_classes
-from bridgeseg.training.origin import find
+from bridgeseg.training.origin import Origin, find
 from bridgeseg.training.provenance import absolute
 from bridgeseg.training.resolve import resolve
 
@@ -120,9 +120,19 @@ def load_data(out: Path, config: TrainConfig, *, resume: bool) -> Joined:
                 where=out,
                 fix="undo the change, or start a new run with another `out`",
             )
+    return join(specs, config.same, config.parts, kept_classes(config, specs, origin_of(out, config, resume=resume)))
+
+
+def origin_of(out: Path, config: TrainConfig, *, resume: bool) -> Origin | None:
+    """Return what a run goes on from, None if that is nothing: of one that was begun, the copy in its folder.
+
+    Raises:
+        ModelFileError: see `find`.
+    """
     kept = out / folder.ORIGIN
-    origin = find(str(kept)) if resume and kept.is_dir() else None
-    return join(specs, config.same, config.parts, kept_classes(config, specs, origin))
+    if resume and kept.is_dir():
+        return find(str(kept))
+    return None if config.init is None else find(config.init)
 
 
 def refuse_other_step(out: Path, images: int, world: int) -> None:
