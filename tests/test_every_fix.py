@@ -170,6 +170,10 @@ ELSEWHERE = {
     "label some, or take them as nothing but background: `empty=True`": (
         "test_importing.py::test_images_that_nobody_labelled"
     ),
+    "it looks like {}: `format={}`": "test_importing.py::test_another_form_than_was_said",
+    "use it as it is: bridgeseg check --data {}": "test_importing.py::test_a_dataset_already",
+    "put the images below images/ and the masks, PNG files of class ids with the same names, below masks/; beside them "
+    "write a data.yaml with `train: images` and `names: [...]`": "test_importing.py::test_plain_pairs",
     "say what is white: `image_range: {}`": "test_fixes.py::test_a_pasted_line_ends_the_message",
     "if it is no transparency, read the colours alone: `bands: [0, 1, 2]`": (
         "test_fixes.py::test_a_pasted_line_ends_the_message"
@@ -332,8 +336,7 @@ NOT_TRIED = {
         "choose data that labels all of them, `confidence_data=data.yaml:val`; or export the run without confidence, "
         "and add it to the file with a temperature of 1: bridgeseg export --model FILE.onnx --confidence --out "
         "SURE.onnx",
-        "say which it is: `format={}` (one of {})",
-        "is it {}? say `format`, or export it again",
+        "if it is one of these, say which with `format`; if not, export it as one of them: {}",
         "write a data.yaml with `names: [first class, second class]` into the folder",
         "allow more (`budget`), calibrate on more images, or try `method=entropy`",
         "`calibrate=FOLDER/data.yaml:train`",

@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import re
+import shlex
 import shutil
 import struct
 from collections.abc import Callable
@@ -497,11 +498,51 @@ class TestRun:
         picture(tmp_path / "export/a.png")
         with pytest.raises(DataError, match="looks like no export that is known") as caught:
             import_data(tmp_path / "export", out=out)
-        assert "`format=coco`" in str(caught.value.fix)
-        with pytest.raises(DataError, match="no JSON file with shapes"):
+        assert "format" not in str(caught.value.fix)
+        with pytest.raises(DataError, match="no JSON file with shapes") as caught:
             import_data(tmp_path / "export", out=out, format="labelme")
+        assert "format" not in str(caught.value.fix)
+        (tmp_path / "export/a.json").write_text("{}")
+        with pytest.raises(DataError, match="looks like no export that is known") as caught:
+            import_data(tmp_path / "export", out=out)
+        assert "say which with `format`" in str(caught.value.fix)
+        with pytest.raises(DataError, match="no images with categories") as caught:
+            import_data(tmp_path / "export", out=out, format="coco")
+        assert "`format`" not in str(caught.value.fix)
         with pytest.raises(InputError, match="no such file or folder"):
             import_data(tmp_path / "no", out=out)
+
+    def test_another_form_than_was_said(self, export: Path, out: Path) -> None:
+        with pytest.raises(DataError, match="no images with categories") as caught:
+            import_data(export, out=out, format="coco")
+        assert "it looks like Labelme JSON: `format=labelme`" in str(caught.value.fix)
+        assert import_data(export, out=out, format="labelme").counts == {"train": 2}
+
+    def test_a_dataset_already(self, export: Path, out: Path) -> None:
+        import_data(export, out=out, val_share=0)
+        with pytest.raises(DataError, match="it is a dataset already") as caught:
+            import_data(out, out=out.with_name("other"))
+        assert main(shlex.split(str(caught.value.fix).partition("bridgeseg ")[2])) in (0, 1)
+
+    def test_plain_pairs(self, tmp_path: Path, out: Path) -> None:
+        folder = tmp_path / "export"
+        picture(folder / "a.jpg")
+        Image.new("L", (10, 8)).save(folder / "a.png")
+        with pytest.raises(DataError, match="images and masks of the same names") as caught:
+            import_data(folder, out=out)
+        for name, kind in (("a.jpg", "images"), ("a.png", "masks")):
+            assert f"{kind}/" in str(caught.value.fix)
+            (folder / kind).mkdir()
+            (folder / name).rename(folder / kind / name)
+        (folder / "data.yaml").write_text("train: images\nnames: [sky]")
+        assert len(DataSpec.load(folder).samples("train")) == 1
+
+    def test_boxes_of_voc(self, tmp_path: Path, out: Path) -> None:
+        picture(tmp_path / "export/JPEGImages/a.jpg")
+        (tmp_path / "export/a.xml").write_text("<annotation><object><bndbox></bndbox></object></annotation>")
+        for form in (None, "voc"):
+            with pytest.raises(DataError, match="1 boxes around objects and no outline"):
+                import_data(tmp_path / "export", out=out, format=form)
 
 
 class TestFill:

@@ -16,7 +16,7 @@ from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import ConfigError, nearest
 from bridgeseg.files import replacing, write
 from bridgeseg.importing.draw import Overlap, Rules, draw
-from bridgeseg.importing.forms import Reading, form_of, only_boxes, open_form
+from bridgeseg.importing.forms import Reading, form_of, open_form
 from bridgeseg.importing.imagefile import head
 from bridgeseg.importing.ledger import Ledger
 from bridgeseg.importing.model import Item, Painting, Unusable
@@ -24,6 +24,7 @@ from bridgeseg.importing.plan import FACTS, Plan, facts, left_behind
 from bridgeseg.importing.refusal import nothing_usable
 from bridgeseg.importing.report import LEFT_OUT, Imported, Tally, remembered
 from bridgeseg.importing.source import Source, Wanted
+from bridgeseg.importing.unknown import only_boxes
 from bridgeseg.locking import lock
 from bridgeseg.report.draw import palette_image
 from bridgeseg.report.progress import ProgressBar
@@ -46,7 +47,7 @@ def import_data(asked: Import) -> Imported:
     if place_.suffix.lower() in (".yaml", ".yml"):  # of YOLO: labels and images lie beside it
         place_ = place_.parent
     images = None if asked.images is None else Path(asked.images)
-    opened = Source(place_, Wanted(images, asked.unlabelled, tuple(asked.classes)), skip=target)
+    opened = Source(place_, Wanted(images, asked.unlabelled, tuple(asked.classes), asked.format), skip=target)
     form = form_of(opened, asked.format)
     claim(target, {"import": str(place_.resolve())}, place_)
     with lock(target):

@@ -34,11 +34,13 @@ class Wanted:
         images: a folder in which images are looked for, too.
         unlabelled: what pixels under no object are; None as is usual for the form.
         classes: the classes to take, in this order; none for all.
+        form: the form that it is said to be; None to be recognised.
     """
 
     images: Path | None = None
     unlabelled: Unlabelled | None = None
     classes: tuple[str, ...] = ()
+    form: str | None = None
 
 
 @dataclass

@@ -14,6 +14,7 @@ from bridgeseg.data import exports
 from bridgeseg.errors import ConfigError, DataError, nearest
 from bridgeseg.importing.model import Item, Thing, Unlabelled, box
 from bridgeseg.importing.source import Source
+from bridgeseg.importing.unknown import unknown
 
 
 @dataclass(frozen=True)
@@ -65,11 +66,7 @@ def form_of(source: Source, name: str | None) -> str:
     if not found and any(map(_starts_with_box, source.of(".txt")[: exports.PROBED_FILES])):
         return "yolo"
     if not found:
-        raise DataError(
-            "this looks like no export that is known",
-            where=source.path,
-            fix=f"say which it is: `format={next(iter(FORMS))}` (one of {', '.join(FORMS)})",
-        )
+        raise unknown(source, "this looks like no export that is known", FORMS)
     return found[0]
 
 
@@ -92,19 +89,17 @@ def open_form(name: str, source: Source) -> Reading:
 
 def unread(source: Source, form: str, what: str) -> DataError:
     """Return the error of an export that holds nothing of its form."""
-    return DataError(
-        f"no {what} in it", where=source.path, fix=f"is it {exports.TITLES[form]}? say `format`, or export it again"
-    )
+    message = f"no {what} in it"
+    like = [other for other in exports.forms_of(source.files) if other != form]
+    if like:
+        fix = f"it looks like {exports.TITLES[like[0]]}: `format={like[0]}`"
+        return DataError(message, where=source.path, fix=fix)
+    if source.wanted.form is not None:
+        return unknown(source, message, FORMS)
+    return DataError(message, where=source.path, fix=f"export it again, as {exports.TITLES[form]}")
 
 
 def boxed(source: Source, left: float, top: float, width: float, height: float) -> Thing:
     """Return what stands for an object that has a box and no outline: its area is ignored, and that is noted."""
     source.ledger.note("boxes without an outline are ignored: what they cover is neither trained on nor scored")
     return Thing(None, box(left, top, width, height), -1)
-
-
-def only_boxes(source: Source, count: int) -> DataError:
-    """Return the error of an export that has boxes and not one outline."""
-    message = f"it holds {count:,} boxes around objects and no outline, and masks need outlines"
-    fix = "draw outlines (polygons or brush) in the labelling tool, or export its segmentation instead of its boxes"
-    return DataError(message, where=source.path, fix=fix)
