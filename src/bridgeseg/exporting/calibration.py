@@ -117,24 +117,17 @@ def validation_images(run: str | Path, images: int) -> Calibration:
     settings = _settings_of(run, "confidence needs labelled images", fix)
     if not settings["val_split"]:
         raise ConfigError("confidence needs labelled images, and this run was not validated", where=run, fix=fix)
-    specs, split, share = (
-        load_specs(settings["data"], settings["val_share"]),
-        settings["val_split"],
-        settings["val_share"],
-    )
+    specs = load_specs(settings["data"], settings["val_share"])
+    split, share = settings["val_split"], settings["val_share"]
     if len(specs) > 1:
         message = f"this run was trained on {len(specs)} datasets, and confidence is calibrated on one"
-        raise ConfigError(message, where=run, fix=_choice(specs, split, share))
+        itself = [spec for spec in specs if split in DataSpec.load(spec.path).all_splits]
+        path = (itself or specs)[0].path
+        fix = f"choose one: `confidence_data={path}:{split}`"
+        if not itself:
+            fix = f"write `val_share: {share}` into {path}, and choose it: `confidence_data={path}:{split}`"
+        raise ConfigError(message, where=run, fix=fix)
     return _labelled(specs[0], [split], images)
-
-
-def _choice(specs: Sequence[DataSpec], split: str, share: float) -> str:
-    """Say how to choose a dataset, the first one if it has the split by itself, else the next that has."""
-    itself = [spec for spec in specs if split in DataSpec.load(spec.path).all_splits]
-    if itself:
-        return f"choose one: `confidence_data={itself[0].path}:{split}`"
-    path = specs[0].path
-    return f"write `val_share: {share}` into {path}, and choose it: `confidence_data={path}:{split}`"
 
 
 def _settings_of(run: str | Path, need: str, fix: str) -> dict[str, Any]:
