@@ -307,7 +307,7 @@ class TestRun:
             picture(out / "images/train/stray.png")
         before = files(out)
         with pytest.raises(InputError, match="1 files that do not belong to the dataset"):
-            import_data(export, out=out, classes=["car", "road"], copies=copies)
+            import_data(export, out=out, classes=["road", "car"], copies=copies)
         assert files(out) == before
 
     def test_other_rules_and_an_interruption_leave_no_old_names(
@@ -541,7 +541,7 @@ class TestRun:
         picture(tmp_path / "export/JPEGImages/a.jpg")
         (tmp_path / "export/a.xml").write_text("<annotation><object><bndbox></bndbox></object></annotation>")
         for form in (None, "voc"):
-            with pytest.raises(DataError, match="1 boxes around objects and no outline"):
+            with pytest.raises(DataError, match="1 box around objects and no outline"):
                 import_data(tmp_path / "export", out=out, format=form)
 
 

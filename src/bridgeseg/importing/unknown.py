@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bridgeseg.data import exports
+from bridgeseg.data.finding import number
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import BridgeSegError, DataError
 from bridgeseg.images import SUFFIXES
@@ -20,7 +21,7 @@ PLAIN = (
 
 def only_boxes(source: Source, count: int) -> DataError:
     """Return the error of an export that has boxes and not one outline."""
-    message = f"it holds {count:,} boxes around objects and no outline, and masks need outlines"
+    message = f"it holds {number(count, 'box', 'boxes')} around objects and no outline, and masks need outlines"
     fix = "draw outlines (polygons or brush) in the labelling tool, or export its segmentation instead of its boxes"
     return DataError(message, where=source.path, fix=fix)
 

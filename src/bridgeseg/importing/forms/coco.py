@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from bridgeseg.data.finding import number as counted
 from bridgeseg.errors import DataError
 from bridgeseg.importing import pngs, rle
 from bridgeseg.importing.forms import Reading, boxed, unread
@@ -63,7 +64,7 @@ def read(source: Source) -> Reading:
             files.append(file)
             for image, count in labelled.items():
                 if image not in file.images:
-                    what = f"{count} annotations of image {shown(image)}, which `images` does not list"
+                    what = f"{counted(count, 'annotation')} of image {shown(image)}, which `images` does not list"
                     source.ledger.leave("no-image", source.name(path), what)
         elif file.images or len(source.of(".json")) == 1:
             source.ledger.leave("not-recognised", source.name(path), "no images with categories")
