@@ -594,6 +594,11 @@ def test_a_share_is_refused_beside_a_split(dataset: Path) -> None:
     assert "above 0 and below 1" in refused(dataset, "train: images/train\nnames: [a]\nval_share: 10%\n")
     with pytest.raises(ConfigError, match="has a split val"):
         load(dataset, PLAIN).shared(0.1)
+    text = "test: images/val\nnames: [a]\n"
+    with pytest.raises(ConfigError, match="has no train") as caught:
+        load(dataset, text).shared(0.1)
+    line = re.findall("`(.*?)`", str(caught.value.fix))[0]
+    assert len(load(dataset, f"{text}{line}\n").shared(0.9).samples("train")) == 1
 
 
 @pytest.mark.parametrize(

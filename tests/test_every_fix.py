@@ -146,6 +146,7 @@ WRITTEN: dict[str, tuple[str, str]] = {
     "write `{}: images/{}`": ("train: []", "train: images/train"),
 }
 ELSEWHERE = {
+    "add `train: images/train` to it": "test_data_spec.py::test_a_share_is_refused_beside_a_split",
     **dict.fromkeys(
         (
             "correct it, or take it out of the list `{}`",

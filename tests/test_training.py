@@ -39,7 +39,7 @@ from bridgeseg.training import fit as room
 from bridgeseg.training import folder, stops
 from bridgeseg.training.averaging import Averaging, ema_update
 from bridgeseg.training.callbacks import ExpectGradients
-from bridgeseg.training.datamodule import DataModule, ShardSampler
+from bridgeseg.training.datamodule import DataModule, ShardSampler, check_data
 from bridgeseg.training.losses import SegmentationLoss
 from bridgeseg.training.module import TrainModule, parameter_groups, rate_factor
 from bridgeseg.training.provenance import public_name
@@ -796,6 +796,18 @@ class TestTrouble:
             Image.new("L", (64, 48), 255).save(mask)
         with pytest.raises(DataError, match="no pixel of the 4 validation images is labelled"):
             run(data, tmp_path / "run", epochs=1)
+
+
+def test_a_share_of_train_is_offered_where_there_is_train(tmp_path: Path) -> None:
+    path = write_dataset(tmp_path)
+    config = TrainConfig(data=str(path))
+    text = path.read_text().replace("val: images/val\n", "")
+    for split in ("train", "test"):
+        path.write_text(text.replace("train:", f"{split}:"))
+        with pytest.raises(DataError, match="no split 'val' to validate on") as caught:
+            check_data(DataSpec.load(path), config)
+        assert ("val_share=0.1" in str(caught.value.fix)) == (split == "train")
+        assert "add it to the file" in str(caught.value.fix)
 
 
 def test_the_architecture_of_the_tiny_runs_is_tiny() -> None:

@@ -106,7 +106,8 @@ class DataSpec:
             message = "val_share takes the split val from train, and the data has a split val"
             raise ConfigError(message, where=self.path, fix="leave val_share out")
         if "train" not in self.splits:
-            raise ConfigError("val_share takes the split val from train, and the data has no train", where=self.path)
+            message = "val_share takes the split val from train, and the data has no train"
+            raise ConfigError(message, where=self.path, fix="add `train: images/train` to it")
         return replace(self, val_share=val_share)
 
     def samples(self, split: str) -> list[Sample]:

@@ -34,7 +34,8 @@ def check_data(spec: DataSpec, config: TrainConfig, *, quiet: bool = False) -> N
     """
     if config.val_split is not None and config.val_split not in spec.all_splits:
         fix = "add it to the file, name another (`val_split=NAME`), or train without: `val_split=none`"
-        fix = f"take a tenth of train with `val_share=0.1`, or {fix}" if config.val_split == "val" else fix
+        if config.val_split == "val" and "train" in spec.splits:
+            fix = f"take a tenth of train with `val_share=0.1`, or {fix}"
         raise DataError(f"there is no split {config.val_split!r} to validate on", where=spec.path, fix=fix)
     splits = [*config.train_splits, *([] if config.val_split is None else [config.val_split])]
     report = quick_check(spec, splits=dict.fromkeys(splits))
