@@ -297,6 +297,27 @@ def test_polygon_datasets_are_told_so(dataset: Path) -> None:
     assert f"bridgeseg data import {dataset} --format yolo --out DIR" in message
 
 
+@pytest.mark.parametrize(
+    ("lines", "boxes"),
+    [
+        ("0 0.5 0.5 1e-1 .2\n2 0.1 0.1 0.2 0.2\n\n", True),
+        ("0 0.1 0.1 0.2 0.1 0.2 0.2\n", False),
+        ("0 0.5 0.5 0.1 0.2\n0 0.1 0.1 0.2 0.1 0.2 0.2\n", False),
+        ("", False),
+    ],
+)
+def test_boxes_are_no_polygons(dataset: Path, lines: str, boxes: bool) -> None:
+    (dataset / "masks").rename(dataset / "pixels")
+    for split in ("train", "val"):
+        (dataset / "labels" / split).mkdir(parents=True)
+    (dataset / "labels/train/c.txt").write_text("")  # nothing is there
+    (dataset / "labels/train/a.txt").write_text(lines)
+    message = unlisted(DataSpec.load(dataset))
+    assert ("3 images have no mask, only boxes, which cannot become masks" in message) == boxes
+    assert ("bridgeseg data import" in message) != boxes
+    assert ("only boxes" in unlisted(DataSpec.load(dataset), "val")) == boxes  # by those of the other splits
+
+
 def test_folders_of_pascal_voc_are_told_so(dataset: Path) -> None:
     (dataset / "images/train").rename(dataset / "JPEGImages")
     (dataset / "masks").rename(dataset / "SegmentationClass")

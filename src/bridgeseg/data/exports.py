@@ -67,6 +67,22 @@ def forms_of(files: Iterable[Path]) -> list[str]:
     return [form for form in TITLES if counts[form]]
 
 
+def has_boxes(labels: Path) -> bool:
+    """Return whether the .txt files of a folder of labels hold boxes: on every line a class and four numbers."""
+    box = re.compile(r"\d+([ \t]+[-+]?\d*\.?\d+([eE][-+]?\d+)?){4}")
+    found = False
+    for file in itertools.islice(labels.rglob("*.txt"), PROBED_FILES):
+        with file.open("rb") as opened:
+            head = opened.read(PROBED_BYTES)
+        lines = head.decode("utf-8", errors="replace").splitlines()
+        lines = lines[:-1] if len(head) == PROBED_BYTES else lines  # the last one may be cut
+        for line in filter(None, map(str.strip, lines)):
+            if not box.fullmatch(line):
+                return False
+            found = True
+    return found
+
+
 def _files(folder: Path) -> Iterator[Path]:
     """Give the files of a folder, of its folders and of theirs."""
     for pattern in ("*", "*/*", "*/*/*", "*/*/*/*"):

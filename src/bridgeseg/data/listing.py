@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from bridgeseg.data.containers import container
+from bridgeseg.data.exports import has_boxes
 from bridgeseg.data.fields import text_path
 from bridgeseg.data.finding import MOST_FILES, Finding, number, of_error, some
-from bridgeseg.data.places import Layout, exists, inside_root, locate, mask_folder, wider_root
+from bridgeseg.data.places import Layout, exists, inside_root, locate, mask_folder, nowhere, wider_root
 from bridgeseg.data.unpaired import MASK_SUFFIXES, TEXTS, Facts
 from bridgeseg.errors import DataError
 from bridgeseg.images import SUFFIXES as IMAGE_SUFFIXES
@@ -69,6 +70,8 @@ class _Search:
         self._images = self._listed = 0
         self._masks: dict[Path, dict[str, list[str]]] = {}
         self._renamed = ("", "")
+        self._boxes: dict[Path, bool] = {}
+        """Folder of labels -> whether they are boxes."""
 
     def samples(self) -> list[Sample]:
         images: list[Path] = []
@@ -117,7 +120,7 @@ class _Search:
             if "outside" not in error.message:
                 raise
             if not exists(where):
-                raise self._gone(place) from error
+                raise nowhere(self.layout, self.split, place) from error
             raise DataError(error.message, fix=f"write {wider_root(self.layout)}") from error
         if path.is_dir():
             found, others = self._folder(path)
@@ -127,24 +130,12 @@ class _Search:
             message = f"{shown(place)} is neither a folder nor a .txt file in {self.root}"
             raise DataError(message, fix="correct it")
         else:
-            raise self._gone(place)
+            raise nowhere(self.layout, self.split, place)
         if not found and known == self._refused():
             seen = f"; there are only files of other kinds: {some(sorted(others))}" if others else ""
             kind = "the list names no images" if path.is_file() else "no images"
             raise DataError(f"{kind} in {shown(place)}{seen}", fix=f"images are {', '.join(sorted(IMAGE_SUFFIXES))}")
         return found
-
-    def _gone(self, place: str) -> DataError:
-        """Describe a place that is nowhere, under no spelling."""
-        fix = "correct it"
-        if len(self.layout.splits[self.split]) > 1:
-            fix = f"correct it, or take it out of the list `{self.split}`"
-        elif self.split == "val" and "train" in self.layout.splits:
-            fix = "remove the line `val`, and write `val_share: 0.1`, which takes it from train; or correct it"
-        elif len(self.layout.splits) > 1:
-            fix = f"correct it, or remove the line `{self.split}`"
-        message = f"{shown(place)} is missing: there is neither a folder nor a .txt file of this name in {self.root}"
-        return DataError(message, fix=fix)
 
     def _folder(self, folder: Path) -> tuple[list[Path], set[str]]:
         """Return the images of a folder and its subfolders, and the kinds of its other files."""
@@ -227,6 +218,14 @@ class _Search:
             self._masks[folder] = mask_stems(inside_root(self.root, folder))
         return self._masks[folder]
 
+    def _boxed(self, labels: Path) -> bool:
+        if labels not in self._boxes:
+            try:
+                self._boxes[labels] = has_boxes(labels)
+            except OSError:
+                self._boxes[labels] = False
+        return self._boxes[labels]
+
     def _pattern(self, missing: Sequence[tuple[Path, Path]]) -> tuple[str, str]:
         """Return what stands before and behind the image's name in the names of most of the masks that are missed."""
         votes = Counter[tuple[str, str]]()
@@ -247,7 +246,8 @@ class _Search:
         labels = mask_folder(self.root, image, "labels") / f"{image.stem}.txt"
         no_masks = exists(self.root / "labels") and not exists(self.root / self.layout.masks_dir)
         if exists(labels) or no_masks:
-            return self._put("mask-polygons", name)
+            labels = labels.parent if exists(labels) else self.root / "labels"
+            return self._put("mask-boxes" if self._boxed(labels) else "mask-polygons", name)
         before, after = self._renamed
         if before + after and (named := self._stems(folder).get(before + image.stem + after)):
             return self._put("mask-named-otherwise", name, f"there is {self._name(folder / named[0])}")

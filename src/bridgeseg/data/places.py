@@ -130,6 +130,19 @@ def wider_root(layout: Layout) -> str:
     return ", ".join(lines)
 
 
+def nowhere(layout: Layout, split: str, place: str) -> DataError:
+    """Describe a place of a split that is nowhere, under no spelling."""
+    fix = "correct it"
+    if len(layout.splits[split]) > 1:
+        fix = f"correct it, or take it out of the list `{split}`"
+    elif split == "val" and "train" in layout.splits:
+        fix = "remove the line `val`, and write `val_share: 0.1`, which takes it from train; or correct it"
+    elif len(layout.splits) > 1:
+        fix = f"correct it, or remove the line `{split}`"
+    message = f"{shown(place)} is missing: there is neither a folder nor a .txt file of this name in {layout.root}"
+    return DataError(message, fix=fix)
+
+
 def mask_folder(root: Path, image: Path, masks_dir: str) -> Path:
     """Return the folder of the mask of an image: `images` in its path becomes `masks_dir`."""
     parts = list(image.relative_to(root).parts[:-1])

@@ -124,6 +124,14 @@ TEXTS: dict[str, tuple[Severity, Callable[[int, Facts], str], Callable[[Facts], 
         ),
         lambda facts: f"make masks of them: bridgeseg data import {facts.root} --format yolo --out DIR",
     ),
+    "mask-boxes": (
+        "error",
+        _many(
+            "image has no mask, only boxes, which cannot become masks",
+            "images have no mask, only boxes, which cannot become masks",
+        ),
+        _fixed("label the outlines, as polygons or masks: a box does not say which of its pixels are the object"),
+    ),
     "mask-ambiguous": ("error", _many("image has several masks", "images have several masks"), _fixed("keep one")),
     "folder-passed-over": (
         "note",
