@@ -523,3 +523,26 @@ def test_data_that_does_not_label_all_is_scored_on_what_it_labels(tmp_path: Path
     (tmp_path / "data.yaml").write_text(text.replace("names: [rest", "names: [bus").replace("[car]", "[bus]"))
     with pytest.raises(DataError, match="labels 'bus', which the model does not know"):
         evaluate(model, tmp_path / "data.yaml", quiet=True)
+
+
+def test_parts_and_same_of_partial_data_count_as_in_a_validation(tmp_path: Path) -> None:
+    """The model knows parts of a vehicle and calls a road a street; the data labels vehicles, roads and one part."""
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    Image.new("RGB", (5, 1)).save(tmp_path / "images" / "a.png")
+    Image.fromarray(np.array([[0, 0, 1, 1, 2]], np.uint8)).save(tmp_path / "masks" / "a.png")
+    text = "val: images\nnames: [vehicle, road, car]\nparts: {vehicle: [car, bus, truck]}\nsame: [[street, road]]\n"
+    (tmp_path / "data.yaml").write_text(f"{text}labelled: [vehicle, road, car]\n")
+
+    class Network:
+        def classes(self, images: Any) -> Any:
+            return np.array([[[0, 1, 2, 3, 1]]])  # car and bus on a vehicle, street and tree on a road, bus on a car
+
+    model = as_model(Network(), ClassSet.build(["car", "bus", "street", "tree"]))
+    scores = evaluate(model, tmp_path / "data.yaml", quiet=True)
+    assert scores.confusion.tolist() == [[2, 0, 0, 0], [0, 1, 0, 1], [1, 0, 0, 0], [0, 0, 0, 0]]
+    assert list(scores.iou) == ["vehicle", "road", "car"]
+    (tmp_path / "data.yaml").write_text(f"{text.replace('truck', 'bed').replace('[car,', '[wall,')}labelled: [car]\n")
+    model = as_model(Network(), ClassSet.build(["rail", "bus", "street", "tree"]))
+    with pytest.raises(DataError, match=r"labels 'car', which .*\n  fix: .*`names=rail,bus,street,tree,car`"):
+        evaluate(model, tmp_path / "data.yaml", quiet=True)

@@ -320,7 +320,7 @@ NOT_TRIED = {
         "add a dataset that labels other names, or go on from a network that knows some: `init`",
         "write `unlabelled: ignore`, or add a dataset that labels other names",
         "name the finest parts alone: `parts: {{}: [{}]}`",
-        "evaluate a model that knows it, or leave it out of `labelled`",
+        "evaluate a model that knows it; one that takes any names is asked for it too by `names={}`",
         "write in the data.yaml what is labelled, such as `labelled: [helmet]`, or leave `keep` out",
         "ask for names of the data, with phrases of their own if you like: `names={}={}`",
         "`names=road, person`, each with its own phrases if you like, `names=road, person=pedestrian|person`, or a "

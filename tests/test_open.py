@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+import yaml
 
 import bridgeseg
 from bridgeseg.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -20,6 +21,7 @@ from bridgeseg.cli import main
 from bridgeseg.confusion import ConfusionMatrix
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import ConfigError, DataError, InputError, ModelFileError
+from bridgeseg.evaluating.matching import match
 from bridgeseg.exporting import onnx as exporting
 from bridgeseg.models.build import build
 from bridgeseg.runtime.model import Model
@@ -207,6 +209,17 @@ class TestEvaluation:
     @pytest.fixture(scope="class")
     def data(self, tmp_path_factory: pytest.TempPathFactory) -> Path:
         return write_dataset(tmp_path_factory.mktemp("data"), names=("window", "sky", "floor"))
+
+    def test_partial_data_is_asked_for_beside_the_own_names(self, run: Path, data: Path) -> None:
+        for name, text in (("some", "labelled: [window, sky]"), ("none", "labelled: [zxqv]")):
+            lines = yaml.safe_load(data.read_text()) | yaml.safe_load(text)
+            lines["names"] = ["window", "sky", "zxqv"]
+            (data.parent / f"{name}.yaml").write_text(yaml.safe_dump(lines))
+        matched = match(Model.load(run), DataSpec.load(data.parent / "some.yaml"))
+        assert matched.model.classes.names == (*NAMES, "window")
+        assert list(bridgeseg.evaluate(run, data.parent / "some.yaml", quiet=True).iou) == ["window", "sky"]
+        with pytest.raises(ConfigError, match=r"no vector is at hand for .*zxqv.*\n  fix: .*`names=zxqv="):
+            bridgeseg.evaluate(run, data.parent / "none.yaml", quiet=True)
 
     def test_names_of_the_data_that_the_model_never_saw_are_marked(self, run: Path, data: Path) -> None:
         scores = bridgeseg.evaluate(run, data, quiet=True)

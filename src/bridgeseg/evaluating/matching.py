@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bridgeseg.classes import ClassSet
+from bridgeseg.data.labels import labelled_names
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import DataError
 from bridgeseg.evaluating.names import by_names
-from bridgeseg.evaluating.partial import Partial
+from bridgeseg.evaluating.partial import Partial, known_names
 from bridgeseg.metrics import ByNames
 from bridgeseg.runtime.model import Model
 from bridgeseg.vocabulary.asked import Names
@@ -39,7 +40,8 @@ def match(model: Model, spec: DataSpec, names: Names | None = None, embeddings: 
     Args:
         model: which has the `names` that were asked for, if any were.
         spec: the dataset.
-        names: those asked for; a model that takes any names is given those of the data else.
+        names: those asked for; a model that takes any names is given those of the data else, or those that partial
+            data labels besides its own.
         embeddings: as in `Model.load`.
 
     Raises:
@@ -48,6 +50,8 @@ def match(model: Model, spec: DataSpec, names: Names | None = None, embeddings: 
     """
     left = None
     if spec.partial:
+        if names is None and model.takes_names:
+            model = _with_labelled(model, spec, embeddings)
         classes = Partial(spec, model.classes.names).classes
     else:
         if names is not None or (model.classes.names != spec.classes.names and model.takes_names):
@@ -57,6 +61,18 @@ def match(model: Model, spec: DataSpec, names: Names | None = None, embeddings: 
         check_same_classes(model.classes, spec)
         classes = spec.classes
     return Matched(model, replace(spec, reading=spec.reading.over(model.reading)), classes, left)
+
+
+def _with_labelled(model: Model, spec: DataSpec, embeddings: str | Path | None) -> Model:
+    """Return a model that is asked for what the data labels besides its own names."""
+    known = known_names(spec, model.classes.names)
+    sets = {name: spec.classes for name in labelled_names(spec) if name not in known}
+    if not sets:
+        return model
+    sets = dict.fromkeys(model.classes.names, model.classes) | sets
+    prompts = {name: held.prompts[held.names.index(name)] for name, held in sets.items()}
+    palette = {name: held.palette[held.names.index(name)] for name, held in sets.items()}
+    return model.with_names(ClassSet.build(list(sets), prompts, palette), embeddings)
 
 
 def check_same_classes(classes: ClassSet, spec: DataSpec) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bridgeseg.classes import ClassSet
 from bridgeseg.data.labels import label_sets, labelled_names, set_of
 from bridgeseg.data.listing import Sample
+from bridgeseg.data.relations import Relations, Said
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import DataError, nearest
 
@@ -22,7 +23,8 @@ class Partial:
     """Brings masks and predictions to the labelled names, and one more that is none of them.
 
     Pixels that are not labelled are left out, or (`unlabelled: other`) none of the names that their image was labelled
-    for. So is a prediction of any other name.
+    for. So is a prediction of any other name. The data's own `same` and `parts` hold as in a training's validation: a
+    predicted part counts as its coarse name, where the finer name is not labelled too, or not true.
 
     Args:
         spec: the dataset, which says what it labels.
@@ -39,11 +41,13 @@ class Partial:
     def __init__(self, spec: DataSpec, names: Sequence[str]) -> None:
         self.spec, self.sets = spec, label_sets(spec)
         self.own = labelled_names(spec)
-        if missing := [name for name in self.own if name not in names]:
+        meant = _meant(spec, self.own, names)
+        if missing := [name for name in self.own if not meant[name]]:
             raise DataError(
                 f"the data labels {missing[0]!r}, which the model does not know; {nearest(missing[0], names)}",
                 where=spec.path,
-                fix="evaluate a model that knows it, or leave it out of `labelled`",
+                fix="evaluate a model that knows it; one that takes any names is asked for it too by "
+                f"`names={','.join([*names, *missing])}`",
             )
         colours = dict(zip(spec.classes.names, spec.classes.palette, strict=True))
         last = next(name for name in OTHER if name not in self.own)
@@ -56,9 +60,43 @@ class Partial:
             truth = np.full(spec.classes.ignore_index + 1, ignored)
             truth[: len(spec.classes)] = [index[name] if name in chosen else rest for name in spec.classes.names]
             self.truths.append(truth)
-            self.predictions.append(np.array([index[name] if name in chosen else len(self.own) for name in names]))
+            self.predictions.append(
+                _counts([(index[name], meant[name]) for name in self.own if name in chosen], len(self.own), len(names))
+            )
 
     def of(self, sample: Sample, truth: Ids, prediction: Ids) -> tuple[Ids, Ids]:
         """Mask (H, W) and predicted ids (H, W) of an image -> ids of `classes`."""
         row = set_of(self.spec, self.sets, self.spec.key(sample))
-        return self.truths[row][truth], self.predictions[row][prediction]
+        told = self.truths[row][truth]
+        true = np.where(told == self.classes.ignore_index, len(self.own), told)
+        return told, self.predictions[row][true, prediction]
+
+
+def known_names(spec: DataSpec, names: Sequence[str]) -> list[str]:
+    """Return the labelled names of a dataset that a model knows, as they are, by `same` or by one of their parts."""
+    own = labelled_names(spec)
+    meant = _meant(spec, own, names)
+    return [name for name in own if meant[name]]
+
+
+def _meant(spec: DataSpec, own: Sequence[str], names: Sequence[str]) -> dict[str, list[int]]:
+    """Return labelled name -> ids of the model that it may mean."""
+    relations = Relations.of([Said(spec.same, spec.parts, spec.path)], {*own, *names})
+    leaves = {name: {relations.one(name), *relations.leaves(name)} for name in own}
+    return {name: [place for place, known in enumerate(names) if relations.one(known) in leaves[name]] for name in own}
+
+
+def _counts(meant: Sequence[tuple[int, Sequence[int]]], none: int, names: int) -> Ids:
+    """Return (none + 1, K) true index, predicted id -> index that the prediction counts as.
+
+    Args:
+        meant: index of each labelled name, and the ids that it may mean.
+        none: the index of none of them.
+        names: how many the model knows.
+    """
+    counts = np.full((none + 1, names), none)
+    for index, ids in sorted(meant, key=lambda item: -len(item[1])):  # finer names have the last word
+        counts[:, list(ids)] = index
+    for index, ids in meant:
+        counts[index, list(ids)] = index
+    return counts
