@@ -199,6 +199,28 @@ def test_files_may_speak_of_datasets_that_are_not_here(tmp_path: Path) -> None:
     assert "`same` names 'person', which no dataset here labels" in whole.relations.passed_over[0]
 
 
+def test_a_coarse_name_that_loses_parts_is_warned_of_even_if_quiet(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("lightning")
+    from bridgeseg.training.overview import tell
+
+    coarse = {"names": ["vehicle", "tree"], "parts": {"vehicle": ["car", "bus"]}}
+    whole = joined(tmp_path, {"names": ["road", "car"]}, coarse)
+    assert whole.classes.names == ("road", "car", "tree")
+    tell(whole, None, tmp_path, quiet=True)
+    told = capsys.readouterr().err
+    assert told.startswith(
+        f"warning: {tmp_path / 'd1.yaml'}: every pixel labelled 'vehicle' is learned as car, because"
+    )
+    assert "no dataset here labels bus\n  fix: add a dataset that labels bus; or" in told
+    assert told.strip() in (tmp_path / "train.log").read_text()
+    whole = joined(tmp_path, {"names": ["road", "car"]}, coarse, {"names": ["bus", "road"]})
+    assert whole.relations.narrowed == ()
+    whole = joined(tmp_path, {"names": ["road", "sky"]}, coarse)  # none of its parts: it is a class
+    assert whole.relations.narrowed == ()
+
+
 def test_too_many_or_twice(tmp_path: Path) -> None:
     spec = DataSpec.load(dataset(tmp_path, "d", ["a", "b"]))
     with pytest.raises(ConfigError, match="11 datasets; at most 10"):

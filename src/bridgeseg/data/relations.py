@@ -35,11 +35,13 @@ class Relations:
         kept: name -> the name that stands for its group, the first that the group lists; other names are their own.
         parts: coarse name -> its parts, all of them kept names, and none of them a coarse name.
         passed_over: what files say of names that no dataset at hand has.
+        narrowed: of these, the coarse names that mean fewer parts than their file lists, and so become finer names.
     """
 
     kept: Mapping[str, str]
     parts: Parts
     passed_over: tuple[str, ...] = ()
+    narrowed: tuple[str, ...] = ()
 
     def one(self, name: str) -> str:
         """Return the name that stands for a name."""
@@ -60,6 +62,7 @@ class Relations:
         kept: dict[str, str] = {}
         parts: dict[str, tuple[str, ...]] = {}
         passed: list[str] = []
+        narrowed: list[str] = []
         heard = list(said)
         for one in heard:
             for group in one.same:
@@ -70,9 +73,11 @@ class Relations:
                 here = _at_hand((whole, *listed), names, "parts", one.where, passed)
                 if whole in here and len(here) > 1:
                     _add(parts, kept, whole, here[1:], one.where)
+                    if lacking := [name for name in listed if name not in here]:
+                        narrowed.append(_narrowed(whole, here[1:], lacking, one.where))
         _refuse_circle(parts)
         _refuse_levels(parts)
-        return cls(kept, parts, tuple(passed))
+        return cls(kept, parts, tuple(passed), tuple(narrowed))
 
 
 def _at_hand(
@@ -88,6 +93,15 @@ def _at_hand(
     passed += [f"{where}: `{key}` names {name!r}, which no dataset here labels" for name in strange]
     here = tuple(name for name in listed if name in names)
     return here if len(here) > 1 else ()
+
+
+def _narrowed(whole: str, here: Sequence[str], lacking: Sequence[str], where: Path | None) -> str:
+    known, strange = ", ".join(here), ", ".join(lacking)
+    return (
+        f"{where}: every pixel labelled {whole!r} is learned as {'one of ' if len(here) > 1 else ''}{known}, because no "
+        f"dataset here labels {strange}\n  fix: add a dataset that labels {strange}; or, if {whole!r} means more than "
+        f"{known}, take it out of `parts`, so that it is a class of its own"
+    )
 
 
 def _merge(kept: dict[str, str], group: Sequence[str]) -> None:

@@ -21,6 +21,8 @@ MOST = 12
 def tell(joined: Joined, class_embeddings: Tensor | None, out: Path, *, quiet: bool = False) -> None:
     """Print to standard error what is trained together, unless `quiet`, and write it into the run folder's log.
 
+    What coarse names lose is a warning, and printed in any case.
+
     Args:
         joined: the datasets.
         class_embeddings: (K, D) of the vocabulary; without them no names are compared.
@@ -33,6 +35,8 @@ def tell(joined: Joined, class_embeddings: Tensor | None, out: Path, *, quiet: b
         Console(stderr=True, highlight=False).print(table.rich())
     for note in notes:
         say(out, note, quiet=quiet)
+    for text in joined.relations.narrowed:
+        say(out, f"warning: {text}")
 
 
 def tell_carried(init: str, lines: Sequence[str], out: Path, *, quiet: bool = False) -> None:
