@@ -96,9 +96,9 @@ def _at_hand(
 
 
 def _narrowed(whole: str, here: Sequence[str], lacking: Sequence[str], where: Path | None) -> str:
-    known, strange = ", ".join(here), ", ".join(lacking)
+    known, strange, some = ", ".join(here), ", ".join(lacking), "one of " if len(here) > 1 else ""
     return (
-        f"{where}: every pixel labelled {whole!r} is learned as {'one of ' if len(here) > 1 else ''}{known}, because no "
+        f"{where}: every pixel labelled {whole!r} is learned as {some}{known}, because no "
         f"dataset here labels {strange}\n  fix: add a dataset that labels {strange}; or, if {whole!r} means more than "
         f"{known}, take it out of `parts`, so that it is a class of its own"
     )
