@@ -314,8 +314,8 @@ NOT_TRIED = {
         "write `same: [[pedestrian, person]]`",
         "write `parts: {vehicle: [car, bus, truck]}`",
         "correct the name, or add it to `names`",
-        "add to `names` what such pixels are called, say background, and map their mask value to it (label_map: "
-        "{0: background, 1: person}), or write `unlabelled: ignore`",
+        "add to `names`, and not to `labelled`, what such pixels are called, and map their mask value to it: "
+        "`names: [road, car, nothing]`, `label_map: {0: road, 1: car, 255: nothing}`; or write `unlabelled: ignore`",
         "leave out `labelled`, so that all of `names` are classes; or add a dataset with other names",
         "add a dataset that labels other names, or go on from a network that knows some: `init`",
         "write `unlabelled: ignore`, or add a dataset that labels other names",

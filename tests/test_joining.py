@@ -175,7 +175,7 @@ def test_names_of_before_come_first(tmp_path: Path) -> None:
             [{"names": ["a", "b"], "labelled": ["a", "b"], "unlabelled": "other"}],
             {},
             r"all of `names` are labelled \(a, b\)",
-            "background",
+            "not to `labelled`",
         ),
         (
             [{"names": ["a", "b", "c"], "labelled": ["a", "b"], "unlabelled": "other"}],

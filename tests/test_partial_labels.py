@@ -84,6 +84,17 @@ def test_a_name_of_another_dataset_counts_as_none_of_those_that_are_labelled(dat
     assert np.isfinite(float(task.loss(predicted([[[0, 3, 2, 3]]], 4), task.targets(masks, FIRST))))
 
 
+def test_pixels_that_can_be_one_name_only_are_not_scored_as_it(dataset: Make) -> None:
+    """Columns and classes have the same numbers then, and the last class is none of the names that are scored."""
+    street = dataset("street", ["road", "car", "nothing"], labelled=["road", "car"], unlabelled="other")
+    task = task_of(joined(street, dataset("people", ["road", "person"])))
+    masks = torch.tensor([[[0, 1, 2, 2]]])
+    assert task.targets(masks, FIRST).tolist() == masks.tolist()
+    task.count(predicted([[[0, 1, 2, 1]]], 3), masks, FIRST)
+    assert task.confusion.matrix.tolist() == [[1, 0, 0], [0, 1, 0], [0, 1, 1]]
+    assert task.scores(torch.from_numpy(task.confusion.matrix), 1).iou == {"road": 1.0, "car": 0.5}
+
+
 class TestOverlap:
     """Columns that overlap: Dice and Lovasz take each from the pixels that tell whether it is true."""
 

@@ -116,7 +116,7 @@ class _Maker:
                 elif other:
                     table[row, index], truth[row, index] = self._column(outside), len(self.scored)
         same = table[:, : len(self.names)].tolist() == [list(range(len(self.names)))]
-        plain = same and not self.groups and len(self.step) == len(self.names)
+        plain = same and not self.groups and len(self.names) == len(self.own) == len(self.step)
         rows, groups = tuple(self.vocabulary[name] for name in self.step), tuple(self.groups)
         return Labels(
             rows, groups, self.sets, members, table, self.own, self.scored, truth, self._counts(), self.spec.partial,
@@ -167,8 +167,9 @@ class _Maker:
             raise DataError(
                 f"no pixel can be `other`: all of `names` are labelled ({names})",
                 where=path,
-                fix="add to `names` what such pixels are called, say background, and map their mask value to it "
-                "(label_map: {0: background, 1: person}), or write `unlabelled: ignore`",
+                fix="add to `names`, and not to `labelled`, what such pixels are called, and map their mask value to "
+                "it: `names: [road, car, nothing]`, `label_map: {0: road, 1: car, 255: nothing}`; or write "
+                "`unlabelled: ignore`",
             )
         for chosen in self.sets:
             inside = {column for name in chosen for column in self._leaves(name)}

@@ -138,7 +138,7 @@ class Sigmoid(Likelihood):
     def spread(self, found: Tensor, labels: Tensor, names: int) -> Tensor:
         """See `Likelihood`: the names that the image was labelled for."""
         size = names + len(self.groups)
-        parts = torch.split(found, size, dim=1)
+        parts: tuple[Tensor, ...] = torch.split(found, size, dim=1)
         means = [
             (part[:, :names] * known[:, None, None]).sum(dim=1) / known.sum()
             for part, known in zip(parts, self.members, strict=True)
