@@ -117,15 +117,14 @@ def validation_images(run: str | Path, images: int) -> Calibration:
     settings = _settings_of(run, "confidence needs labelled images", fix)
     if not settings["val_split"]:
         raise ConfigError("confidence needs labelled images, and this run was not validated", where=run, fix=fix)
-    specs = load_specs(settings["data"], settings["val_share"])
     split, share = settings["val_split"], settings["val_share"]
+    specs = load_specs(settings["data"], share)
     if len(specs) > 1:
-        message = f"this run was trained on {len(specs)} datasets, and confidence is calibrated on one"
         itself = [spec for spec in specs if split in DataSpec.load(spec.path).all_splits]
         path = (itself or specs)[0].path
-        fix = f"choose one: `confidence_data={path}:{split}`"
-        if not itself:
-            fix = f"write `val_share: {share}` into {path}, and choose it: `confidence_data={path}:{split}`"
+        fix = f"write `val_share: {share}` into {path}, and choose it: `confidence_data={path}:{split}`"
+        fix = f"choose one: `confidence_data={path}:{split}`" if itself else fix
+        message = f"this run was trained on {len(specs)} datasets, and confidence is calibrated on one"
         raise ConfigError(message, where=run, fix=fix)
     return _labelled(specs[0], [split], images)
 
