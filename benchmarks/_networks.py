@@ -105,8 +105,7 @@ def own(method: str, backbone: str, decoder: str, classes: int, approximate: boo
     embeddings = nn.functional.normalize(torch.randn(classes, TEXT_DIM), dim=1)
     config = ModelConfig(method=method, backbone=backbone, decoder=decoder)
     network = settle(build(config, classes, None if method == "none" else embeddings))
-    finest = [network.decoder.finest] if decoder == "fine" else []
-    for lateral in [*network.decoder.lateral[:-1], *finest]:
+    for lateral in network.decoder.lateral[:-1]:
         nn.init.zeros_(lateral[1].weight)
     nn.init.normal_(network.decoder.lateral[-1][1].bias, std=SAMENESS)
     for module in network.decoder.modules():

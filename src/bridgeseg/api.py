@@ -530,9 +530,9 @@ def train(
         seed: fixes weights, order and augmentation.
         method: how language guides the network: bridge, denseclip, lseg, none.
         backbone: any timm name with features at strides 4, 8, 16 and 32, or `open_clip:MODEL`, CLIP's.
-        decoder: `light` for CPUs, `fine`, the same to stride 2, for thin things, `fpn` for Semantic FPN; others to
-            compare with: `smp:FPN`, `smp:Unet`, `smp:DeepLabV3Plus`, `smp:Segformer`, `torchvision:lraspp`.
-        width: channels of the decoder; by default 64 of light, 16 of fine, 128 of fpn.
+        decoder: `light` for CPUs, `fpn` for Semantic FPN; others to compare with: `smp:FPN`, `smp:Unet`,
+            `smp:DeepLabV3Plus`, `smp:Segformer`, `torchvision:lraspp`.
+        width: channels of the decoder; by default 64 of light, 128 of fpn.
         dropout: on the decoder's output, in training.
         head: `pixel-text`, `linear`, or `auto`, the method's own.
         text_space: whose mean is subtracted from the class embeddings: `classes`, the current names, so that one more
@@ -658,9 +658,9 @@ def build(
             a list, or a YAML file; for a method without language their number is enough.
         method: how language guides the network: bridge, denseclip, lseg, none.
         backbone: any timm name with features at strides 4, 8, 16 and 32, or `open_clip:MODEL`, CLIP's.
-        decoder: `light` for CPUs, `fine`, the same to stride 2, for thin things, `fpn` for Semantic FPN; others to
-            compare with: `smp:FPN`, `smp:Unet`, `smp:DeepLabV3Plus`, `smp:Segformer`, `torchvision:lraspp`.
-        width: channels of the decoder; by default 64 of light, 16 of fine, 128 of fpn.
+        decoder: `light` for CPUs, `fpn` for Semantic FPN; others to compare with: `smp:FPN`, `smp:Unet`,
+            `smp:DeepLabV3Plus`, `smp:Segformer`, `torchvision:lraspp`.
+        width: channels of the decoder; by default 64 of light, 128 of fpn.
         dropout: on the decoder's output, in training.
         head: `pixel-text`, `linear`, or `auto`, the method's own.
         text_space: whose mean is subtracted from the class embeddings: `classes`, the current names, so that one more

@@ -6,13 +6,14 @@ The only work at stride 4 is one projection, one depthwise and one pointwise con
 from __future__ import annotations
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from bridgeseg.extend import register_decoder
-from bridgeseg.models.decoders._layers import Pyramid, separable
+from bridgeseg.models.decoders._layers import conv_bn
 
 
 @register_decoder("light")
-class LightDecoder(Pyramid):
+class LightDecoder(nn.Module):
     """Few channels, depthwise-separable, for CPU-class devices (ours).
 
     Args:
@@ -22,12 +23,23 @@ class LightDecoder(Pyramid):
     """
 
     def __init__(self, channels: list[int], width: int = 64, dropout: float = 0.1) -> None:
-        super().__init__(channels, width)
+        super().__init__()
         self.width = width
-        self.refine = separable(width)
+        self.lateral = nn.ModuleList(conv_bn(inputs, width, act=False) for inputs in channels)
+        self.mix = nn.ModuleList(
+            nn.Sequential(conv_bn(width, width, 3, groups=width), conv_bn(width, width, act=False))
+            for _ in channels[1:3]
+        )
+        self.refine = nn.Sequential(conv_bn(width, width, 3, groups=width), conv_bn(width, width, act=False))
         self.dropout = nn.Dropout2d(dropout)
 
     def forward(self, features: list[Tensor]) -> Tensor:
         """Features at strides 4, 8, 16, 32 -> pixel features (B, width, H/4, W/4), signed."""
-        refined: Tensor = self.dropout(self.refine(self.merge(features)))
+        sides = [lateral(feature) for lateral, feature in zip(self.lateral, features, strict=True)]
+        merged = sides[-1]
+        for index in (2, 1):
+            merged = sides[index] + F.interpolate(merged, scale_factor=2.0, mode="nearest")
+            merged = merged + self.mix[index - 1](merged)
+        merged = F.relu(sides[0] + F.interpolate(merged, scale_factor=2.0, mode="nearest"))
+        refined: Tensor = self.dropout(self.refine(merged))
         return refined
