@@ -27,6 +27,14 @@ class Data:
         """Return the data.yaml of a dataset."""
         return self.root / name / "data.yaml"
 
+    def void(self, name: str) -> dict[str, Any]:
+        """Return keys of a data.yaml that call its ignored pixels `void`, a name that no one labels.
+
+        Where a name is silent, void pixels must be as silent as its own: else the hole in the labels is the class.
+        """
+        names = yaml.safe_load(self.whole(name).read_text())["names"].values()
+        return {"names": [*names, "void"], "label_map": {**dict(enumerate(names)), 255: "void"}}
+
     def part(self, name: str, title: str, keep: Callable[[list[Path]], list[Path]] | None = None, **keys: Any) -> Path:
         """Return the data.yaml of a part of a dataset, made if it is not there.
 

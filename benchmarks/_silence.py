@@ -25,8 +25,9 @@ def silenced(data: Data, count: int) -> Path:
     names = list(yaml.safe_load(data.whole("camvid").read_text())["names"].values())
     others = [name for name in names if name not in SILENT]
     if not count:
-        return data.part("camvid", "camvid-0", prompts={}, labelled=others, unlabelled="other")
-    home = data.part("camvid", f"camvid-{count}", prompts={}, labelled_file="labelled.csv", unlabelled="other")
+        return data.part("camvid", "void-0", prompts={}, labelled=others, unlabelled="other", **data.void("camvid"))
+    keys = {"labelled_file": "labelled.csv", "unlabelled": "other", **data.void("camvid")}
+    home = data.part("camvid", f"void-{count}", prompts={}, labelled=names, **keys)
     images = sorted((home.parent / "images" / "train").iterdir())
     whole = set(holding(names.index(SILENT[0]), count)(images))
     rows = [f"images/train/{path.name},{';'.join(others)}" for path in images if path not in whole]

@@ -75,7 +75,8 @@ def partial(data: Data) -> dict[str, Arm]:
     names = yaml.safe_load(data.whole("camvid").read_text())["names"].values()
     told = [name for name in names if name != PEOPLE]
     silent = data.part("camvid", "camvid-silent", labelled=told)
-    none_of_these = data.part("camvid", "camvid-silent-other", labelled=told, unlabelled="other")
+    void = data.void("camvid")
+    none_of_these = data.part("camvid", "camvid-silent-void", labelled=told, unlabelled="other", **void)
     people = data.part(
         "nyuv2", "nyuv2-people", None, labelled=["person"], unlabelled="other", same=[[PEOPLE, "person"]]
     )
