@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+import yaml
 from PIL import Image
 
 import bridgeseg
@@ -37,11 +38,11 @@ def filled(run: Path, camvid: Path, home: Path) -> Path:
         camvid: the dataset it was trained on, the four names silent in some images or in all.
         home: a folder for the dataset.
     """
-    data = Data(camvid.parents[1], home).part(
-        camvid.parent.name, "filled", labelled=None, labelled_file=None, unlabelled=None
-    )
+    names = [name for name in yaml.safe_load(camvid.read_text(encoding="utf-8"))["names"] if name != "void"]
+    keys = dict.fromkeys(("labelled", "labelled_file", "unlabelled", "label_map"))
+    data = Data(camvid.parents[1], home).part(camvid.parent.name, "filled", names=names, **keys)
     spec = DataSpec.load(data)
-    names, ignore = list(spec.classes.names), spec.classes.ignore_index
+    ignore = spec.classes.ignore_index
     teacher = bridgeseg.load(run, names=spec.classes)
     four = [names.index(name) for name in SILENT]
     listed = camvid.parent / "labelled.csv"
