@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import struct
 import sys
@@ -235,6 +236,16 @@ class TestRasters:
         with pytest.raises(MissingDependencyError, match=r"a\.png: more bands(.|\n)*bridgeseg\[raster\]"):
             read_image(tmp_path / "a.png", how=Reading.of(4095))
         assert kinds(tmp_path / "a.png") == ["range"], "without the setting it is read as before"
+
+    def test_a_file_without_a_single_pixel(self, tmp_path: Path, tifffile: Any) -> None:
+        content = (
+            b"SUkqAAgAAAAKAAABBAABAAEAGAAA////fwABAAAAGAAAAAIBAwADAAAAhgAAAAMBAwABAAAAAQAAAAYBAwABAAAAAg"
+            b"AAABEBBAABAAAAjAAAABUBAwABAAAAAwAAABYBBAABAAAAGAAAABcBBAABAAAAwAYAABwBAwABAAAAAQAAAAAAAAAI"
+            b"AAgACABfgsLZz+sPoyHX2Q=="
+        )
+        (tmp_path / "a.tif").write_bytes(base64.b64decode(content))
+        with pytest.raises(DataError, match="the file says that it has 0x0 pixels"):
+            read_image(tmp_path / "a.tif")
 
     def test_a_file_that_claims_more_than_it_holds(self, tmp_path: Path, tifffile: Any) -> None:
         tifffile.imwrite(tmp_path / "a.tif", np.zeros((8, 8, 6), np.uint16), **CONTIG)

@@ -88,6 +88,8 @@ def read_raster(
     """
     with _opened(file, max_pixels) as raster:
         height, width = raster.size
+        if not height * width:
+            raise DataError(f"the file says that it has {width}x{height} pixels", fix="export it again: it is damaged")
         if admit is not None:
             admit(height * width)
         said: list[Note] = []

@@ -79,7 +79,7 @@ def import_data(asked: Import) -> Imported:
         report = work.tally.report(data, form, rules, usual, opened.ledger, share)
         opened.ledger.write(target / LEFT_OUT)
         content = {**report.to_dict(), "rules": _digest(rules)}
-        write(target / REPORT, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        write(target / REPORT, json.dumps(content, indent=1) + "\n")  # escaped: names may hold half characters
     return report
 
 

@@ -14,6 +14,8 @@ from bridgeseg.errors import ConfigError, DataError, nearest
 from bridgeseg.wording import shown
 from bridgeseg.yamlfile import read_value
 
+MOST = 20
+"""Mistakes that one message tells."""
 WORDS = {
     "missing": "must be given",
     "int": "must be a whole number",
@@ -155,7 +157,9 @@ def validated(key: str, kind: Any, value: Any) -> Any:
 
 def explain(error: ValidationError, model: type[BaseModel]) -> str:
     """Put what pydantic found wrong with a `model` in plain words, unknown keys with the nearest known one."""
-    return "; ".join(_explain(dict(item), model) for item in error.errors())
+    found = error.errors()
+    left = f"; and {len(found) - MOST} more" if len(found) > MOST else ""
+    return "; ".join(_explain(dict(item), model) for item in found[:MOST]) + left
 
 
 def refused(error: ValidationError, model: type[BaseModel]) -> ConfigError:
