@@ -81,6 +81,22 @@ def make_labels(spec: DataSpec, relations: Relations, vocabulary: Mapping[str, i
     return _Maker(spec, relations, vocabulary).labels()
 
 
+def counted_as(meant: Sequence[tuple[int, Sequence[int]]], none: int, names: int) -> Table:
+    """Return (none + 1, V) true index, predicted column -> index that the prediction counts as.
+
+    Args:
+        meant: index of each labelled name, and the columns that it may mean.
+        none: the index of none of them.
+        names: how many columns V there are.
+    """
+    counts = np.full((none + 1, names), none, np.int64)
+    for index, columns in sorted(meant, key=lambda item: -len(item[1])):  # finer names have the last word
+        counts[:, list(columns)] = index
+    for index, columns in meant:
+        counts[index, list(columns)] = index
+    return counts
+
+
 class _Maker:
     """Builds the tables of one dataset."""
 
@@ -135,15 +151,12 @@ class _Maker:
 
     def _counts(self) -> Table:
         """Let a name count as itself, and a part as its coarse name where the finer name is not told or not true."""
-        none = len(self.scored)
-        counts = np.full((len(self.sets), none + 1, len(self.step)), none, np.int64)
-        for table, chosen in zip(counts, self.sets, strict=True):
-            meant = [(index, self._leaves(name)) for name, index in self.score.items() if name in chosen]
-            for index, columns in sorted(meant, key=lambda item: -len(item[1])):  # finer names have the last word
-                table[:, columns] = index
-            for index, columns in meant:
-                table[index, columns] = index
-        return counts
+        none, meant = len(self.scored), [(name, index, self._leaves(name)) for name, index in self.score.items()]
+        tables = [
+            counted_as([(index, columns) for name, index, columns in meant if name in chosen], none, len(self.step))
+            for chosen in self.sets
+        ]
+        return np.stack(tables)
 
     def _refuse_nothing(self) -> None:
         path, names = self.spec.path, ", ".join(self.own)

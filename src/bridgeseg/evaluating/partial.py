@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridgeseg.classes import ClassSet
-from bridgeseg.data.labels import label_sets, labelled_names, set_of
+from bridgeseg.data.labels import counted_as, label_sets, labelled_names, set_of
 from bridgeseg.data.listing import Sample
 from bridgeseg.data.relations import Relations, Said
 from bridgeseg.data.spec import DataSpec
@@ -61,7 +61,9 @@ class Partial:
             truth[: len(spec.classes)] = [index[name] if name in chosen else rest for name in spec.classes.names]
             self.truths.append(truth)
             self.predictions.append(
-                _counts([(index[name], meant[name]) for name in self.own if name in chosen], len(self.own), len(names))
+                counted_as(
+                    [(index[name], meant[name]) for name in self.own if name in chosen], len(self.own), len(names)
+                )
             )
 
     def of(self, sample: Sample, truth: Ids, prediction: Ids) -> tuple[Ids, Ids]:
@@ -84,19 +86,3 @@ def _meant(spec: DataSpec, own: Sequence[str], names: Sequence[str]) -> dict[str
     relations = Relations.of([Said(spec.same, spec.parts, spec.path)], {*own, *names})
     leaves = {name: {relations.one(name), *relations.leaves(name)} for name in own}
     return {name: [place for place, known in enumerate(names) if relations.one(known) in leaves[name]] for name in own}
-
-
-def _counts(meant: Sequence[tuple[int, Sequence[int]]], none: int, names: int) -> Ids:
-    """Return (none + 1, K) true index, predicted id -> index that the prediction counts as.
-
-    Args:
-        meant: index of each labelled name, and the ids that it may mean.
-        none: the index of none of them.
-        names: how many the model knows.
-    """
-    counts = np.full((none + 1, names), none)
-    for index, ids in sorted(meant, key=lambda item: -len(item[1])):  # finer names have the last word
-        counts[:, list(ids)] = index
-    for index, ids in meant:
-        counts[index, list(ids)] = index
-    return counts

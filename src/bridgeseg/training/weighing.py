@@ -30,4 +30,5 @@ def column_shares(member: Member, samples: Sequence[Sample], statistics: ClassSt
         ]
         found = [class_statistics(spec, some) for some in alike]
     pixels = labels.of_ids([one.pixels.tolist() for one in found])
-    return [count / max(1, sum(pixels)) for count in pixels]
+    total = max(1, sum(pixels))
+    return [count / total for count in pixels]
