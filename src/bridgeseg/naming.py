@@ -8,6 +8,9 @@ from bridgeseg.description import CONFIG, SHIPPED
 from bridgeseg.hub.download import Kind, fetch
 from bridgeseg.hub.repository import Repository, is_hub
 
+STARTS = SHIPPED / "start"
+"""Checkpoints to train on from, of bundled models whose files were made of other weights."""
+
 
 def named(name: str | Path, prefer: Kind = "file") -> Path:
     """Return the file or folder that a name means.
@@ -29,3 +32,11 @@ def named(name: str | Path, prefer: Kind = "file") -> Path:
         return SHIPPED / path
     bundled = SHIPPED / f"{path}.onnx"
     return bundled if bundled.is_file() else path
+
+
+def start_of(name: str | Path) -> Path:
+    """Return the folder or file that a training goes on from; names and errors are those of `named`."""
+    path = Path(name)
+    own = STARTS / path
+    bare = path.name == str(name) and not path.exists()
+    return own if bare and (own / CONFIG).is_file() else named(name, "folder")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bridgeseg.classes import ClassSet, Colour, default_palette
+from bridgeseg.data.finding import some
 from bridgeseg.data.labels import Labels, label_sets, make_labels
 from bridgeseg.data.relations import Groups, Relations, Said
 from bridgeseg.data.spec import DataSpec
@@ -17,6 +18,8 @@ from bridgeseg.pixels import Reading
 
 MOST = 10
 """Datasets of one training."""
+LISTED = 12
+"""Names that an error lists."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,8 @@ class Joined:
     """Datasets with one vocabulary.
 
     Attributes:
-        classes: the vocabulary: the labelled names in order of appearance. A coarse name with parts is none of them.
+        classes: the vocabulary: the labelled names in order of appearance, or those that were asked for. A coarse name
+            with parts is none of them.
         members: the datasets.
         relations: which names are one, or parts of another.
         before: names of a network that the training goes on from and that stay, the first of the vocabulary.
@@ -78,6 +82,11 @@ class Joined:
                 found[leaf].append(member.name)
         return {name: owners for name, owners in found.items() if len(owners) > 1}
 
+    def added(self) -> list[str]:
+        """Return the names of the vocabulary that no dataset labels, and no network of before knows."""
+        own = {leaf for member in self.members for name in member.labels.own for leaf in self.relations.leaves(name)}
+        return [name for name in self.classes.names if name not in own and name not in self.before]
+
     def left_out(self) -> dict[str, list[str]]:
         """Return dataset -> names of it that no dataset labels, and that are no names of the vocabulary therefore."""
         known = {*self.classes.names, *self.relations.parts}
@@ -93,6 +102,7 @@ def join(
     same: Groups = (),
     parts: Mapping[str, tuple[str, ...]] | None = None,
     before: ClassSet | None = None,
+    asked: ClassSet | None = None,
 ) -> Joined:
     """Bring datasets to one vocabulary.
 
@@ -100,9 +110,10 @@ def join(
         specs: 1 to 10 datasets.
         same, parts: relations of their names besides those of their own files.
         before: names that come first and stay, whether a dataset labels them or not.
+        asked: names of the vocabulary, behind those: all that are labelled, and more.
 
     Raises:
-        ConfigError: too many datasets, or one of them twice.
+        ConfigError: too many datasets, one of them twice, or labelled names are not among those asked for.
         DataError: relations contradict each other, or nothing can be learned from a dataset.
     """
     if len(specs) > MOST:
@@ -111,10 +122,13 @@ def join(
     if twice := next((path for path in paths if paths.count(path) > 1), None):
         raise ConfigError("the same dataset is given twice", where=twice, fix="give it once; `shares` says how often")
     labelled = [name for spec in specs for chosen in label_sets(spec) for name in _in_order(spec, chosen)]
-    names = dict.fromkeys([*(before.names if before else ()), *labelled])
+    more = asked.names if asked else ()
+    names = dict.fromkeys([*(before.names if before else ()), *more, *labelled])
     said = [*(Said(spec.same, spec.parts, spec.path) for spec in specs), Said(same, parts or {})]
     relations = Relations.of(said, names)
-    classes = _vocabulary(specs, names, relations, before)
+    if asked is not None:
+        _refuse_left_out(asked, labelled, relations)
+    classes = _vocabulary(specs, names, relations, before, asked)
     places = {name: index for index, name in enumerate(classes.names)}
     labels = [make_labels(spec, relations, places) for spec in specs]
     _refuse_single(specs, labels)
@@ -157,11 +171,16 @@ def _in_order(spec: DataSpec, chosen: Sequence[str]) -> list[str]:
 
 
 def _vocabulary(
-    specs: Sequence[DataSpec], names: Mapping[str, None], relations: Relations, before: ClassSet | None
+    specs: Sequence[DataSpec],
+    names: Mapping[str, None],
+    relations: Relations,
+    before: ClassSet | None,
+    asked: ClassSet | None,
 ) -> ClassSet:
-    """Return the finest names, with the phrases and colours of the first dataset that says something of them."""
+    """Return the finest names, with the phrases and colours of the first that says something of them."""
     leaves = list(dict.fromkeys(leaf for name in names for leaf in relations.leaves(name)))
-    sets = [*([(before, None)] if before else []), *((spec.classes, spec.path) for spec in specs)]
+    sets: list[tuple[ClassSet, Path | None]] = [(given, None) for given in (asked, before) if given is not None]
+    sets += [(spec.classes, spec.path) for spec in specs]
     if len(sets) == 1 and tuple(leaves) == sets[0][0].names:
         return sets[0][0]
     phrases: dict[str, tuple[tuple[str, ...], Path | None]] = {}
@@ -178,6 +197,18 @@ def _vocabulary(
                 if set(first) != set(classes.prompts[index]) and where is not None:
                     raise _two_things(name, (first, where), (classes.prompts[index], path))
     return ClassSet.build(leaves, {name: own for name, (own, _) in phrases.items()}, palette)
+
+
+def _refuse_left_out(asked: ClassSet, labelled: Sequence[str], relations: Relations) -> None:
+    """Refuse names that leave out what is labelled: its pixels would be learned, and then belong to no class."""
+    known = {leaf for name in asked.names for leaf in relations.leaves(name)}
+    lacking = [name for name in dict.fromkeys(labelled) if not known.issuperset(relations.leaves(name))]
+    if lacking:
+        raise ConfigError(
+            f"the data labels what is not among them: {some(lacking, LISTED)}",
+            where="names",
+            fix="add these names; a trained network is asked for fewer by `names` of `predict` and `export`",
+        )
 
 
 def _two_things(

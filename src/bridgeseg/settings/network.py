@@ -33,8 +33,8 @@ class NetworkConfig(BaseModel):
         str | None,
         setting(
             "start from the weights of a run, a checkpoint, a .safetensors file, `hf:OWNER/NAME` (a repository of the "
-            "hub) or `open`, the bundled model for any names: everything that does not depend on the names carries "
-            "over; architecture and text encoder are those of the run unless given",
+            "hub), `street` or `open`, the bundled models: everything that does not depend on the names carries over; "
+            "architecture and text encoder are those of the run unless given",
             NETWORK,
             "--init",
             metavar="RUN",

@@ -34,6 +34,17 @@ class SamplingConfig(BaseModel):
             read="numbers",
         ),
     ] = ()
+    names: Annotated[
+        tuple[str, ...],
+        setting(
+            "what the network is to know: all names that are labelled, and more if you like, as `--names` of `predict` "
+            "takes them; where labels are partial, those that no one labels compete for the pixels without a label; by "
+            "default the labelled names of all datasets",
+            TRAINING,
+            "--names",
+            metavar="NAMES|YAML",
+        ),
+    ] = ()
     same: Annotated[
         tuple[tuple[str, ...], ...],
         setting("names that mean the same class, such as `[[pedestrian, person]]`; the first is kept", TRAINING),
@@ -115,7 +126,7 @@ class SamplingConfig(BaseModel):
         return [value] if isinstance(value, list | tuple) and value and isinstance(value[0], str) else value
 
     _no_split = field_validator("val_split", mode="before")(nothing)
-    _splits = field_validator("train_splits", mode="before")(listed)
+    _splits = field_validator("train_splits", "names", mode="before")(listed)
 
     @model_validator(mode="after")
     def _for_each(self) -> Self:

@@ -10,6 +10,7 @@ from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import ConfigError
 from bridgeseg.settings.train import TrainConfig
 from bridgeseg.training.origin import Origin, find
+from bridgeseg.vocabulary.asked import asked
 
 
 def load_joined(config: TrainConfig, origin: Origin | None = None) -> Joined:
@@ -25,7 +26,13 @@ def load_joined(config: TrainConfig, origin: Origin | None = None) -> Joined:
         ModelFileError: see `find`.
     """
     specs = load_specs(config.datasets, config.val_share)
-    return join(specs, config.same, config.parts, kept_classes(config, specs, origin))
+    return together(specs, config, origin)
+
+
+def together(specs: Sequence[DataSpec], config: TrainConfig, origin: Origin | None = None) -> Joined:
+    """Bring datasets that are loaded to one vocabulary; see `load_joined`."""
+    names = asked(config.names) if config.names else None
+    return join(specs, config.same, config.parts, kept_classes(config, specs, origin), names)
 
 
 def kept_classes(config: TrainConfig, specs: Sequence[DataSpec], origin: Origin | None = None) -> ClassSet | None:

@@ -13,7 +13,7 @@ from bridgeseg.description import CONFIG, SHIPPED, WEIGHTS, find_checkpoint, rea
 from bridgeseg.errors import ConfigError, ModelFileError
 from bridgeseg.hub.download import pinned
 from bridgeseg.hub.repository import is_hub
-from bridgeseg.naming import named
+from bridgeseg.naming import start_of
 from bridgeseg.settings.model import UNSAID
 from bridgeseg.settings.values import flatten, load_values, set_values
 
@@ -47,18 +47,17 @@ def find(init: str) -> Origin:
     """Find what the setting `init` means.
 
     Args:
-        init: a run or checkpoint folder, a .safetensors file, `open`, or `hf:OWNER/NAME`.
+        init: a run or checkpoint folder, a .safetensors file, `street`, `open`, or `hf:OWNER/NAME`.
 
     Raises:
         ModelFileError: there is nothing, or it is nothing to train on.
         InputError: the model of a repository cannot be had.
     """
-    path = named(init, "folder").expanduser()
+    path = start_of(init).expanduser()
     if path.parent == SHIPPED and path.suffix == ".onnx":
         raise ModelFileError(
-            "the bundled street model comes as .onnx files, folded for prediction, and without the checkpoint that "
-            "a training could go on from",
-            fix="`init=open`, the bundled model for any names, or a run or checkpoint folder of `bridgeseg train`",
+            f"`{init}` is a file, folded for prediction, that no training can go on from",
+            fix="`init=street`, the network of the bundled street model in float",
         )
     if path.suffix == ".onnx":
         raise ModelFileError(

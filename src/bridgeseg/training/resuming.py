@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bridgeseg.data.joining import Joined, join, load_specs
+from bridgeseg.data.joining import Joined, load_specs
 from bridgeseg.errors import ConfigError, DataError
 from bridgeseg.settings.train import TrainConfig
 from bridgeseg.settings.values import differences, set_values
 from bridgeseg.training import folder
-from bridgeseg.training.datasets import kept_classes
+from bridgeseg.training.datasets import together
 from bridgeseg.training.origin import Origin, find
 from bridgeseg.training.provenance import absolute
 from bridgeseg.training.resolve import resolve
@@ -120,7 +120,7 @@ def load_data(out: Path, config: TrainConfig, *, resume: bool) -> Joined:
                 where=out,
                 fix="undo the change, or start a new run with another `out`",
             )
-    return join(specs, config.same, config.parts, kept_classes(config, specs, origin_of(out, config, resume=resume)))
+    return together(specs, config, origin_of(out, config, resume=resume))
 
 
 def origin_of(out: Path, config: TrainConfig, *, resume: bool) -> Origin | None:

@@ -15,6 +15,8 @@ from bridgeseg.training.datasets import load_joined
 from bridgeseg.training.loading import refuse_import
 from bridgeseg.training.missing import refuse_missing
 from bridgeseg.training.origin import completed
+from bridgeseg.vocabulary.asked import asked as classes_of
+from bridgeseg.vocabulary.asked import listed
 
 if TYPE_CHECKING:
     from bridgeseg.training.fit import TrainResult
@@ -41,6 +43,8 @@ def train(asked: Train, settings: Mapping[str, Any]) -> TrainResult:
     if isinstance(config, str | Path):
         given = load_values(config)
     given = set_values(given, {**settings, **({} if asked.data is None else {"data": _paths(asked.data)})})
+    if given.get("names"):
+        given["names"] = listed(classes_of(given["names"]))
     if not resume:
         if "data" not in given:
             raise ConfigError("no dataset given", fix="pass `data=FOLDER/data.yaml`")
