@@ -18,6 +18,7 @@ import bridgeseg
 from _bundling import BUNDLED, HOME, network, note, ship
 from bridgeseg.checkpoint import Checkpoint, load_checkpoint
 from bridgeseg.classes import ClassSet
+from bridgeseg.description import WEIGHTS, read_config
 from bridgeseg.exporting.onnx import export_segmentor
 from bridgeseg.naming import STARTS
 
@@ -50,18 +51,17 @@ def main() -> None:
     parser.add_argument("--start", help="the run whose checkpoint `--init street` is to be, if another")
     parser.add_argument("--data", default="data/camvid/data.yaml", help="default: data/camvid/data.yaml")
     options = parser.parse_args()
-    if options.start is not None:
-        start = told(options.start)
-        ship(start, START)
+    if options.run is not None or options.start is not None:
+        checkpoint = told(options.run or options.start)
+        ship(checkpoint, START)
         scores = bridgeseg.evaluate(model=START, data=options.data, split="test")
-        facts = {**start.provenance, "scores": {"split": "test", **scores.to_dict()}}
-        ship(replace(start, provenance=facts), START)
+        facts = {**checkpoint.provenance, "scores": {"split": "test", **scores.to_dict()}}
+        ship(replace(checkpoint, provenance=facts), START)
         print(f"{START.name}: test mIoU {scores.miou:.4f}")
+    if options.start is not None:
         return
     if options.run is not None:
-        checkpoint = told(options.run)
         export_segmentor(checkpoint.segmentor, checkpoint.classes, checkpoint.provenance, FLOAT)
-        ship(checkpoint, START)
     bridgeseg.quantize(FLOAT, INT8, f"{options.data}:train")
     for path in (FLOAT, INT8):
         scores = bridgeseg.evaluate(model=path, data=options.data, split="test")
@@ -80,6 +80,26 @@ def told(run: str) -> Checkpoint:
     given["config"] = {**given["config"], "text_encoder": ENCODER}
     facts = {**given, "recipe": RECIPE, "licence": LICENCE, "limits": LIMITS}
     return replace(checkpoint, classes=ClassSet.build(checkpoint.classes.names, None, palette), provenance=facts)
+
+
+def start() -> list[str]:
+    """Return the lines of the card on the checkpoint, which may be of another run than the files."""
+    _, values = read_config(START)
+    size = (START / WEIGHTS).stat().st_size / 1e6
+    return [
+        "## To go on from",
+        "",
+        "```bash",
+        "bridgeseg train --init street --data mine/data.yaml",
+        "```",
+        "",
+        "The files are folded for prediction. `--init street` starts from a checkpoint beside them, of another "
+        f"training by the same recipe, `src/bridgeseg/weights/start/street` (16 bits, {size:.1f} MB), with a test "
+        f"mIoU of {values['provenance']['scores']['miou']:.4f} (`python benchmarks/bundle_street.py --start RUN`). Its "
+        "class embeddings are those of the default text encoder, which has to be at hand or downloaded; without a "
+        "network, `--text-encoder bank:open_clip:ViT-B-16/openai` knows 177 names.",
+        "",
+    ]
 
 
 def card(facts: dict[str, Any], small: dict[str, Any]) -> str:
@@ -119,6 +139,7 @@ def card(facts: dict[str, Any], small: dict[str, Any]) -> str:
             "|---|---|---|",
             *rows,
             "",
+            *start(),
         ]
     )
 

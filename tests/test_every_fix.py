@@ -146,6 +146,16 @@ WRITTEN: dict[str, tuple[str, str]] = {
     "write `{}: images/{}`": ("train: []", "train: images/train"),
 }
 ELSEWHERE = {
+    **dict.fromkeys(
+        (
+            "leave out `labelled`, so that all of `names` are classes; add a dataset with other names; or name what "
+            "else there is: `names={}, background`",
+            "write `unlabelled: ignore`, add a dataset that labels other names, or name what else there is: `names={}, "
+            "background`",
+            "`names={}`; a trained network is asked for fewer when it predicts or is exported",
+        ),
+        "test_joining.py::test_a_name_for_what_is_not_labelled",
+    ),
     "add `train: images/train` to it": "test_data_spec.py::test_a_share_is_refused_beside_a_split",
     **dict.fromkeys(
         (
@@ -316,9 +326,7 @@ NOT_TRIED = {
         "correct the name, or add it to `names`",
         "add to `names`, and not to `labelled`, what such pixels are called, and map their mask value to it: "
         "`names: [road, car, nothing]`, `label_map: {0: road, 1: car, 255: nothing}`; or write `unlabelled: ignore`",
-        "leave out `labelled`, so that all of `names` are classes; or add a dataset with other names",
         "add a dataset that labels other names, or go on from a network that knows some: `init`",
-        "write `unlabelled: ignore`, or add a dataset that labels other names",
         "name the finest parts alone: `parts: {{}: [{}]}`",
         "evaluate a model that knows it; one that takes any names is asked for it too by `names={}`",
         "write in the data.yaml what is labelled, such as `labelled: [helmet]`, or leave `keep` out",
@@ -366,7 +374,7 @@ NOT_TRIED = {
         "leave `val_share` out",
         "give `init` the run that it was exported from",
         "give `init` a run folder, a checkpoint folder, or a .safetensors file of a whole network",
-        "`init=open`, the bundled model for any names, or a run or checkpoint folder of `bridgeseg train`",
+        "`init=street`, the network of the bundled street model in float",
         "`width={}`",
         "use a larger `batch_size`",
         "`strategy=ddp_find_unused_parameters_true`",

@@ -35,6 +35,7 @@ from bridgeseg.training.origin import completed, find
 from bridgeseg.training.teaching import teachings
 from tiny_data import TINY, write_dataset
 
+STREET = Path(__file__).parents[1] / "examples" / "street.jpg"
 OLD, NEW = ("red", "green", "blue"), ("blue", "gold", "red", "grey")
 
 
@@ -102,9 +103,21 @@ def test_the_architecture_is_that_of_the_run_unless_another_is_given(tmp_path: P
     assert TrainConfig.parse(completed(init | {"model.backbone": "resnet18"})).model.width is None
 
 
+@pytest.mark.slow
+def test_the_bundled_street_model_is_a_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    origin = find("street")
+    assert origin.names == Model.load("street").classes.names
+    assert TrainConfig.parse(completed({"init": "street", "data": "d"})).model.backbone == "efficientnet_lite0"
+    seen = Model.load(origin.folder).predict(STREET).mask
+    assert np.mean(seen == Model.load("street").predict(STREET).mask) > 0.8  # another network, trained alike
+    checkpoint(tmp_path / "street", "none")
+    assert find("street").names == OLD  # one's own folder of that name comes first
+
+
 def test_what_is_nothing_to_start_from_is_refused(tmp_path: Path) -> None:
     for name, message in (
-        ("street", "folded for prediction, and without the checkpoint"),
+        ("street-int8", "folded for prediction, that no training can go on from"),
         (str(tmp_path / "a.onnx"), "cannot be trained any further"),
         (str(tmp_path / "nothing"), "no such checkpoint folder"),
     ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from bridgeseg.data.labels import UNKNOWN
 from bridgeseg.data.likeness import alike, propose
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import ConfigError, DataError
+from bridgeseg.vocabulary.asked import asked
 
 
 def dataset(folder: Path, name: str, names: list[str], **more: Any) -> Path:
@@ -190,6 +192,35 @@ def test_contradictions(
 ) -> None:
     with pytest.raises(DataError, match=f"(?s){message}.*fix: .*{fix}"):
         joined(tmp_path, *files, **more)
+
+
+@pytest.mark.parametrize("names", [["bg", "a"], ["a", "b", "c"]])
+def test_a_name_for_what_is_not_labelled(tmp_path: Path, names: list[str]) -> None:
+    labelled = names[-1:] if len(names) == 2 else names[:2]
+    said = {"names": names, "labelled": labelled, "unlabelled": "other"}
+    with pytest.raises(DataError, match="name what else there is: `names=") as refused:
+        joined(tmp_path, said)
+    (typed,) = re.findall("`names=([^`]*)`", refused.value.fix or "")
+    whole = joined(tmp_path, said, asked=asked(typed))
+    assert whole.classes.names == (*labelled, "background")
+    assert whole.added() == ["background"]
+    labels = whole.members[0].labels
+    other = next(name for name in names if name not in labelled)
+    assert labels.table[0, names.index(other)] == len(labelled)  # the column of background, and no group
+
+
+def test_names_that_are_asked_for_come_first_and_bring_their_phrases(tmp_path: Path) -> None:
+    file = {"names": ["a", "v"], "prompts": {"a": ["x"]}, "palette": {"a": [1, 2, 3]}}
+    whole = joined(tmp_path, file, parts={"v": ("b", "c")}, asked=asked("c, b=y, a=z, d"))
+    assert whole.classes.names == ("c", "b", "a", "d")
+    assert whole.classes.prompts == (("c",), ("y",), ("z",), ("d",))
+    assert whole.classes.palette[2] == (1, 2, 3)
+    assert whole.added() == ["d"]
+    assert not whole.plain
+    with pytest.raises(ConfigError, match="labels what is not among them: a") as refused:
+        joined(tmp_path, file, parts={"v": ("b", "c")}, asked=asked("c, b=y"))
+    (typed,) = re.findall("`names=([^`]*)`", refused.value.fix or "")
+    assert joined(tmp_path, file, parts={"v": ("b", "c")}, asked=asked(typed)).classes.names == ("c", "b", "a")
 
 
 def test_files_may_speak_of_datasets_that_are_not_here(tmp_path: Path) -> None:

@@ -325,6 +325,15 @@ class TestRuns:
         assert result.scores.parts["green"].iou["green"] > 0.5
         assert result.scores.parts["rest"].miou > 0.5
 
+    def test_one_name_and_one_for_all_else(self, folder: Path, tmp_path: Path) -> None:
+        green, out = said(folder, "green", **GREEN), tmp_path / "run"
+        changes = {"epochs": 14, "batch_size": 2, "ema": 0.9, "names": "green, background"}
+        assert run(green, out, **changes).scores.iou["green"] > 0.5
+        assert load_checkpoint(out).classes.names == ("green", "background")
+        assert "background: in no dataset's labels, so they compete" in (out / "train.log").read_text()
+        resumed = train(out=out, resume=True, quiet=True, epochs=15)
+        assert resumed.scores.iou["green"] > 0.5
+
     def test_coarse_names_and_sets_of_images(self, folder: Path, tmp_path: Path) -> None:
         lines = [f"images/{split}/{index}.png,green" for split in ("train", "val") for index in range(2)]
         (folder / "one" / "sets.csv").write_text("\n".join(["image,labelled", *lines]))

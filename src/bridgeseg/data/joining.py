@@ -15,6 +15,7 @@ from bridgeseg.data.relations import Groups, Relations, Said
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import ConfigError, DataError
 from bridgeseg.pixels import Reading
+from bridgeseg.vocabulary.asked import listed
 
 MOST = 10
 """Datasets of one training."""
@@ -207,7 +208,8 @@ def _refuse_left_out(asked: ClassSet, labelled: Sequence[str], relations: Relati
         raise ConfigError(
             f"the data labels what is not among them: {some(lacking, LISTED)}",
             where="names",
-            fix="add these names; a trained network is asked for fewer by `names` of `predict` and `export`",
+            fix=f"`names={', '.join([*listed(asked), *lacking])}`; a trained network is asked for fewer when it "
+            "predicts or is exported",
         )
 
 

@@ -166,7 +166,8 @@ class _Maker:
             raise DataError(
                 f"pixels that are none of the labelled names ({names}) can be nothing else: there is no other name",
                 where=path,
-                fix="leave out `labelled`, so that all of `names` are classes; or add a dataset with other names",
+                fix="leave out `labelled`, so that all of `names` are classes; add a dataset with other names; or name "
+                f"what else there is: `names={names}, background`",
             )
         else:
             raise DataError(
@@ -190,7 +191,8 @@ class _Maker:
                 raise DataError(
                     f"`unlabelled: other` leaves no name for pixels that are none of {', '.join(chosen)}",
                     where=path,
-                    fix="write `unlabelled: ignore`, or add a dataset that labels other names",
+                    fix="write `unlabelled: ignore`, add a dataset that labels other names, or name what else there "
+                    f"is: `names={names}, background`",
                 )
 
 
