@@ -131,7 +131,7 @@ def join(
         _refuse_left_out(asked, labelled, relations)
     classes = _vocabulary(specs, names, relations, before, asked)
     places = {name: index for index, name in enumerate(classes.names)}
-    labels = [make_labels(spec, relations, places) for spec in specs]
+    labels = [make_labels(spec, relations, _known_to(spec, specs, places, labelled)) for spec in specs]
     _refuse_single(specs, labels)
     members = zip(short_names(specs), specs, labels, strict=True)
     return Joined(
@@ -198,6 +198,14 @@ def _vocabulary(
                 if set(first) != set(classes.prompts[index]) and where is not None:
                     raise _two_things(name, (first, where), (classes.prompts[index], path))
     return ClassSet.build(leaves, {name: own for name, (own, _) in phrases.items()}, palette)
+
+
+def _known_to(
+    spec: DataSpec, specs: Sequence[DataSpec], places: Mapping[str, int], labelled: Sequence[str]
+) -> dict[str, int]:
+    """Leave out names that no dataset labels and that others list: what one leaves over is not found in all of them."""
+    foreign = {name for other in specs for name in other.classes.names} - {*labelled, *spec.classes.names}
+    return {name: place for name, place in places.items() if name not in foreign}
 
 
 def _refuse_left_out(asked: ClassSet, labelled: Sequence[str], relations: Relations) -> None:
