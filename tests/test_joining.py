@@ -203,10 +203,20 @@ def test_a_name_for_what_is_not_labelled(tmp_path: Path, names: list[str]) -> No
     (typed,) = re.findall("`names=([^`]*)`", refused.value.fix or "")
     whole = joined(tmp_path, said, asked=asked(typed))
     assert whole.classes.names == (*labelled, "background")
-    assert whole.added() == ["background"]
+    assert whole.added == ("background",)
     labels = whole.members[0].labels
     other = next(name for name in names if name not in labelled)
     assert labels.table[0, names.index(other)] == len(labelled)  # the column of background, and no group
+
+
+def test_what_one_dataset_leaves_over_is_not_looked_for_in_others(tmp_path: Path) -> None:
+    street = {"names": ["road", "pedestrian", "void"], "labelled": ["road"], "unlabelled": "other"}
+    people = {"names": ["background", "person"], "labelled": ["person"], "unlabelled": "other"}
+    same = (("pedestrian", "person"),)
+    whole = joined(tmp_path, street, people, same=same, asked=asked("road, pedestrian, void, wall"))
+    assert whole.added == ("void", "wall")
+    assert [member.labels.rows for member in whole.members] == [(0, 1, 2, 3), (0, 1, 3)]
+    assert [member.labels.groups for member in whole.members] == [((1, 2, 3),), ((0, 2),)]
 
 
 def test_names_that_are_asked_for_come_first_and_bring_their_phrases(tmp_path: Path) -> None:
@@ -215,7 +225,7 @@ def test_names_that_are_asked_for_come_first_and_bring_their_phrases(tmp_path: P
     assert whole.classes.names == ("c", "b", "a", "d")
     assert whole.classes.prompts == (("c",), ("y",), ("z",), ("d",))
     assert whole.classes.palette[2] == (1, 2, 3)
-    assert whole.added() == ["d"]
+    assert whole.added == ("d",)
     assert not whole.plain
     with pytest.raises(ConfigError, match="labels what is not among them: a") as refused:
         joined(tmp_path, file, parts={"v": ("b", "c")}, asked=asked("c, b=y"))

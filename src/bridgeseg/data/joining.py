@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,12 +48,14 @@ class Joined:
         members: the datasets.
         relations: which names are one, or parts of another.
         before: names of a network that the training goes on from and that stay, the first of the vocabulary.
+        added: names that were asked for besides, which no dataset labels.
     """
 
     classes: ClassSet
     members: tuple[Member, ...]
     relations: Relations
     before: tuple[str, ...] = ()
+    added: tuple[str, ...] = ()
 
     @property
     def several(self) -> bool:
@@ -82,11 +84,6 @@ class Joined:
             for leaf in dict.fromkeys(leaf for own in member.labels.own for leaf in self.relations.leaves(own)):
                 found[leaf].append(member.name)
         return {name: owners for name, owners in found.items() if len(owners) > 1}
-
-    def added(self) -> list[str]:
-        """Return the names of the vocabulary that no dataset labels, and no network of before knows."""
-        own = {leaf for member in self.members for name in member.labels.own for leaf in self.relations.leaves(name)}
-        return [name for name in self.classes.names if name not in own and name not in self.before]
 
     def left_out(self) -> dict[str, list[str]]:
         """Return dataset -> names of it that no dataset labels, and that are no names of the vocabulary therefore."""
@@ -131,12 +128,15 @@ def join(
         _refuse_left_out(asked, labelled, relations)
     classes = _vocabulary(specs, names, relations, before, asked)
     places = {name: index for index, name in enumerate(classes.names)}
-    labels = [make_labels(spec, relations, _known_to(spec, specs, places, labelled)) for spec in specs]
+    told = {*(before.names if before else ()), *(leaf for name in labelled for leaf in relations.leaves(name))}
+    added = tuple(name for name in classes.names if name not in told)
+    labels = [
+        make_labels(spec, relations, {name: place for name, place in places.items() if name not in foreign})
+        for spec, foreign in zip(specs, _foreign(specs, added, relations), strict=True)
+    ]
     _refuse_single(specs, labels)
     members = zip(short_names(specs), specs, labels, strict=True)
-    return Joined(
-        classes, tuple(Member(*member) for member in members), relations, before.names if before is not None else ()
-    )
+    return Joined(classes, tuple(Member(*one) for one in members), relations, before.names if before else (), added)
 
 
 def load_specs(paths: Sequence[str | Path], val_share: float = 0.0) -> list[DataSpec]:
@@ -200,12 +200,10 @@ def _vocabulary(
     return ClassSet.build(leaves, {name: own for name, (own, _) in phrases.items()}, palette)
 
 
-def _known_to(
-    spec: DataSpec, specs: Sequence[DataSpec], places: Mapping[str, int], labelled: Sequence[str]
-) -> dict[str, int]:
-    """Leave out names that no dataset labels and that others list: what one leaves over is not found in all of them."""
-    foreign = {name for other in specs for name in other.classes.names} - {*labelled, *spec.classes.names}
-    return {name: place for name, place in places.items() if name not in foreign}
+def _foreign(specs: Sequence[DataSpec], added: Collection[str], relations: Relations) -> list[set[str]]:
+    """Return for each dataset the added names that others list: what these call their pixels without a label."""
+    listed = [{leaf for name in spec.classes.names for leaf in relations.leaves(name)} for spec in specs]
+    return [set().union(*listed).intersection(added) - own for own in listed]
 
 
 def _refuse_left_out(asked: ClassSet, labelled: Sequence[str], relations: Relations) -> None:

@@ -65,10 +65,10 @@ def remarks(joined: Joined, class_embeddings: Tensor | None = None) -> list[str]
     if joined.before:
         kept = some(list(joined.before), MOST)
         notes.append(f"{len(joined.before)} names of the network that this run goes on from are kept: {kept}")
-    if added := joined.added():
+    if joined.added:
         compete = any(member.spec.partial for member in joined.members)
         part = "they compete for pixels without a label" if compete else "no pixel teaches them"
-        notes.append(f"{some(added, MOST)}: in no dataset's labels, so {part}")
+        notes.append(f"{some(list(joined.added), MOST)}: in no dataset's labels, so {part}")
     merged = [f"{name} is {one}" for name, one in relations.kept.items() if name != one]
     notes += [f"one name each, by `same`: {some(merged, MOST)}"] if merged else []
     notes += [f"{whole} means one of {', '.join(parts)}, and is no class" for whole, parts in relations.parts.items()]
