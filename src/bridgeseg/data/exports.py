@@ -26,10 +26,13 @@ TITLES = {
     "labelme": "Labelme JSON",
     "cityscapes": "Cityscapes' polygons",
     "coco": "COCO JSON",
-    "yolo": "YOLO polygons",
+    "yolo": "YOLO labels",
 }
 """Form of an export -> what messages call it; of the forms that a folder looks like, the first is believed."""
 
+_NUMBER, _SHARE = r"[-+]?\d*\.?\d+([eE][-+]?\d+)?", r"([01]?\.\d+|[01])([eE]-\d+)?"
+_YOLO = re.compile(rf"\d{{1,5}}(( {_NUMBER}){{6,}}|( {_SHARE}){{4}})\s*(\n|$)")
+"""A line of a polygon, or of a box: a class, and shares of width and height."""
 _PLAIN = (
     "put images below images/, PNG masks of class ids with the same names below masks/, and write a data.yaml with "
     "`train: images` and `names: [...]`"
@@ -69,7 +72,7 @@ def forms_of(files: Iterable[Path]) -> list[str]:
 
 def has_boxes(labels: Path) -> bool:
     """Return whether the .txt files of a folder of labels hold boxes: on every line a class and four numbers."""
-    box = re.compile(r"\d+([ \t]+[-+]?\d*\.?\d+([eE][-+]?\d+)?){4}")
+    box = re.compile(rf"\d+([ \t]+{_NUMBER}){{4}}")
     found = False
     for file in itertools.islice(labels.rglob("*.txt"), PROBED_FILES):
         with file.open("rb") as opened:
@@ -109,7 +112,7 @@ def form_of(file: Path) -> str | None:
     if suffix == ".xml":
         return "cvat" if "<annotations" in head and ("<image" in head or "<track" in head or "<meta>" in head) else None
     if suffix == ".txt":
-        return "yolo" if re.match(r"\d+( [-+]?\d*\.?\d+([eE][-+]?\d+)?){6,}\s*(\n|$)", head) else None
+        return "yolo" if _YOLO.match(head) else None
     keys = set(re.findall(r'"(\w+)"\s*:', head))
     if name == "meta.json" and "classes" in keys:
         return "supervisely" if {"title", "shape"} & keys else None

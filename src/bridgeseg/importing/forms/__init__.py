@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 from bridgeseg.classes import Colour
@@ -63,17 +61,9 @@ def form_of(source: Source, name: str | None) -> str:
             raise ConfigError(f"no form is called {name!r}; {nearest(name, FORMS)}", where="format")
         return name
     found = exports.forms_of(source.files)
-    if not found and any(map(_starts_with_box, source.of(".txt")[: exports.PROBED_FILES])):
-        return "yolo"
     if not found:
         raise unknown(source, "this looks like no export that is known", FORMS)
     return found[0]
-
-
-def _starts_with_box(path: Path) -> bool:
-    """Return whether a .txt starts with a box of YOLO: a class and four shares of width and height."""
-    with path.open(encoding="utf-8", errors="replace") as file:
-        return bool(re.fullmatch(r"\d{1,5}( +[01]?\.?\d+(e-\d+)?){4}\s*", file.readline(1000)))
 
 
 def open_form(name: str, source: Source) -> Reading:
