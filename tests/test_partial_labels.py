@@ -24,6 +24,7 @@ from bridgeseg.training.building import make_task
 from bridgeseg.training.drawing import _in_vocabulary
 from bridgeseg.training.task import Task
 from bridgeseg.training.weighing import column_shares
+from bridgeseg.vocabulary.asked import asked
 
 Make = Callable[..., Path]
 FIRST = torch.zeros(1, dtype=torch.int64)
@@ -167,6 +168,45 @@ class TestOverlap:
         lie[1] = truth[1, swapped].where(self.masks[1] == 1, truth[1])
         found = [float(self.loss(whole, 0, logits, **{term: 1.0})) for logits in (truth, lie)]
         assert found == pytest.approx([0, 0], abs=1e-5)
+
+
+class TestBalance:
+    """A name for what is nothing competes with names that others label, and should not take all of their pixels."""
+
+    @pytest.fixture
+    def whole(self, dataset: Make) -> Joined:
+        street = dataset("street", ["road", "void"], labelled=["road"], unlabelled="other")
+        people = dataset("people", ["background", "person"], labelled=["person"], unlabelled="other")
+        return joined(street, people, asked=asked("road, person, void"))
+
+    masks = torch.tensor([[[0, 1, 1, 1, 1]]])
+    """A pixel of the first name, four of the second."""
+
+    def term(self, whole: Joined, index: int, logits: torch.Tensor) -> torch.Tensor:
+        found = []
+        for weight in (1.0, 0.0):
+            task = task_of(whole, index, balance=weight)
+            found.append(task.loss(logits, task.targets(self.masks, FIRST)))
+        return found[0] - found[1]
+
+    @pytest.mark.parametrize(("pixels", "share"), [(0, 0.0), (1, 0.25), (2, 0.5), (4, 1.0)])
+    def test_it_is_lowest_where_half_of_the_pixels_are_nothing(self, whole: Joined, pixels: int, share: float) -> None:
+        ids = torch.tensor([[[0, *[2] * pixels, *[1] * (4 - pixels)]]])
+        expected = np.log(2) + sum(part * np.log(part) for part in (share, 1 - share) if part)
+        assert float(self.term(whole, 0, 60 * predicted(ids, 3))) == pytest.approx(expected, abs=1e-3)
+
+    def test_it_draws_no_pixel_of_another_label(self, whole: Joined) -> None:
+        logits = torch.zeros(1, 3, 1, 5).index_fill_(1, torch.tensor(2), 1.0).requires_grad_()
+        (gradient,) = torch.autograd.grad(self.term(whole, 0, logits), logits)
+        assert not gradient[..., 0].any()
+        assert not gradient[:, 0].any()
+        assert (gradient[:, 2, :, 1:] > 0).all()
+        assert (gradient[:, 1, :, 1:] < 0).all()
+
+    def test_it_says_nothing_where_no_such_name_competes(self, whole: Joined) -> None:
+        """What the street calls void is not looked for in rooms."""
+        assert whole.members[1].labels.added == ()
+        assert float(self.term(whole, 1, torch.randn(1, 2, 1, 5))) == 0
 
 
 @pytest.mark.parametrize("unlabelled", ["other", "ignore"])

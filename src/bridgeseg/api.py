@@ -467,6 +467,7 @@ def train(
     aux: float = default(0.4),
     aux_at: Literal["auto", "pixels", "cells"] = default("auto"),
     deep: float = default(0.0),
+    balance: float = default(0.3),
     partial: Literal["softmax", "sigmoid"] = default("softmax"),
     teacher: float = default(1.0),
     crop_size: tuple[int, int] | str | None = default((256, 320)),
@@ -587,6 +588,8 @@ def train(
             much cheaper; `auto` depends on the method.
         deep: deep supervision: weight of the mean cross-entropy of linear classifiers on the features at strides 8, 16
             and 32, which only training has; 0 for none.
+        balance: if `names` holds some that no dataset labels: weight of a term that keeps them from taking all pixels
+            without a label where others may have labelled names (Gomes et al., NIPS 2010).
         partial: what a label means: `softmax`, exactly one of the names of the step is true; or `sigmoid`, each
             labelled name is true or false by itself (UniSeg).
         teacher: if the names of `init` are kept: weight of the cross-entropy against its network, on unlabelled pixels.
@@ -1063,6 +1066,7 @@ def compare(
     aux: float = default(0.4),
     aux_at: Literal["auto", "pixels", "cells"] = default("auto"),
     deep: float = default(0.0),
+    balance: float = default(0.3),
     partial: Literal["softmax", "sigmoid"] = default("softmax"),
     teacher: float = default(1.0),
     crop_size: tuple[int, int] | str | None = default((256, 320)),

@@ -131,7 +131,7 @@ def join(
     told = {*(before.names if before else ()), *(leaf for name in labelled for leaf in relations.leaves(name))}
     added = tuple(name for name in classes.names if name not in told)
     labels = [
-        make_labels(spec, relations, {name: place for name, place in places.items() if name not in foreign})
+        make_labels(spec, relations, {name: place for name, place in places.items() if name not in foreign}, added)
         for spec, foreign in zip(specs, _foreign(specs, added, relations), strict=True)
     ]
     _refuse_single(specs, labels)

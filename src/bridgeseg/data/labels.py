@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +37,7 @@ class Labels:
         counts: (S, T + 1, V) true index, predicted column -> index that this prediction counts as, T for none of those
             that the image was labelled for.
         rest: whether pixels of none of these names are told, and predictions that are none of them counted.
+        added: columns of names that no dataset labels (`Joined.added`).
         plain: whether the masks hold columns as they are: the classes, all labelled, are the columns.
     """
 
@@ -50,6 +51,7 @@ class Labels:
     truth: Table
     counts: Table
     rest: bool
+    added: tuple[int, ...]
     plain: bool
 
     @property
@@ -67,18 +69,21 @@ class Labels:
         return found
 
 
-def make_labels(spec: DataSpec, relations: Relations, vocabulary: Mapping[str, int]) -> Labels:
+def make_labels(
+    spec: DataSpec, relations: Relations, vocabulary: Mapping[str, int], added: Collection[str] = ()
+) -> Labels:
     """Say what the masks of a dataset mean in a vocabulary.
 
     Args:
         spec: the dataset.
         relations: which names are one, or parts of another.
         vocabulary: kept name -> id.
+        added: those of the vocabulary that no dataset labels.
 
     Raises:
         DataError: nothing can be learned of its labels in this vocabulary.
     """
-    return _Maker(spec, relations, vocabulary).labels()
+    return _Maker(spec, relations, vocabulary, added).labels()
 
 
 def counted_as(meant: Sequence[tuple[int, Sequence[int]]], none: int, names: int) -> Table:
@@ -100,8 +105,10 @@ def counted_as(meant: Sequence[tuple[int, Sequence[int]]], none: int, names: int
 class _Maker:
     """Builds the tables of one dataset."""
 
-    def __init__(self, spec: DataSpec, relations: Relations, vocabulary: Mapping[str, int]) -> None:
-        self.spec, self.relations, self.vocabulary = spec, relations, vocabulary
+    def __init__(
+        self, spec: DataSpec, relations: Relations, vocabulary: Mapping[str, int], added: Collection[str]
+    ) -> None:
+        self.spec, self.relations, self.vocabulary, self.added = spec, relations, vocabulary, added
         self.names = spec.classes.names
         self.sets = label_sets(spec)
         self.own = labelled_names(spec)
@@ -134,9 +141,10 @@ class _Maker:
         same = table[:, : len(self.names)].tolist() == [list(range(len(self.names)))]
         plain = same and not self.groups and len(self.names) == len(self.own) == len(self.step)
         rows, groups = tuple(self.vocabulary[name] for name in self.step), tuple(self.groups)
+        added = tuple(column for column, name in enumerate(self.step) if name in self.added)
         return Labels(
             rows, groups, self.sets, members, table, self.own, self.scored, truth, self._counts(), self.spec.partial,
-            plain,
+            added, plain,
         )  # fmt: skip
 
     def _leaves(self, name: str) -> list[int]:

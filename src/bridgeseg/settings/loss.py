@@ -61,6 +61,15 @@ class LossConfig(BaseModel):
             ge=0,
         ),
     ] = 0.0
+    balance: Annotated[
+        float,
+        setting(
+            "if `names` holds some that no dataset labels: weight of a term that keeps them from taking all pixels "
+            "without a label where others may have labelled names (Gomes et al., NIPS 2010)",
+            LOSS,
+            ge=0,
+        ),
+    ] = 0.3
     partial: Annotated[
         Literal["softmax", "sigmoid"],
         setting(

@@ -157,7 +157,7 @@ def make_task(
     if config.loss.partial == "sigmoid":
         likelihood = Sigmoid(labels.groups, labels.members)
     elif labels.groups:
-        likelihood = Softmax(labels.groups)
+        likelihood = Softmax(labels.groups, labels.added)
     ignore = member.spec.classes.ignore_index if labels.plain else UNKNOWN
     if shares is not None and isinstance(likelihood, Sigmoid):
         shares = [*shares] * len(labels.sets)

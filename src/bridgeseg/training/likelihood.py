@@ -70,11 +70,12 @@ class Softmax(Likelihood):
 
     Args:
         groups: columns of each group.
+        added: columns of names that no dataset labels.
     """
 
-    def __init__(self, groups: Sequence[Group]) -> None:
+    def __init__(self, groups: Sequence[Group], added: Sequence[int] = ()) -> None:
         super().__init__()
-        self.groups = tuple(groups)
+        self.groups, self.added = tuple(groups), frozenset(added)
 
     def forward(self, logits: Tensor) -> Tensor:
         """See `Likelihood`; C = V + G."""
