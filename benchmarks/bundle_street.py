@@ -79,7 +79,8 @@ def told(run: str) -> Checkpoint:
     given = {**checkpoint.provenance, "text_encoder": ENCODER}
     given["config"] = {**given["config"], "text_encoder": ENCODER}
     facts = {**given, "recipe": RECIPE, "licence": LICENCE, "limits": LIMITS}
-    return replace(checkpoint, classes=ClassSet.build(checkpoint.classes.names, None, palette), provenance=facts)
+    prompts = dict(zip(checkpoint.classes.names, checkpoint.classes.prompts, strict=True))
+    return replace(checkpoint, classes=ClassSet.build(list(prompts), prompts, palette), provenance=facts)
 
 
 def start() -> list[str]:

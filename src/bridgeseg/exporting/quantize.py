@@ -63,7 +63,7 @@ def quantize(asked: Quantize) -> Quantized:
     if budget is not None and calibration.spec is None:
         fix = "`calibrate=FOLDER/data.yaml:train`"
         raise ConfigError("a budget needs labelled images to calibrate on", where="budget", fix=fix)
-    if calibration.spec is not None:
+    if budget is not None and calibration.spec is not None:
         check_same_classes(classes, calibration.spec)
     how = calibration.how.over(trained_reading(provenance, source))
     spec = None if calibration.spec is None else replace(calibration.spec, reading=how)

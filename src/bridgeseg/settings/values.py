@@ -79,10 +79,13 @@ def load_values(path: str | Path) -> dict[str, Any]:
 
 
 def flatten(values: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
-    """Return dotted keys: {"model": {"method": "none"}} -> {"model.method": "none"}; lists are plain values."""
+    """Return dotted keys: {"model": {"method": "none"}} -> {"model.method": "none"}.
+
+    Lists are plain values, and so are mappings of class names (`NAMED`).
+    """
     flat: dict[str, Any] = {}
     for key, value in values.items():
-        if isinstance(value, Mapping) and value:
+        if isinstance(value, Mapping) and value and f"{prefix}{key}" not in NAMED:
             flat |= flatten(value, f"{prefix}{key}.")
         else:
             flat[f"{prefix}{key}"] = value
@@ -100,9 +103,10 @@ def set_values(values: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[s
         place = result
         *parents, last = dotted.split(".")
         for key in parents:
-            place = place.setdefault(key, {})
-            if not isinstance(place, dict):
+            inner = place.get(key, {})
+            if not isinstance(inner, dict):
                 raise ConfigError(f"{dotted!r} reaches into {key!r}, which is a plain value", fix="shorten the key")
+            place[key] = place = dict(inner)
         place[last] = value
     return result
 
@@ -175,7 +179,7 @@ def _explain(item: dict[str, Any], model: type[BaseModel]) -> str:
     if kind == "extra_forbidden":
         return f"unknown key {shown(place)}; {_suggest(item['loc'], model)}"
     if kind == "value_error":
-        return f"{place}: {item['msg'].removeprefix('Value error, ')}"
+        return f"{place}: {item['msg'].removeprefix('Value error, ')}".removeprefix(": ")
     if kind in ("model_type", "model_attributes_type", "dict_type"):
         group = _group(model, item["loc"])
         return f"{place} is a group of settings, such as {place}.{next(iter(group.model_fields))}, found {shown(found)}"
