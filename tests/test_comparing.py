@@ -75,6 +75,11 @@ class TestGrid:
         assert made.runs[0].config.repeat == 1
         assert made.variants["wide"] == {"model.width": 96, "loss.dice": 0.5}
 
+    def test_names_are_read_as_a_training_reads_them(self, tmp_path: Path) -> None:
+        (tmp_path / "n.yaml").write_text("{road: [street, lane], car: null}")
+        for names in (str(tmp_path / "n.yaml"), "road=street|lane, car", {"road": ["street", "lane"], "car": []}):
+            assert plan(settings={"names": names}).runs[0].config.names == ("road=street|lane", "car")
+
     def test_a_run_can_serve_as_base(self, tmp_path: Path) -> None:
         run = plan(fractions=[0.1], settings={"epochs": 3}).runs[0]
         (tmp_path / "train.json").write_text(run.config.model_dump_json())

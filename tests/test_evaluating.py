@@ -546,3 +546,24 @@ def test_parts_and_same_of_partial_data_count_as_in_a_validation(tmp_path: Path)
     model = as_model(Network(), ClassSet.build(["rail", "bus", "street", "tree"]))
     with pytest.raises(DataError, match=r"labels 'car', which .*\n  fix: .*`names=rail,bus,street,tree,car`"):
         evaluate(model, tmp_path / "data.yaml", quiet=True)
+
+
+def test_parts_and_same_of_complete_data_count_too(tmp_path: Path) -> None:
+    """The model was trained on data with other words; what this data calls a vehicle is a car or a bus there."""
+    for folder in ("images", "masks"):
+        (tmp_path / folder).mkdir()
+    Image.new("RGB", (5, 1)).save(tmp_path / "images" / "a.png")
+    Image.fromarray(np.array([[0, 0, 1, 1, 2]], np.uint8)).save(tmp_path / "masks" / "a.png")
+    text = "val: images\nnames: [vehicle, road, sky]\nsame: [[street, road]]\n"
+    (tmp_path / "data.yaml").write_text(f"{text}parts: {{vehicle: [car, bus]}}\n")
+
+    class Network:
+        def classes(self, images: Any) -> Any:
+            return np.array([[[0, 1, 2, 3, 4]]])  # car and bus on a vehicle, street and tree on a road, sky on the sky
+
+    model = as_model(Network(), ClassSet.build(["car", "bus", "street", "tree", "sky"]))
+    scores = evaluate(model, tmp_path / "data.yaml", quiet=True)
+    assert scores.iou == {"vehicle": 1.0, "road": 0.5, "sky": 1.0}
+    (tmp_path / "data.yaml").write_text(text)
+    with pytest.raises(DataError, match="only in the data: 'vehicle', 'road'"):
+        evaluate(model, tmp_path / "data.yaml", quiet=True)

@@ -17,7 +17,7 @@ import pytest
 from bridgeseg.api import train
 from bridgeseg.checkpoint import load_checkpoint
 from bridgeseg.cli import main
-from bridgeseg.errors import ConfigError, InputError
+from bridgeseg.errors import ConfigError, DataError, InputError
 from bridgeseg.metrics import Scores
 from bridgeseg.settings.length import EPOCHS, MIN_STEPS, minutes
 from bridgeseg.settings.train import TrainConfig
@@ -37,6 +37,15 @@ PASS = 2
 
 def config(**values: Any) -> TrainConfig:
     return TrainConfig.parse({"data": "d", **values})
+
+
+@pytest.mark.parametrize(("held", "given"), [("epochs", "steps"), ("steps", "epochs")])
+def test_the_length_that_is_given_overrides_that_of_a_file(tmp_path: Path, held: str, given: str) -> None:
+    (tmp_path / "train.json").write_text(json.dumps({"data": str(tmp_path / "nowhere.yaml"), held: 3}))
+    with pytest.raises(DataError, match="nowhere"):  # the settings were taken
+        train(config=tmp_path / "train.json", out=tmp_path / "run", **{given: 2})
+    with pytest.raises(ConfigError, match=r"^`epochs` and `steps` are both given, 3 and 9; leave one out"):
+        train(config=tmp_path / "train.json", out=tmp_path / "run", epochs=3, steps=9)
 
 
 class TestTimes:

@@ -15,13 +15,14 @@ import bridgeseg
 from bridgeseg import api
 from bridgeseg.cli import COMMANDS, main, whole
 from bridgeseg.commands import wording
-from bridgeseg.errors import ConfigError
+from bridgeseg.errors import ConfigError, DataError
 from bridgeseg.settings import signatures
 from bridgeseg.settings.evaluate import Evaluate
 from bridgeseg.settings.fields import settings_of
 from bridgeseg.settings.given import Default, chosen, default, python_name
 from bridgeseg.settings.predict import Predict
 from bridgeseg.settings.train import Train, TrainConfig
+from bridgeseg.settings.values import set_values
 from type_checking import MYPY, variables
 
 ROOT = Path(__file__).parents[1]
@@ -209,6 +210,15 @@ class TestGiven:
             bridgeseg.train(dice=0.5, **{"loss.dice": 0.25})  # type: ignore[arg-type]
 
 
+def test_mappings_of_names_are_values() -> None:
+    parts = {"parts": {"sign no. 3": ["car", "sky"]}}
+    assert set_values(parts, {"epochs": 3}) == {**parts, "epochs": 3}
+    assert set_values(parts, {"parts": {"wall": ["road"]}}) == {"parts": {"wall": ["road"]}}
+    assert set_values(parts, {"parts.wall": ["road"]})["parts"] == {**parts["parts"], "wall": ["road"]}
+    assert parts == {"parts": {"sign no. 3": ["car", "sky"]}}
+    assert TrainConfig.parse({"data": "d", "names": {"no. 3": ["a", "b"], "c": None}}).names == ("no. 3=a|b", "c")
+
+
 class TestWording:
     @pytest.mark.parametrize(
         ("text", "shown"),
@@ -229,6 +239,14 @@ class TestWording:
         wording.use([*settings_of(Train), *settings_of(TrainConfig)])
         assert wording.as_options("`val_split=None`, or `epochs=3`") == "--set val_split=none, or --epochs 3"
         assert wording.as_options("`learned` needs `prompt: learned`") == "`learned` needs --prompt learned"
+
+    def test_keys_of_a_data_yaml_stay(self) -> None:
+        wording.use([*settings_of(Train), *settings_of(TrainConfig)])
+        text = "add to `names`, as in `names: [road, nothing]`, or `names=road, nothing`"
+        told = wording.worded(DataError("`names` is no list", where=Path("a/data.yaml"), fix=text))
+        assert told.startswith("a/data.yaml: `names` is no list")
+        assert "add to `names`, as in `names: [road, nothing]`, or --names 'road, nothing'" in told
+        assert "add to --names" in wording.worded(DataError("none", where="names", fix=text))
 
     def test_the_place_of_an_error(self) -> None:
         wording.use(settings_of(Evaluate))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
 from bridgeseg.errors import BridgeSegError
@@ -36,21 +36,33 @@ def use(settings: Iterable[Setting]) -> None:
 
 def worded(error: BridgeSegError) -> str:
     """Return the text of an error for the command that runs."""
-    where = error.where
+    where, keys = error.where, frozenset[str]()
     if isinstance(where, str) and where in Running.settings:
         where = _option(Running.settings[where], None)
-    fix = None if error.fix is None else as_options(error.fix)
-    return str(BridgeSegError(as_options(error.message), where=where, fix=fix))
+    elif str(where).endswith((".yaml", ".yml")):
+        from bridgeseg.data.declaration import KEYS
+
+        keys = frozenset(KEYS)
+    fix = None if error.fix is None else as_options(error.fix, keys)
+    return str(BridgeSegError(as_options(error.message, keys), where=where, fix=fix))
 
 
-def as_options(text: str) -> str:
-    """Replace the settings that a text names by options of the command that runs."""
-    return _MARKED.sub(_replacement, text)
+def as_options(text: str, keys: Collection[str] = ()) -> str:
+    """Replace the settings that a text names by options of the command that runs.
 
+    Args:
+        text: of the library.
+        keys: of the data.yaml that the text is about, some of which are called as settings are: `names` and
+            `names: [...]` are then the key, `names=...` the setting.
+    """
 
-def _replacement(match: re.Match[str]) -> str:
-    setting = Running.settings.get(match[1])
-    return match[0] if setting is None else _option(setting, match[3])
+    def replaced(match: re.Match[str]) -> str:
+        setting = Running.settings.get(match[1])
+        if setting is None or (match[1] in keys and match[2] != "="):
+            return match[0]
+        return _option(setting, match[3])
+
+    return _MARKED.sub(replaced, text)
 
 
 def _option(setting: Setting, value: str | None) -> str:

@@ -63,7 +63,7 @@ class Relations:
         parts: dict[str, tuple[str, ...]] = {}
         passed: list[str] = []
         narrowed: list[str] = []
-        heard = list(said)
+        heard, places = list(said), dict[str, Path | None]()
         for one in heard:
             for group in one.same:
                 if here := _at_hand(group, names, "same", one.where, passed):
@@ -73,10 +73,11 @@ class Relations:
                 here = _at_hand((whole, *listed), names, "parts", one.where, passed)
                 if whole in here and len(here) > 1:
                     _add(parts, kept, whole, here[1:], one.where)
+                    places.setdefault(whole, one.where)
                     if lacking := [name for name in listed if name not in here]:
                         narrowed.append(_narrowed(whole, here[1:], lacking, one.where))
         _refuse_circle(parts)
-        _refuse_levels(parts)
+        _refuse_levels(parts, places)
         return cls(kept, parts, tuple(passed), tuple(narrowed))
 
 
@@ -154,12 +155,13 @@ def _refuse_circle(parts: Parts) -> None:
                 todo.append(iter(parts[name]))
 
 
-def _refuse_levels(parts: Parts) -> None:
+def _refuse_levels(parts: Parts, places: Mapping[str, Path | None]) -> None:
     for whole, listed in parts.items():
         for name in listed:
             if name in parts:
                 flat = [inner for part in listed for inner in parts.get(part, (part,))]
                 raise DataError(
                     f"{name!r} is a part of {whole!r} and has parts itself",
+                    where=places.get(whole),
                     fix=f"name the finest parts alone: `parts: {{{whole}: [{', '.join(dict.fromkeys(flat))}]}}`",
                 )

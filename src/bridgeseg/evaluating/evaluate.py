@@ -20,7 +20,7 @@ from bridgeseg.evaluating.examples import SideBySide, save_examples
 from bridgeseg.evaluating.matching import match
 from bridgeseg.evaluating.modes import EvalMode
 from bridgeseg.evaluating.names import told
-from bridgeseg.evaluating.partial import Partial
+from bridgeseg.evaluating.partial import Partial, by_labels
 from bridgeseg.evaluating.plots import save_confusion, save_iou
 from bridgeseg.evaluating.predictors import Predictor, as_model
 from bridgeseg.evaluating.splits import with_val
@@ -141,7 +141,7 @@ def count_split(
     `count_split(p, samples[0::2], spec) + count_split(p, samples[1::2], spec)`.
     """
     model = as_model(predictor, spec.classes)
-    scored = Partial(spec, model.classes.names).classes if spec.partial else spec.classes
+    scored = Partial(spec, model.classes.names).classes if by_labels(spec, model.classes.names) else spec.classes
     counts, names = ConfusionMatrix(len(scored), scored.ignore_index), labelled_names(spec)
 
     def score() -> str:

@@ -11,7 +11,7 @@ from bridgeseg.data.labels import labelled_names
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import DataError
 from bridgeseg.evaluating.names import by_names
-from bridgeseg.evaluating.partial import Partial, known_names
+from bridgeseg.evaluating.partial import Partial, by_labels, known_names, leaves
 from bridgeseg.metrics import ByNames
 from bridgeseg.runtime.model import Model
 from bridgeseg.vocabulary.asked import Names
@@ -49,9 +49,9 @@ def match(model: Model, spec: DataSpec, names: Names | None = None, embeddings: 
         InputError: as of `Model.with_names`.
     """
     left = None
-    if spec.partial:
-        if names is None and model.takes_names:
-            model = _with_labelled(model, spec, embeddings)
+    if names is None and model.takes_names and (spec.partial or spec.same or spec.parts):
+        model = _with_labelled(model, spec, embeddings)
+    if by_labels(spec, model.classes.names):
         classes = Partial(spec, model.classes.names).classes
     else:
         if names is not None or (model.classes.names != spec.classes.names and model.takes_names):
@@ -64,12 +64,16 @@ def match(model: Model, spec: DataSpec, names: Names | None = None, embeddings: 
 
 
 def _with_labelled(model: Model, spec: DataSpec, embeddings: str | Path | None) -> Model:
-    """Return a model that is asked for what the data labels besides its own names."""
-    known = known_names(spec, model.classes.names)
+    """Return a model that is asked for what the data labels: beside its own names, or alone if it labels all."""
+    own = model.classes.names
+    known = known_names(spec, own)
     sets = {name: spec.classes for name in labelled_names(spec) if name not in known}
-    if not sets:
+    if spec.partial:
+        sets = dict.fromkeys(own, model.classes) | sets
+    elif not {*spec.classes.names} <= {*own}:
+        sets = {name: model.classes if name in own else spec.classes for name in leaves(spec, own)}
+    if not sets or tuple(sets) == own:
         return model
-    sets = dict.fromkeys(model.classes.names, model.classes) | sets
     prompts = {name: held.prompts[held.names.index(name)] for name, held in sets.items()}
     palette = {name: held.palette[held.names.index(name)] for name, held in sets.items()}
     return model.with_names(ClassSet.build(list(sets), prompts, palette), embeddings)

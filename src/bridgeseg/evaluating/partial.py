@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,23 @@ class Partial:
         told = self.truths[row][truth]
         true = np.where(told == self.classes.ignore_index, len(self.own), told)
         return told, self.predictions[row][true, prediction]
+
+
+def by_labels(spec: DataSpec, names: Sequence[str]) -> bool:
+    """Say whether a dataset and a model are brought together by `Partial`.
+
+    They are if something is unlabelled, or if names that differ are one or part of another by `same` and `parts`.
+    """
+    if spec.partial or not (spec.same or spec.parts) or {*spec.classes.names} <= {*names}:
+        return spec.partial
+    return all(_meant(spec, spec.classes.names, names).values())
+
+
+def leaves(spec: DataSpec, names: Sequence[str]) -> list[str]:
+    """Return the names of a model that the names of a dataset mean by `same` and `parts`; else these themselves."""
+    meant = _meant(spec, spec.classes.names, names)
+    found = [[names[place] for place in places] or [name] for name, places in meant.items()]
+    return list(dict.fromkeys(chain.from_iterable(found)))
 
 
 def known_names(spec: DataSpec, names: Sequence[str]) -> list[str]:

@@ -9,6 +9,8 @@ from pydantic import BaseModel, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from bridgeseg.settings.fields import TRAINING, listed, nothing, setting
+from bridgeseg.vocabulary.asked import asked
+from bridgeseg.vocabulary.asked import listed as as_list
 
 
 class SamplingConfig(BaseModel):
@@ -43,6 +45,7 @@ class SamplingConfig(BaseModel):
             TRAINING,
             "--names",
             metavar="NAMES|YAML",
+            python="Names",
         ),
     ] = ()
     same: Annotated[
@@ -119,6 +122,12 @@ class SamplingConfig(BaseModel):
             raise PydanticCustomError("string_type", "must be text")
         return listed[0] if len(listed) == 1 else tuple(listed)
 
+    @field_validator("names", mode="before")
+    @classmethod
+    def _names(cls, value: Any) -> Any:
+        """Take names in any form that `asked` reads, and keep them as a list."""
+        return as_list(asked(value)) if value else ()
+
     @field_validator("same", mode="before")
     @classmethod
     def _groups(cls, value: Any) -> Any:
@@ -126,7 +135,7 @@ class SamplingConfig(BaseModel):
         return [value] if isinstance(value, list | tuple) and value and isinstance(value[0], str) else value
 
     _no_split = field_validator("val_split", mode="before")(nothing)
-    _splits = field_validator("train_splits", "names", mode="before")(listed)
+    _splits = field_validator("train_splits", mode="before")(listed)
 
     @model_validator(mode="after")
     def _for_each(self) -> Self:

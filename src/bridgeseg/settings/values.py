@@ -34,7 +34,8 @@ WORDS = {
     "literal_error": "must be {expected}",
 }
 """What pydantic's kinds of errors mean, by their name or by its first word."""
-
+NAMED = ("names", "parts")
+"""Settings that are mappings of class names."""
 
 HABITS = {
     "amp": "precision",

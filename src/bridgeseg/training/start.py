@@ -15,8 +15,6 @@ from bridgeseg.training.datasets import load_joined
 from bridgeseg.training.loading import refuse_import
 from bridgeseg.training.missing import refuse_missing
 from bridgeseg.training.origin import completed
-from bridgeseg.vocabulary.asked import asked as classes_of
-from bridgeseg.vocabulary.asked import listed
 
 if TYPE_CHECKING:
     from bridgeseg.training.fit import TrainResult
@@ -42,9 +40,10 @@ def train(asked: Train, settings: Mapping[str, Any]) -> TrainResult:
     given = config.model_dump(mode="json") if isinstance(config, TrainConfig) else {}
     if isinstance(config, str | Path):
         given = load_values(config)
+    for one, other in (("epochs", "steps"), ("steps", "epochs")):  # the length that is given is the one that counts
+        if one in settings and other not in settings:
+            given.pop(other, None)
     given = set_values(given, {**settings, **({} if asked.data is None else {"data": _paths(asked.data)})})
-    if given.get("names"):
-        given["names"] = listed(classes_of(given["names"]))
     if not resume:
         if "data" not in given:
             raise ConfigError("no dataset given", fix="pass `data=FOLDER/data.yaml`")
