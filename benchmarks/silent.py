@@ -81,13 +81,15 @@ def partial(data: Data) -> dict[str, Arm]:
         "nyuv2", "nyuv2-people", None, labelled=["person"], unlabelled="other", same=[[PEOPLE, "person"]]
     )
     tests, both = {data.whole("camvid"): "test"}, {"epochs": 6, "shares": [2, 1]}
+    known = {**both, "names": [*names, "void=structural"]}
     return {
         "without pedestrian": Arm([silent], tests, {"epochs": 12}),
         "with people of rooms": Arm([silent, people], tests, {**both, "fix_norms": 1.0}),
         "and the rest is other": Arm([none_of_these, people], tests, {**both, "fix_norms": 1.0}),
         "and norms are fixed": Arm([none_of_these, people], tests, both),
-        "and a name for nothing": Arm([none_of_these, people], tests, {**both, "names": [*names, "void=structural"]}),
         "and sigmoid": Arm([none_of_these, people], tests, {**both, "loss.partial": "sigmoid"}),
+        "and a name for nothing, balance=0": Arm([none_of_these, people], tests, {**known, "loss.balance": 0.0}),
+        "and a name for nothing": Arm([none_of_these, people], tests, known),
     }
 
 
