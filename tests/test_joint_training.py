@@ -346,6 +346,8 @@ class TestRuns:
         )
         assert load_checkpoint(out).classes.names == ("red", "green", "blue", "crimson")
         assert list(result.scores.parts["cold"].iou) == ["crimson", "cold"]
+        found = evaluate(out, coarse, split="val", quiet=True)  # it knows the relations of the run's settings
+        assert found.iou == pytest.approx(result.scores.parts["cold"].iou)
         log = (out / "train.log").read_text()
         assert "cold means one of green, blue, and is no class" in log
         assert "one name each, by `same`: cold too is cold" in log

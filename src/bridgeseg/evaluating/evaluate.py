@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridgeseg.confusion import CalibrationError, ConfusionMatrix
-from bridgeseg.data.labels import labelled_names
 from bridgeseg.data.spec import DataSpec, Sample
 from bridgeseg.errors import ConfigError, DataError
 from bridgeseg.evaluating.answers import Answer, answer_all
@@ -20,7 +19,7 @@ from bridgeseg.evaluating.examples import SideBySide, save_examples
 from bridgeseg.evaluating.matching import match
 from bridgeseg.evaluating.modes import EvalMode
 from bridgeseg.evaluating.names import told
-from bridgeseg.evaluating.partial import Partial, by_labels
+from bridgeseg.evaluating.partial import Partial, by_labels, scored_names
 from bridgeseg.evaluating.plots import save_confusion, save_iou
 from bridgeseg.evaluating.predictors import Predictor, as_model
 from bridgeseg.evaluating.splits import with_val
@@ -121,7 +120,8 @@ def evaluate_split(
             fix="choose a labelled split, or correct `label_map`",
         )
     ece = None if calibration is None else calibration.value
-    return replace(Scores.from_confusion(counts, labelled_names(spec)), ece=ece)
+    names = scored_names(spec, as_model(predictor, spec.classes).classes.names)
+    return replace(Scores.from_confusion(counts, names), ece=ece)
 
 
 def count_split(
@@ -142,7 +142,8 @@ def count_split(
     """
     model = as_model(predictor, spec.classes)
     scored = Partial(spec, model.classes.names).classes if by_labels(spec, model.classes.names) else spec.classes
-    counts, names = ConfusionMatrix(len(scored), scored.ignore_index), labelled_names(spec)
+    counts = ConfusionMatrix(len(scored), scored.ignore_index)
+    names = scored_names(spec, model.classes.names)
 
     def score() -> str:
         return f"mIoU {Scores.from_confusion(counts, names).miou:.3f}"

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from bridgeseg.confusion import ConfusionMatrix
-from bridgeseg.data.labels import labelled_names
 from bridgeseg.data.spec import DataSpec, Sample
 from bridgeseg.description import title
 from bridgeseg.errors import ConfigError, DataError
 from bridgeseg.evaluating.answers import Answer, answer_all
 from bridgeseg.evaluating.gallery_page import Pictures, write_gallery
 from bridgeseg.evaluating.matching import Matched, match
+from bridgeseg.evaluating.partial import scored_names
 from bridgeseg.evaluating.splits import with_val
 from bridgeseg.metrics import Scores
 from bridgeseg.runtime.model import Model
@@ -117,7 +117,7 @@ class _Run:
     """One model over the split: counts, scores of images, and pictures of those that are shown."""
 
     def __init__(self, matched: Matched, asked: Gallery, place: int, of: int) -> None:
-        self.matched, self.asked, self.names = matched, asked, labelled_names(matched.spec)
+        self.matched, self.asked, self.names = matched, asked, scored_names(matched.spec, matched.model.classes.names)
         self.title = "gallery" if of == 1 else f"gallery, model {place + 1} of {of}"
         self.counts = ConfusionMatrix(len(matched.classes), matched.classes.ignore_index)
         self.scores: dict[Sample, Scores] = {}

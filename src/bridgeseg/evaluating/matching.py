@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from bridgeseg.classes import ClassSet
 from bridgeseg.data.labels import labelled_names
@@ -48,7 +49,7 @@ def match(model: Model, spec: DataSpec, names: Names | None = None, embeddings: 
         DataError: their classes differ, or the model lacks one that the data labels.
         InputError: as of `Model.with_names`.
     """
-    left = None
+    left, spec = None, with_relations(spec, model.provenance)
     if names is None and model.takes_names and (spec.partial or spec.same or spec.parts):
         model = _with_labelled(model, spec, embeddings)
     if by_labels(spec, model.classes.names):
@@ -61,6 +62,20 @@ def match(model: Model, spec: DataSpec, names: Names | None = None, embeddings: 
         check_same_classes(model.classes, spec)
         classes = spec.classes
     return Matched(model, replace(spec, reading=spec.reading.over(model.reading)), classes, left)
+
+
+def with_relations(spec: DataSpec, provenance: Mapping[str, Any]) -> DataSpec:
+    """Return a dataset with the `same` and `parts` that a model's training was given as settings, behind its own."""
+    config = provenance.get("config")
+    told = config if isinstance(config, Mapping) else {}
+    same, parts = told.get("same"), told.get("parts")
+    groups = [group for group in same if _names(group)] if isinstance(same, list) else []
+    coarse = {name: tuple(own) for name, own in parts.items() if _names(own)} if isinstance(parts, dict) else {}
+    return replace(spec, same=(*spec.same, *map(tuple, groups)), parts={**coarse, **spec.parts})
+
+
+def _names(given: Any) -> bool:
+    return isinstance(given, list) and all(isinstance(name, str) for name in given)
 
 
 def _with_labelled(model: Model, spec: DataSpec, embeddings: str | Path | None) -> Model:

@@ -32,7 +32,8 @@ class Partial:
         names: those of the model, in the order of its ids.
 
     Attributes:
-        own: the T labelled names, in the order of the dataset; index T is none of them.
+        own: the T names that are scored: the labelled ones in the order of the dataset, one name for those that
+            mean the same; index T is none of them.
         classes: these and the one that is none of them, for figures.
 
     Raises:
@@ -41,21 +42,25 @@ class Partial:
 
     def __init__(self, spec: DataSpec, names: Sequence[str]) -> None:
         self.spec, self.sets = spec, label_sets(spec)
-        self.own = labelled_names(spec)
-        meant = _meant(spec, self.own, names)
-        if missing := [name for name in self.own if not meant[name]]:
+        labelled = labelled_names(spec)
+        meant = _meant(spec, labelled, names)
+        if missing := [name for name in labelled if not meant[name]]:
             raise DataError(
                 f"the data labels {missing[0]!r}, which the model does not know; {nearest(missing[0], names)}",
                 where=spec.path,
                 fix="evaluate a model that knows it; one that takes any names is asked for it too by "
                 f"`names={','.join([*names, *missing])}`",
             )
+        alike: dict[tuple[int, ...], list[str]] = {}
+        for name in labelled:
+            alike.setdefault(tuple(meant[name]), []).append(name)
+        self.own = tuple(next((name for name in group if name in names), group[0]) for group in alike.values())
         colours = dict(zip(spec.classes.names, spec.classes.palette, strict=True))
         last = next(name for name in OTHER if name not in self.own)
         self.classes = ClassSet.build([*self.own, last], palette={name: colours[name] for name in self.own})
         ignored = self.classes.ignore_index
         rest = ignored if spec.unlabelled == "ignore" else len(self.own)
-        index = {name: place for place, name in enumerate(self.own)}
+        index = {name: place for place, group in enumerate(alike.values()) for name in group}
         self.truths, self.predictions = [], []
         for chosen in self.sets:
             truth = np.full(spec.classes.ignore_index + 1, ignored)
@@ -63,7 +68,7 @@ class Partial:
             self.truths.append(truth)
             self.predictions.append(
                 counted_as(
-                    [(index[name], meant[name]) for name in self.own if name in chosen], len(self.own), len(names)
+                    [(index[name], meant[name]) for name in labelled if name in chosen], len(self.own), len(names)
                 )
             )
 
@@ -83,6 +88,11 @@ def by_labels(spec: DataSpec, names: Sequence[str]) -> bool:
     if spec.partial or not (spec.same or spec.parts) or {*spec.classes.names} <= {*names}:
         return spec.partial
     return all(_meant(spec, spec.classes.names, names).values())
+
+
+def scored_names(spec: DataSpec, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of a dataset that a model with these names is scored by."""
+    return Partial(spec, names).own if by_labels(spec, names) else spec.classes.names
 
 
 def leaves(spec: DataSpec, names: Sequence[str]) -> list[str]:
