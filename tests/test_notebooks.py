@@ -20,7 +20,7 @@ import pytest
 from PIL import Image
 
 import bridgeseg
-from bridgeseg.errors import ConfigError
+from bridgeseg.errors import ConfigError, InputError
 from bridgeseg.runtime.result import SHOWN, Result
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -98,6 +98,28 @@ class TestBuild:
             4, method="none", backbone="test_efficientnet", backbone_weights="none", decoder="fpn"
         )
         assert network.logits(network.normalise(torch.zeros(2, 3, 32, 64))).shape == (2, 4, 32, 64)
+
+    def test_saving_deletes_nothing_but_checkpoints(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        pytest.importorskip("torch")
+        monkeypatch.chdir(tmp_path)
+        network = bridgeseg.build(2, method="none", backbone="test_efficientnet", backbone_weights=None)
+        (tmp_path / "empty").mkdir()
+        for name in ("new/inner", "empty", "empty"):
+            folder = bridgeseg.save(network, name, notes={"file": name})
+            assert bridgeseg.load(folder).provenance["file"] == name
+        (tmp_path / "note.txt").write_text("mine")
+        for name in ("thesis/thesis.txt", "run/train.json", "run/best/config.json", "text/README.md", "own.old/a.txt"):
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text("mine")
+        (tmp_path / "empty" / "thoughts.txt").write_text("mine")
+        before = sorted(tmp_path.rglob("*"))
+        for name in ("thesis", "run", "text", "own", "note.txt", "empty", ".", "thesis/..", ""):
+            with pytest.raises(InputError, match=r"no checkpoint folder|without a name") as caught:
+                bridgeseg.save(network, name)
+            assert sorted(tmp_path.rglob("*")) == before
+            written = eval(str(caught.value.fix), {"bridgeseg": bridgeseg, "network": network})
+            assert bridgeseg.load(written).classes.names == ("class 0", "class 1")
+            shutil.rmtree(written)
 
     def test_mistakes(self, tmp_path: Path) -> None:
         pytest.importorskip("torch")

@@ -18,7 +18,7 @@ from bridgeseg import __version__, card
 from bridgeseg.classes import ClassSet
 from bridgeseg.description import CARD, CONFIG, FORMAT, WEIGHTS, find_checkpoint
 from bridgeseg.errors import BridgeSegError, ConfigError, ModelFileError
-from bridgeseg.files import digest, remove, replace_folder
+from bridgeseg.files import NEW, digest, remove, replace_folder
 from bridgeseg.models.loading import load_network
 from bridgeseg.models.segmentor import Segmentor
 from bridgeseg.settings.model import UNSAID, ModelConfig
@@ -50,7 +50,7 @@ def save_checkpoint(folder: str | Path, checkpoint: Checkpoint) -> Path:
         ModelFileError: the disk is full or the folder cannot be written; an older checkpoint there is kept.
     """
     folder = Path(folder)
-    fresh = folder.with_name(folder.name + ".new")
+    fresh = folder.with_name(folder.name + NEW)
     try:
         remove(fresh)
         fresh.mkdir(parents=True)

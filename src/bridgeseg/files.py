@@ -18,6 +18,8 @@ PART = ".part"
 """Ending of what is being written; such files of a killed process are of no use."""
 LEFT = re.compile(rf"\.[0-9a-f]{{32}}{re.escape(PART)}(\..+)?")
 """Names that `replacing` chooses for what it writes."""
+NEW = ".new"
+"""Ending of a folder that is written beside the one that it replaces."""
 OLD = ".old"
 """Ending of a folder that is being replaced."""
 

@@ -11,7 +11,7 @@ from bridgeseg import __version__
 from bridgeseg.description import CARD
 from bridgeseg.errors import InputError
 from bridgeseg.extras import extra
-from bridgeseg.files import remove, replace_folder
+from bridgeseg.files import NEW, remove, replace_folder
 from bridgeseg.hub.access import LOGIN, explained, hub_access
 from bridgeseg.hub.repository import MAIN, Repository
 from bridgeseg.settings.push import Push
@@ -61,7 +61,7 @@ def push(asked: Push) -> Pushed:
     out = Path(asked.out or repository.id.partition("/")[2])
     if out.is_symlink() or (out.exists() and (not out.is_dir() or any(out.iterdir()))):
         raise InputError("is there already, and not empty", where=out, fix="choose another `out`")
-    fresh = out.with_name(out.name + ".new")
+    fresh = out.with_name(out.name + NEW)
     try:
         remove(fresh)
         fresh.mkdir(parents=True)

@@ -8,8 +8,10 @@ from typing import Any
 
 from bridgeseg.checkpoint import Checkpoint, save_checkpoint
 from bridgeseg.classes import ClassSet
-from bridgeseg.errors import ConfigError
+from bridgeseg.description import CARD, CONFIG, WEIGHTS
+from bridgeseg.errors import ConfigError, InputError
 from bridgeseg.extend import METHODS
+from bridgeseg.files import NEW, OLD
 from bridgeseg.models.build import build as build_network
 from bridgeseg.models.check import check_model
 from bridgeseg.models.segmentor import Segmentor
@@ -54,7 +56,7 @@ def save(network: Segmentor, out: str | Path, notes: Mapping[str, Any] | None = 
 
     Args:
         network: the network, trained or not.
-        out: the folder; a checkpoint in it is replaced.
+        out: the folder: a new or an empty one, or that of a checkpoint, which is replaced.
         notes: facts about it that JSON can hold, such as the data and the epochs, kept in its provenance.
 
     Returns:
@@ -62,10 +64,29 @@ def save(network: Segmentor, out: str | Path, notes: Mapping[str, Any] | None = 
 
     Raises:
         ConfigError: the network was not made by `bridgeseg.build`.
+        InputError: something else than a checkpoint is there.
         ModelFileError: the folder cannot be written.
     """
     if network.made_of is None:
         raise ConfigError("its architecture and classes are not known", where="network", fix="make it by build(...)")
+    _refuse_others(Path(out))
     model, classes = network.made_of
     facts = {"method": model.method, "backbone": model.backbone, **(notes or {})}
     return save_checkpoint(out, Checkpoint(network, model, classes, facts))
+
+
+def _refuse_others(out: Path) -> None:
+    """Refuse a place where something else than a checkpoint is: all that is there would go."""
+    if out.name in ("", ".."):
+        fix = f"bridgeseg.save(network, {str(out / 'network')!r})"
+        raise InputError("is a folder without a name, which cannot be replaced", where=out, fix=fix)
+    for place in (out, *(out.with_name(out.name + ending) for ending in (NEW, OLD))):
+        if place.exists() and not _replaceable(place):
+            free = (out if place == out and out.is_dir() else out.parent) / "network"
+            message = "is there already and no checkpoint folder: what is in it would be deleted"
+            raise InputError(message, where=place, fix=f"bridgeseg.save(network, {str(free)!r})")
+
+
+def _replaceable(place: Path) -> bool:
+    found = {entry.name for entry in place.iterdir()} if place.is_dir() else {""}
+    return not found or (WEIGHTS in found and found <= {WEIGHTS, CONFIG, CARD})
