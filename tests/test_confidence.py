@@ -13,7 +13,7 @@ from PIL import Image
 onnx = pytest.importorskip("onnx")
 
 import bridgeseg  # noqa: E402
-from bridgeseg.api import export  # noqa: E402
+from bridgeseg.api import export, quantize  # noqa: E402
 from bridgeseg.classes import ClassSet  # noqa: E402
 from bridgeseg.cli import main  # noqa: E402
 from bridgeseg.confusion import CalibrationError  # noqa: E402
@@ -197,6 +197,18 @@ def sure(small: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     path = tmp_path_factory.mktemp("sure") / "sure.onnx"
     export(small, path, confidence=True, confidence_data=f"{data}:val")
     return path
+
+
+def test_it_is_added_to_8_bits_and_not_made_of_them(sure: Path, small: Path, data: Path, tmp_path: Path) -> None:
+    photos = data.parent / "images"
+    with pytest.raises(ModelFileError, match="added after its network got 8 bits") as caught:
+        quantize(sure, tmp_path / "refused.onnx", photos)
+    assert not list(tmp_path.iterdir())
+    words = str(caught.value.fix).partition(": bridgeseg ")[2].replace("FILE.onnx", str(tmp_path / "new.onnx"))
+    assert main([*words.replace("RUN", str(small)).split(), "--calibrate", str(photos), "--quiet"]) == 0
+    model = Model.load(tmp_path / "new.onnx")
+    assert "quantisation" in model.provenance
+    assert model.predict(photo(1)[:9, :7]).confidence is not None
 
 
 def test_predictions_hold_it(sure: Path, small: Path) -> None:

@@ -156,6 +156,12 @@ ELSEWHERE = {
         ),
         "test_joining.py::test_a_name_for_what_is_not_labelled",
     ),
+    "export its run with both: bridgeseg export --model RUN --out FILE.onnx --int8 --confidence": (
+        "test_confidence.py::test_it_is_added_to_8_bits_and_not_made_of_them"
+    ),
+    "export it first: bridgeseg export --model {} --out FILE.onnx": (
+        "test_notebooks.py::test_a_network_that_is_saved_is_the_same_model"
+    ),
     "add `train: images/train` to it": "test_data_spec.py::test_a_share_is_refused_beside_a_split",
     **dict.fromkeys(
         (
