@@ -22,6 +22,7 @@ from bridgeseg.evaluating.evaluate import evaluate_split
 from bridgeseg.metrics import Scores
 from bridgeseg.models.build import build
 from bridgeseg.models.segmentor import Segmentor
+from bridgeseg.naming import named, start_of
 from bridgeseg.runtime.model import Model
 from bridgeseg.settings.model import ModelConfig
 from bridgeseg.settings.train import TrainConfig
@@ -32,6 +33,7 @@ from bridgeseg.training.carrying import carry
 from bridgeseg.training.datasets import load_joined
 from bridgeseg.training.module import TrainModule
 from bridgeseg.training.origin import completed, find
+from bridgeseg.training.provenance import absolute
 from bridgeseg.training.teaching import teachings
 from tiny_data import TINY, write_dataset
 
@@ -104,6 +106,25 @@ def test_the_architecture_is_that_of_the_run_unless_another_is_given(tmp_path: P
 
 
 @pytest.mark.slow
+def test_a_dataset_does_not_hide_a_bundled_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    bundled = named("street"), named("open", "folder"), start_of("street")
+    settings = TrainConfig.parse({"data": "d", "init": "street"})
+    for name in ("street", "open"):
+        (tmp_path / name / "images").mkdir(parents=True)
+    assert (named("street"), named("open", "folder"), start_of("street")) == bundled
+    assert absolute(settings).init == "street"
+    for name in ("config.json", "best/config.json", "resume.ckpt"):
+        file = tmp_path / "street" / name
+        file.parent.mkdir(exist_ok=True)
+        file.touch()
+        assert named("street") == start_of("street") == Path("street")
+        assert absolute(settings).init == str(tmp_path / "street")
+        file.unlink()
+    (tmp_path / "street-int8").touch()
+    assert named("street-int8") == Path("street-int8")
+
+
 def test_the_bundled_street_model_is_a_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     origin = find("street")

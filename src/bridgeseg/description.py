@@ -27,7 +27,7 @@ def find_checkpoint(path: str | Path) -> Path:
         ModelFileError: there is none.
     """
     path = Path(path)
-    places = [path, *(path / name for name in ("best", "best" + OLD, "last", "last" + OLD))]
+    places = _places(path)
     if path.name:
         places.append(path.with_name(path.name + OLD))
     for folder in places:
@@ -44,6 +44,15 @@ def find_checkpoint(path: str | Path) -> Path:
         where=path,
         fix="give a run folder of `bridgeseg train`, its `best` or `last`, or an .onnx file",
     )
+
+
+def _places(path: Path) -> list[Path]:
+    return [path, *(path / name for name in ("best", "best" + OLD, "last", "last" + OLD))]
+
+
+def holds_model(folder: Path) -> bool:
+    """Whether a folder is a checkpoint or a run, finished or stopped."""
+    return any((place / CONFIG).is_file() for place in _places(folder)) or (folder / "resume.ckpt").is_file()
 
 
 def describe_folder(path: str | Path) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bridgeseg.description import CONFIG, SHIPPED
+from bridgeseg.description import CONFIG, SHIPPED, holds_model
 from bridgeseg.hub.download import Kind, fetch
 from bridgeseg.hub.repository import Repository, is_hub
 
@@ -16,8 +16,9 @@ def named(name: str | Path, prefer: Kind = "file") -> Path:
     """Return the file or folder that a name means.
 
     Args:
-        name: a path; or `street`, `street-int8` or `open`, a bundled model, if no file or folder is called so; or
-            `hf:OWNER/NAME`, with `@REVISION` if wanted, a repository of the Hugging Face hub: it is downloaded.
+        name: a path; or `street`, `street-int8` or `open`, a bundled model, if no file, checkpoint or run here is
+            called so; or `hf:OWNER/NAME`, with `@REVISION` if wanted, a repository of the Hugging Face hub: it is
+            downloaded.
         prefer: `file` or `folder`, what to take where a name stands for an .onnx file and for a checkpoint.
 
     Raises:
@@ -26,7 +27,7 @@ def named(name: str | Path, prefer: Kind = "file") -> Path:
     if is_hub(name):
         return fetch(Repository.of(name), prefer)
     path = Path(name)
-    if path.name != str(name) or path.exists():
+    if path.name != str(name) or is_here(path):
         return path
     if prefer == "folder" and (SHIPPED / path / CONFIG).is_file():
         return SHIPPED / path
@@ -38,5 +39,10 @@ def start_of(name: str | Path) -> Path:
     """Return the folder or file that a training goes on from; names and errors are those of `named`."""
     path = Path(name)
     own = STARTS / path
-    bare = path.name == str(name) and not path.exists()
+    bare = path.name == str(name) and not is_here(path)
     return own if bare and (own / CONFIG).is_file() else named(name, "folder")
+
+
+def is_here(path: Path) -> bool:
+    """Whether a model may be at a path: a file, or a folder that holds one; a dataset may be called `street`, too."""
+    return holds_model(path) if path.is_dir() else path.exists()

@@ -15,6 +15,7 @@ from bridgeseg.extend import METHODS
 from bridgeseg.hardware import describe
 from bridgeseg.metrics import Scores
 from bridgeseg.models.segmentor import Segmentor
+from bridgeseg.naming import is_here
 from bridgeseg.settings.train import TrainConfig
 
 PACKAGES = (
@@ -104,7 +105,7 @@ def absolute(config: TrainConfig) -> TrainConfig:
 
 def _absolute_init(name: str | None) -> str | None:
     path = Path(name or "").expanduser()
-    return str(path.absolute()) if name is not None and path.exists() else name
+    return str(path.absolute()) if name is not None and is_here(path) else name
 
 
 def _absolute(name: str) -> str:
