@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -290,7 +291,8 @@ def check_threads(threads: int | None) -> None:
 
 def _check_file(path: Path) -> None:
     if path.is_dir():
-        raise ModelFileError("this is a folder, not an .onnx file", where=path, fix="bridgeseg.load(folder)")
+        fix = f"export it first: bridgeseg export --model {shlex.quote(str(path))} --out FILE.onnx"
+        raise ModelFileError("this is a folder, not an .onnx file", where=path, fix=fix)
     if not path.exists():
         raise ModelFileError("there is no such model file", where=path, fix="check the spelling and the folder")
     if not path.is_file():
