@@ -20,7 +20,8 @@ import pytest
 from PIL import Image
 
 import bridgeseg
-from bridgeseg.errors import ConfigError, InputError
+from bridgeseg.cli import main
+from bridgeseg.errors import ConfigError, InputError, ModelFileError
 from bridgeseg.runtime.result import SHOWN, Result
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -71,6 +72,8 @@ class TestBuild:
     @pytest.mark.slow
     def test_a_network_that_is_saved_is_the_same_model(self, tmp_path: Path) -> None:
         torch = pytest.importorskip("torch")
+        from bridgeseg.training.origin import find
+
         torch.manual_seed(0)
         network = bridgeseg.build(
             "road, person=pedestrian|person, sky",
@@ -89,6 +92,14 @@ class TestBuild:
         assert model.classes.names == ("road", "person", "sky")
         assert model.classes.prompts[1] == ("pedestrian", "person")
         assert {"method": "bridge", "backbone": "test_efficientnet", "epochs": 3}.items() <= model.provenance.items()
+        assert bridgeseg.load(folder, names="road, tree").classes.names == ("road", "tree")
+        found = find(str(folder)).settings
+        assert (found["text_encoder"], found["templates"]) == ("random:16/0", "photo")
+        with pytest.raises(ModelFileError, match=r"not an \.onnx file") as caught:
+            bridgeseg.quantize(folder, tmp_path / "8.onnx", tmp_path)
+        words = str(caught.value.fix).partition(": bridgeseg ")[2].replace("FILE.onnx", str(tmp_path / "new.onnx"))
+        assert main([*words.split(), "--quiet"]) == 0
+        assert bridgeseg.load(tmp_path / "new.onnx").classes.names == model.classes.names
         again = model.logits(images[0].permute(1, 2, 0).numpy())
         assert np.abs(again - logits[0].detach().numpy()).max() < 1e-4
 
@@ -122,7 +133,7 @@ class TestBuild:
             shutil.rmtree(written)
 
     def test_mistakes(self, tmp_path: Path) -> None:
-        pytest.importorskip("torch")
+        torch = pytest.importorskip("torch")
         with pytest.raises(ConfigError, match="found 4, and language needs names"):
             bridgeseg.build(4, text_encoder="random:16/0")
         with pytest.raises(ConfigError, match="found 0"):
@@ -131,6 +142,11 @@ class TestBuild:
             bridgeseg.build(["a", "b"], method="brige")
         with pytest.raises(ConfigError, match=r"model\.bridge"):
             bridgeseg.build(["a", "b"], text_encoder="random:16/0", backbone_weights=None, **{"model.bridge.dmi": 4})
+        for key, value in {"init": "open", "lr": 3, "epochs": 3, "loss.dice": 1, "data": "d"}.items():
+            with pytest.raises(ConfigError, match=f"^{key}: is of a training"):
+                bridgeseg.build(["a", "b"], method="none", backbone_weights=None, **{key: value})
+        with pytest.raises(ConfigError, match="not known"):
+            bridgeseg.save(torch.nn.Linear(1, 1), tmp_path / "own")
         from bridgeseg.settings.model import ModelConfig
         from tiny_networks import make_network
 

@@ -679,7 +679,7 @@ def build(
         text_encoder: `open_clip:NAME/TAG`, `hf:NAME-OR-FOLDER`, `bank:ENCODER`, `random:WIDTH`, or a .safetensors file
             of class embeddings; not used by a method without language.
         templates: sentences around class names: a name of a set, or a list.
-        dotted: settings by their whole key, such as `model.bridge.dim` or `loss.dice`.
+        dotted: settings by their whole key, such as `model.bridge.dim`.
 
     Returns:
         The network, in training mode; random numbers come from PyTorch's global generator.

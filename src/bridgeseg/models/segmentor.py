@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -43,13 +43,13 @@ class Segmentor(nn.Module):
 
     Attributes:
         stride: of the logits that `forward` gives.
-        made_of: its architecture and classes, if `bridgeseg.build` made it.
+        made_of: its architecture, its classes and facts for its provenance, if `bridgeseg.build` made it.
     """
 
     class_embeddings: Tensor | None
     mean: Tensor
     std: Tensor
-    made_of: tuple[ModelConfig, ClassSet] | None = None
+    made_of: tuple[ModelConfig, ClassSet, dict[str, Any]] | None = None
 
     def __init__(
         self,

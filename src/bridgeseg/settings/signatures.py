@@ -215,7 +215,8 @@ def _docstring(function: Function, own: list[Setting], trained: list[Setting]) -
     for name, meaning in ((item.name, item.text) for item in own):
         lines += textwrap.wrap(f"{name}: {meaning}.", WIDTH - 4, initial_indent=" " * 4, subsequent_indent=" " * 8)
     if trained:
-        lines.append("    dotted: settings by their whole key, such as `model.bridge.dim` or `loss.dice`.")
+        more = "" if function.model is Build else " or `loss.dice`"
+        lines.append(f"    dotted: settings by their whole key, such as `model.bridge.dim`{more}.")
     whole = start + "\n" + "\n".join(lines) + "\n" + mark + rest
     return _indented(f'"""{whole}\n"""\n')
 

@@ -15,12 +15,14 @@ from bridgeseg.files import NEW, OLD
 from bridgeseg.models.build import build as build_network
 from bridgeseg.models.check import check_model
 from bridgeseg.models.segmentor import Segmentor
-from bridgeseg.settings.build import Build
+from bridgeseg.settings.build import OTHERS, Build
 from bridgeseg.settings.train import TrainConfig
-from bridgeseg.settings.values import set_values
+from bridgeseg.settings.values import flatten, set_values
 from bridgeseg.text import embed
 from bridgeseg.text.bank import constants
 from bridgeseg.training.missing import refuse_missing
+from bridgeseg.training.origin import TEXT
+from bridgeseg.training.provenance import public_settings
 from bridgeseg.vocabulary.asked import asked as named
 
 
@@ -30,7 +32,14 @@ def build(asked: Build, settings: Mapping[str, Any]) -> Segmentor:
     Args:
         asked: the classes.
         settings: keys of `TrainConfig` that are about its network, dotted for the inner ones.
+
+    Raises:
+        ConfigError: a setting that is unknown, wrong, or not of a network; or a number of classes where language needs
+            names.
     """
+    if others := [key for key in flatten(settings) if key in OTHERS]:
+        message = "is of a training, and says nothing of a network"
+        raise ConfigError(message, where=others[0], fix=f"leave `{others[0]}` out")
     config = TrainConfig.parse({"data": "none", **set_values({}, settings)})  # a training needs data, this does not
     model = check_model(config.model)
     guided = METHODS.get(model.method).needs_text
@@ -39,7 +48,11 @@ def build(asked: Build, settings: Mapping[str, Any]) -> Segmentor:
     vectors = embed(classes, config.text_encoder, templates=config.templates).vectors if guided else None
     bank = None if vectors is None else constants(model, config.text_encoder, vectors)
     network = build_network(model, len(classes), vectors, config.backbone_weights, bank)
-    network.made_of = (model, classes)
+    facts: dict[str, Any] = {"method": model.method, "backbone": model.backbone}
+    if guided:
+        told = public_settings(config)
+        facts |= {"text_encoder": told["text_encoder"], "config": {key: told[key] for key in TEXT}}
+    network.made_of = (model, classes, facts)
     return network
 
 
@@ -67,12 +80,12 @@ def save(network: Segmentor, out: str | Path, notes: Mapping[str, Any] | None = 
         InputError: something else than a checkpoint is there.
         ModelFileError: the folder cannot be written.
     """
-    if network.made_of is None:
+    made_of = getattr(network, "made_of", None)
+    if made_of is None:
         raise ConfigError("its architecture and classes are not known", where="network", fix="make it by build(...)")
     _refuse_others(Path(out))
-    model, classes = network.made_of
-    facts = {"method": model.method, "backbone": model.backbone, **(notes or {})}
-    return save_checkpoint(out, Checkpoint(network, model, classes, facts))
+    model, classes, facts = made_of
+    return save_checkpoint(out, Checkpoint(network, model, classes, {**facts, **(notes or {})}))
 
 
 def _refuse_others(out: Path) -> None:
