@@ -212,6 +212,15 @@ class TestLoad:
         assert np.unique(np.asarray(Image.open(record.mask))).tolist() == [600]
 
 
+def test_what_is_decided_when_a_model_is_loaded(rgb_onnx: Path) -> None:
+    model = Model.load(rgb_onnx, 1)
+    for options in ({"threads": 2}, {"runtime": "openvino"}, {"compile": True}, {"embeddings": "a.safetensors"}):
+        (name,) = options
+        with pytest.raises(ConfigError, match=f"^{name}: (is decided when|are vectors of)"):
+            bridgeseg.predict("a.png", model=model, **options)
+    assert Model.of(model) is model
+
+
 class TestPredict:
     def test_file_pillow_image_and_array_agree(self, model: Model, stripes: np.ndarray, tmp_path: Path) -> None:
         path = save(tmp_path / "a.png", stripes)

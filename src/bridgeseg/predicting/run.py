@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from bridgeseg.errors import ConfigError
 from bridgeseg.predicting.batch import Batch
 from bridgeseg.predicting.video_writer import VideoRecord
 from bridgeseg.reading.sources import Failure
@@ -43,6 +44,9 @@ def start(asked: Predict, stop: threading.Event | None = None) -> Prediction:
     Raises:
         InputError: the sources or the model cannot be used, or the results cannot be written.
     """
+    if isinstance(asked.model, Model) and asked.names is None and asked.embeddings is not None:
+        fix = "give the names too, or no embeddings"
+        raise ConfigError("are vectors of `names`, and none are given", where="embeddings", fix=fix)
     batch = None if asked.out is None else Batch(asked)
     model = Model.of(asked.model, asked.threads, asked.runtime, asked.compile, asked.names, asked.embeddings)
     return Prediction(model, stream(model, asked, stop) if batch is None else batch.run(model, stop), batch)

@@ -9,7 +9,7 @@ from typing import Any
 
 from bridgeseg.classes import ClassSet
 from bridgeseg.description import SHIPPED, facts
-from bridgeseg.errors import ModelFileError
+from bridgeseg.errors import ConfigError, ModelFileError
 from bridgeseg.images import DEFAULT_MAX_PIXELS, Note, Pixels, Reading, as_pixels
 from bridgeseg.naming import named
 from bridgeseg.reading.loading import ImageInput, InMemory, one_image
@@ -121,9 +121,16 @@ class Model:
         """Return a model that is loaded already, with other names if any are given; or load it.
 
         Arguments and errors are those of `load` and, for a loaded one, `with_names`.
+
+        Raises:
+            ConfigError: it is loaded, and something is given that is decided then.
         """
         if not isinstance(model, Model):
             return cls.load(model, threads, runtime, compile, names, embeddings)
+        for key, value in {"threads": threads, "runtime": runtime, "compile": compile or None}.items():
+            if value is not None:
+                fix = f"bridgeseg.load(FILE, {key}={value!r})"
+                raise ConfigError("is decided when a model is loaded, and this one is already", where=key, fix=fix)
         return model if names is None else model.with_names(names, embeddings)
 
     @property
