@@ -399,6 +399,7 @@ NOT_TRIED = {
         "`runtimes={}`",
         "`threads=2`",
         "`size=512x512`",
+        "`sizes=[(512, 512)]`",
         "`callbacks=[...]`",
         "name it: out=DIR",
     ],

@@ -15,7 +15,7 @@ def as_array(image: Any) -> NDArray[Any]:
     """Return an array or a tensor, wherever it lies and whatever gradients it has, as numpy's.
 
     Raises:
-        DataError: it is neither.
+        DataError: it is neither, or of a type that numpy lacks.
     """
     if isinstance(image, str | Path) or not (hasattr(image, "__array__") or hasattr(image, "__array_interface__")):
         found = f"a list of {len(image)}" if isinstance(image, list | tuple) else type(image).__name__
@@ -24,7 +24,11 @@ def as_array(image: Any) -> NDArray[Any]:
     for step in ("detach", "cpu"):
         if callable(method := getattr(image, step, None)):
             image = method()
-    return np.asarray(image)
+    try:
+        return np.asarray(image)
+    except (TypeError, ValueError, RuntimeError) as error:
+        fix = "convert it, if its values are 0 to 255: image.byte()"
+        raise DataError(f"an image is a uint8 array; this {type(image).__name__} is none: {error}", fix=fix) from error
 
 
 def conversion(values: NDArray[Any]) -> str:

@@ -43,6 +43,8 @@ def check(asked: Check) -> Report:
     No file of the dataset is changed, and the report does not depend on the number of processes.
     """
     paths = [asked.data] if isinstance(asked.data, str | Path) else list(asked.data)
+    if not paths:
+        raise ConfigError("no dataset to check", where="data", fix="give a data.yaml: `data=FOLDER/data.yaml`")
     if len(paths) == 1:
         return _check(asked, paths[0])
     report = check_together(asked, paths, lambda one: _check(one, str(one.data)))

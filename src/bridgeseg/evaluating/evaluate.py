@@ -47,6 +47,9 @@ def evaluate(asked: Evaluate) -> Scores:
     model, data = asked.model, asked.data
     if data is None:
         raise ConfigError("no dataset to evaluate on", where="data", fix="give a data.yaml: `data=FOLDER/data.yaml`")
+    if isinstance(data, list | tuple):
+        fix = "give a data.yaml: `data=FOLDER/data.yaml`"
+        raise ConfigError(f"one dataset is evaluated on at a time, found {len(data)}", where="data", fix=fix)
     model = Model.of(model, asked.threads, asked.runtime, asked.compile, asked.names, asked.embeddings)
     window = asked.window
     only: tuple[int, int] | None = getattr(model.runtime, "size", None)

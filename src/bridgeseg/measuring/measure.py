@@ -99,6 +99,9 @@ def _check(asked: Benchmark) -> None:
     for name in ("sizes", "threads", "runtimes"):
         if not getattr(asked, name):
             raise ConfigError("nothing is given", where=name, fix=f"leave `{name}` out for its default")
+    if wrong := [size for size in asked.sizes if not isinstance(size, list | tuple) or len(size) != 2]:
+        message = f"a size is (height, width) in pixels, found {wrong[0]!r}"
+        raise ConfigError(message, where="sizes", fix="`sizes=[(512, 512)]`")
     for count in asked.threads:
         if count is not None and count < 1:
             raise ConfigError(f"at least one thread is needed, found {count}", where="threads", fix="`threads=1,2`")

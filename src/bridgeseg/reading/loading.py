@@ -171,4 +171,5 @@ def as_list(sources: Any) -> Iterable[Any]:
     if in_memory(sources):
         return sources if getattr(sources, "ndim", 3) > 3 else [sources]
     single = str | Path | Source | Video | PathStream | Failure
-    return [sources] if isinstance(sources, single) else sources
+    many = hasattr(sources, "__iter__") or hasattr(sources, "__getitem__")
+    return [sources] if isinstance(sources, single) or not many else sources

@@ -15,6 +15,7 @@ import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 
@@ -283,10 +284,10 @@ def check_threads(threads: int | None) -> None:
     """Check a number of threads.
 
     Raises:
-        ConfigError: less than one.
+        ConfigError: less than one, or no whole number.
     """
-    if threads is not None and threads < 1:
-        raise ConfigError(f"at least one thread is needed, found {threads}", where="threads", fix="`threads=2`")
+    if threads is not None and (not isinstance(threads, Integral) or threads < 1):
+        raise ConfigError(f"at least one thread is needed, found {threads!r}", where="threads", fix="`threads=2`")
 
 
 def _check_file(path: Path) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from bridgeseg.settings.fields import CommandSettings, setting
+from pydantic import field_validator
+
+from bridgeseg.settings.fields import CommandSettings, setting, several
 
 
 class Benchmark(CommandSettings):
@@ -68,3 +70,5 @@ class Benchmark(CommandSettings):
     on_step: Annotated[
         Any, setting("called with the name of each thing that begins", python="Callable[[str], None] | None")
     ] = None
+
+    _several = field_validator("sizes", "threads", "runtimes", mode="before")(several)

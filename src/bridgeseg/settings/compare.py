@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
+from pydantic import field_validator
+
 from bridgeseg.extend import REFERENCES
-from bridgeseg.settings.fields import CommandSettings, setting
+from bridgeseg.settings.fields import CommandSettings, setting, several
 
 GRID, DOING = "Grid", "What is done"
 
@@ -131,6 +133,8 @@ class Compare(CommandSettings):
     dry_run: Annotated[bool, setting("list the runs, do nothing", DOING, "--dry-run")] = False
     report_only: Annotated[bool, setting("report on what is finished, train nothing", DOING, "--report-only")] = False
     quiet: Annotated[bool, setting("show no progress")] = False
+
+    _several = field_validator("seeds", "fractions", mode="before")(several)
 
 
 OWNED = {

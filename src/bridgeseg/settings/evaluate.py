@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from bridgeseg.settings.fields import CommandSettings, setting
+from pydantic import field_validator
+
+from bridgeseg.settings.fields import CommandSettings, setting, several
 from bridgeseg.settings.load import COMPILE, EMBEDDINGS, MEMORY, MODEL, NAMES, RUNTIME, THREADS
 
 
@@ -68,3 +70,5 @@ class Evaluate(CommandSettings):
     embeddings: Annotated[str | Path | None, EMBEDDINGS] = None
     memory: Annotated[int, MEMORY] = 768
     quiet: Annotated[bool, setting("show no progress bar")] = False
+
+    _several = field_validator("scales", mode="before")(several)

@@ -191,6 +191,11 @@ def nothing(value: Any) -> Any:
     return None if value == "none" else value
 
 
+def several(value: Any) -> Any:
+    """Take one number, or text with commas, for a list; a validator of what was given."""
+    return [value] if isinstance(value, int | float) else listed(value)
+
+
 def listed(value: Any) -> Any:
     """Take text with commas for a list; a validator of what was given."""
     return [part.strip() for part in value.split(",")] if isinstance(value, str) else value

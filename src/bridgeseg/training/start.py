@@ -45,7 +45,7 @@ def train(asked: Train, settings: Mapping[str, Any]) -> TrainResult:
             given.pop(other, None)
     given = set_values(given, {**settings, **({} if asked.data is None else {"data": _paths(asked.data)})})
     if not resume:
-        if "data" not in given:
+        if not given.get("data"):
             raise ConfigError("no dataset given", fix="pass `data=FOLDER/data.yaml`")
         wanted = TrainConfig.parse(completed(given))
         _refuse_missing_loggers(wanted)
