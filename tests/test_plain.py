@@ -15,7 +15,7 @@ onnx = pytest.importorskip("onnx")
 from onnx.reference import ReferenceEvaluator  # noqa: E402
 
 import bridgeseg  # noqa: E402
-from bridgeseg.api import export  # noqa: E402
+from bridgeseg.api import export, quantize  # noqa: E402
 from bridgeseg.cli import main  # noqa: E402
 from bridgeseg.errors import ConfigError, InputError, ModelFileError  # noqa: E402
 from bridgeseg.exporting.int8 import export_int8  # noqa: E402
@@ -167,6 +167,8 @@ def test_mistakes(small: Path, tmp_path: Path) -> None:
     export(small, out, plain=True)
     with pytest.raises(ModelFileError, match="plain already"):
         export(out, tmp_path / "again.onnx", plain=True)
+    with pytest.raises(ModelFileError, match="plain already"):
+        quantize(out, tmp_path / "again.onnx", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["plain.onnx"]
 
 
