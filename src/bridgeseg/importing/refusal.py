@@ -21,6 +21,9 @@ def nothing_usable(source: Source, form: str) -> DataError:
     message = f"no image of it can be used: {name}"
     if code == "no-image":
         looked = source.wanted.images
+        if source.several(name.split(": ")[0]):
+            fix = "write into the export the path of each image below that folder, such as `street/photo.png`"
+            return DataError(message, where=source.path, fix=fix)
         if looked is None:
             return DataError(message, where=source.path, fix="name the folder of the images: `images=DIR`")
         last = name.split(": ")[0].replace("\\", "/").rpartition("/")[2]

@@ -141,7 +141,7 @@ class _Work:
         """Do an image, or put down why it is left out."""
         ledger = self.source.ledger
         if item.image is None:
-            return ledger.leave("no-image", item.name)
+            return ledger.leave("no-image", item.name, self.source.several(item.name))
         if not isinstance(item.labels, Painting) and not item.labels and not item.labelled and not self.empty:
             return ledger.leave("no-labels", item.name)
         try:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from bridgeseg.errors import InputError
+from bridgeseg.predicting.common import Common
 from bridgeseg.predicting.formats import Forms
 from bridgeseg.predicting.video_writer import DEFAULT_CODEC, VideoRecord, VideoSink, check_codec
 from bridgeseg.predicting.writer import Writer
@@ -69,13 +70,13 @@ class Batch:
                     fix=f"choose another folder: `out={out / 'out'}`",
                 )
         self._counted = not any(isinstance(source, PathStream) for source in self._sources)
-        self.left_out = LeftOut()
-        count, inputs = survey(self._find(self.left_out), out) if self._counted else (0, frozenset())
+        self.left_out, common = LeftOut(), Common()
+        count, inputs = survey(common.passing(self._find(self.left_out)), out) if self._counted else (0, frozenset())
         self.total = count if self._counted else None
         self.videos = any(map(_leads_to_frames, self._sources))
         self.frames = 0
         self._forms = forms
-        self._writer = Writer(out, overlay=asked.overlay, inputs=inputs, drawing=drawing, forms=forms)
+        self._writer = Writer(out, overlay=asked.overlay, inputs=inputs, drawing=drawing, forms=forms, common=common)
 
     def run(self, model: Model, stop: threading.Event | None = None) -> Iterator[Record | VideoRecord | Failure]:
         """Do one image after the other. A thread of its own writes the results.

@@ -10,7 +10,9 @@ from pathlib import Path
 from bridgeseg.classes import ClassSet
 from bridgeseg.errors import InputError
 from bridgeseg.files import sweep
+from bridgeseg.predicting.common import Common
 from bridgeseg.predicting.formats import Forms
+from bridgeseg.predicting.unique import Unique
 from bridgeseg.predicting.video_writer import DEFAULT_CODEC, VideoSink
 from bridgeseg.reading.own import ENDINGS, MASKS, VIDEO
 from bridgeseg.reading.video import Video
@@ -32,6 +34,7 @@ class Writer:
         inputs: real paths of files that must not be replaced.
         drawing: how overlays are drawn.
         forms: what is written beside overlays; by default the mask alone.
+        common: what images are called where a path must lead back to one.
 
     Raises:
         InputError: `folder` is a file.
@@ -45,12 +48,14 @@ class Writer:
         inputs: Iterable[str] = (),
         drawing: Drawing = PLAIN,
         forms: Forms | None = None,
+        common: Common | None = None,
     ) -> None:
         self.folder, self.overlay, self.drawing = Path(folder), overlay, drawing
         self._forms = Forms() if forms is None else forms
+        self._common = Common() if common is None else common
         self._swept: set[Path] = set()
         self._inputs = frozenset(path.casefold() for path in inputs)
-        self._taken: set[int] = set()  # of a million names the hashes; two of the same cost no more than a "-2"
+        self._unique = Unique(self._is_input)
         if self.folder.exists() and not self.folder.is_dir():
             raise InputError("results go into a folder, this is a file", where=self.folder, fix="name another folder")
 
@@ -62,7 +67,8 @@ class Writer:
         """
         base = self._base(result.name)
         record = result.save_as(base, mask=self._forms.png, overlay=self.overlay, drawing=self.drawing)
-        return replace(record, files=self._forms.write(result, base.relative_to(self.folder)))
+        named = replace(result, name=self._common.name(result))
+        return replace(record, files=self._forms.write(named, base.relative_to(self.folder)))
 
     def close(self) -> None:
         """Write the files that all images share.
@@ -87,22 +93,11 @@ class Writer:
 
     def _base(self, name: Path) -> Path:
         """Choose the path of a result without ending; what a killed run left unfinished there is removed."""
-        base = self.folder / self._stem(name)
+        base = self.folder / self._unique(str(stem(name)))
         if base.parent not in self._swept:
             self._swept.add(base.parent)
             sweep(base.parent)
         return base
-
-    def _stem(self, name: Path) -> str:
-        """Choose the path below the folder, without ending, that no other image of this run has."""
-        chosen = first = str(stem(name))
-        number = 1
-        # Upper and lower case count as the same: on some file systems they are.
-        while hash(chosen.casefold()) in self._taken or self._is_input(chosen):
-            number += 1
-            chosen = f"{first}-{number}"
-        self._taken.add(hash(chosen.casefold()))
-        return chosen
 
     def _is_input(self, chosen: str) -> bool:
         if not self._inputs:

@@ -41,7 +41,12 @@ class Form(Protocol):
     def __init__(self, folder: Path) -> None: ...
 
     def write(self, result: Result, name: str, areas: list[Area]) -> Path:
-        """Write an image's result, `name` being its path below the folder without ending; return the file it went into.
+        """Write an image's result; return the file that it went into.
+
+        Args:
+            result: named so that its name leads back to the image, from the folder that all of the run lie in.
+            name: the path below the folder of the run, without ending, that no other image has.
+            areas: their outlines, if the form needs them.
 
         Raises:
             InputError: it cannot be written.
@@ -93,8 +98,8 @@ class Forms:
         """Write an image's result in each form; return form -> the file that it went into.
 
         Args:
-            result: what is written.
-            name: the path below the folder of the run, without ending.
+            result: named so that its name leads back to the image, from the folder that all of the run lie in.
+            name: the path below the folder of the run, without ending, that no other image has.
 
         Raises:
             InputError: it cannot be written.

@@ -1,4 +1,4 @@
-"""YOLO polygons: `yolo/labels/NAME.txt`, a line for each area, and `yolo/data.yaml` with the classes."""
+"""YOLO polygons: `yolo/labels/NAME.txt`, named as the image, a line for each area; `yolo/data.yaml`, the classes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import yaml
 
 from bridgeseg.files import write
 from bridgeseg.outlines import Area
-from bridgeseg.runtime.result import Result
+from bridgeseg.predicting.unique import Unique
+from bridgeseg.runtime.result import Result, stem
 from bridgeseg.runtime.saving import FIX
 
 
@@ -21,9 +22,10 @@ class Form:
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "yolo"
         self._names: tuple[str, ...] = ()
+        self._unique = Unique()
 
     def write(self, result: Result, name: str, areas: list[Area]) -> Path:  # noqa: D102
-        path = self._folder / "labels" / f"{name}.txt"
+        path = self._folder / "labels" / f"{self._unique(stem(result.name).as_posix())}.txt"
         self._names = result.classes.names
         size = np.array(result.mask.shape[::-1])
         lines = (
