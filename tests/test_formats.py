@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from bridgeseg.errors import ConfigError, InputError, MissingDependencyError
 from bridgeseg.importing.fill import filled
 from bridgeseg.outlines import areas, simplified
 from bridgeseg.predicting.formats import geotiff
+from bridgeseg.reading.sources import PathStream
 from bridgeseg.runtime.model import Model
 from bridgeseg.runtime.network import Network, Segmented
 from bridgeseg.runtime.result import Result
@@ -158,6 +161,33 @@ class TestForms:
         back = np.array([spec.classes.names.index(name) for name in NAMES])[mask]
         assert (read_mask(sample.mask, spec) == back).all()
         assert not list(out.rglob("*.png"))
+
+    @pytest.mark.parametrize(("form", "place"), [("coco", "coco.json"), ("yolo", "yolo")])
+    @pytest.mark.parametrize("named", ["folders", "files", "input"])
+    def test_images_of_one_name_in_two_folders(
+        self, form: str, place: str, named: str, rgb_onnx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for number, folder in enumerate(("x", "y/deep")):
+            (tmp_path / "photos" / folder).mkdir(parents=True)
+            photo = np.full((4, 6, 3), (np.arange(3) == number) * 200, np.uint8)
+            Image.fromarray(photo).save(tmp_path / "photos" / folder / "q.png")
+        monkeypatch.chdir(tmp_path)
+        folders = [Path("photos/x"), tmp_path / "photos/y/deep"]
+        files = [folder / "q.png" for folder in folders]
+        sources: Any = {"folders": folders, "files": files}.get(named)
+        if sources is None:
+            (tmp_path / "list").write_text("".join(f"{file}\n" for file in files))
+            sources = PathStream((tmp_path / "list").open("rb"))
+        bridgeseg.predict(sources, rgb_onnx, "out", overlay=False, format=[form])
+        options: Any = {"images": tmp_path / "photos", "val_share": 0}
+        report = bridgeseg.import_data(tmp_path / "out" / place, out=tmp_path / "again", **options)
+        assert (report.counts, report.left_out, report.notes) == ({"train": 2}, {}, {})
+        spec = DataSpec.load(report.data)
+        found = {
+            sample.mask.relative_to(tmp_path / "again/masks/train"): sample.mask for sample in spec.samples("train")
+        }
+        names = {path.parts[0]: spec.classes.names[int(read_mask(mask, spec)[0, 0])] for path, mask in found.items()}
+        assert names == {"x": "red", "y": "green"}
 
     def test_geojson(self, photo: Path, rgb_onnx: Path, mask: np.ndarray[Any, Any]) -> None:
         out = predicted(photo, rgb_onnx, "geojson")
@@ -343,6 +373,16 @@ class TestLabels:
         assert (whole == back).all()
         assert (darker[:, :30] == 255).all()
         assert (darker[:, 30:] == back[:, 30:]).all()
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="names of other systems are Unicode")
+    def test_names_that_are_no_unicode(self, photo: Path, sure: Path, tmp_path: Path) -> None:
+        odd = photo.with_name(os.fsdecode(b"caf\xe9.png"))
+        shutil.copy(photo, odd)
+        records = bridgeseg.label(photo.parent, sure, out=tmp_path / "out", format=["labelme", "rank"])
+        assert len(records) == 2
+        text = (tmp_path / "out/labelme" / odd.with_suffix(".json").name).read_text()
+        assert Path(json.loads(text)["imagePath"]).name == odd.name
+        assert (tmp_path / "out/rank.csv").read_text().count("\n") == 3
 
     def test_a_map_of_confidence(self, photo: Path, sure: Path, tmp_path: Path) -> None:
         out = tmp_path / "out"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from contextlib import suppress
 from importlib import import_module
@@ -145,11 +146,17 @@ def _text(error: Exception) -> str:
     if isinstance(error, BridgeSegError):
         return worded(error)
     if _is_a_name(error):
-        found = shortened(str(getattr(error, "object", "")))
+        found = shortened(_line(error))
         return f"{found}: a name that is not valid UTF-8 cannot be used here\n  fix: rename the file or folder"
     if lacks_memory(error):
         return f"there is too little memory: {type(error).__name__}: {shortened(str(error))}\n  fix: {MORE_MEMORY}"
     return f"{type(error).__name__}: {shortened(str(error), 1000)}\n  fix: run it again with --debug and report it"
+
+
+def _line(error: Exception) -> str:
+    """Return the line, or the text between quotes, that could not be passed on: it may stand in a whole file."""
+    text, at = str(getattr(error, "object", "")), int(getattr(error, "start", 0))
+    return re.split(r'["\n]', text[:at])[-1] + re.split(r'["\n]', text[at:])[0]
 
 
 def _is_a_name(error: Exception) -> bool:

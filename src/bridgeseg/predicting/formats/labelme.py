@@ -38,7 +38,8 @@ class Form:
         ]
         image = result.name if result.source is None else os.path.relpath(result.source, path.parent)
         facts = {"imagePath": str(image), "imageData": None, "imageHeight": height, "imageWidth": width}
-        write(path, json.dumps({"version": VERSION, "flags": {}, "shapes": shapes, **facts}, ensure_ascii=False), FIX)
+        text = json.dumps({"version": VERSION, "flags": {}, "shapes": shapes, **facts}, ensure_ascii=False)
+        write(path, text.encode("utf-8", "backslashreplace"), FIX)  # JSON escapes what is no Unicode in the same way
         return path
 
     def close(self) -> None:  # noqa: D102

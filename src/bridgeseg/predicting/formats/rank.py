@@ -40,4 +40,4 @@ class Form:
             rows.writerow(HEAD)
             for sure, image, unknown in sorted(self._rows, key=lambda row: row[:2]):
                 rows.writerow((image, f"{sure:.6f}", "" if unknown is None else f"{unknown:.6f}"))
-            write(self._path, text.getvalue(), FIX)
+            write(self._path, text.getvalue().encode("utf-8", "backslashreplace"), FIX)
