@@ -334,6 +334,57 @@ class TestRun:
         assert report.counts == {"train": 3}
         assert len(list((out / "masks").rglob("*.png"))) == len(masks(report)) == 3
 
+    def test_images_of_one_name_of_which_none_is_told(self, tmp_path: Path, out: Path) -> None:
+        folder = coco(tmp_path / "export", [{"segmentation": [[0, 0, 3, 0, 3, 3]]}])
+        (folder / "a.png").unlink()
+        for name in ("x", "y"):
+            picture(folder / name / "a.png")
+        with pytest.raises(
+            DataError, match=r"a\.png: 2 images are called so, and its path does not say which"
+        ) as caught:
+            import_data(folder, out=out)
+        assert "neither" not in str(caught.value)
+        shapes = [{"segmentation": [[0, 0, 3, 0, 3, 3]]}]
+        assert "`street/photo.png`" in str(caught.value.fix)
+        coco(folder, shapes, file_name="y/a.png")
+        (folder / "a.png").unlink()
+        assert import_data(folder, out=out).counts == {"train": 1}
+
+    @pytest.mark.parametrize("absolute", [False, True])
+    def test_paths_as_they_are_written(
+        self, absolute: bool, tmp_path: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """They lead up and down again, to images whose names are those of others, but for the case."""
+        places = ("photos/x/q", "photos/y/q", "photos/y/Q")
+        for number, name in enumerate(places):
+            image = picture(tmp_path / f"{name}.png", (10 + number, 8))
+            path = str(image) if absolute else f"../../{name}.png"
+            car = [polygon("car", square(0, 0, 3, 3))]
+            labelme(
+                tmp_path / "export/labelme", str(number), car, imagePath=path, imageWidth=10 + number, imageHeight=8
+            )
+            (tmp_path / f"export/labelme/{number}.png").unlink()
+        monkeypatch.chdir(tmp_path)
+        for images in (Path("photos"), tmp_path / "photos"):
+            report = import_data("export", out=out, images=images)
+            assert (report.counts, report.left_out, report.notes) == ({"train": 3}, {}, {})
+            assert {mask.shape[1] for mask in masks(report).values()} == {10, 11, 12}
+
+    def test_the_same_case_comes_first(self, tmp_path: Path, out: Path) -> None:
+        folder = coco(tmp_path / "export", [{"segmentation": [[0, 0, 3, 0, 3, 3]]}], file_name="c:/A.png")
+        (folder / "a.png").unlink()
+        picture(folder / "x/a.png", (20, 8))
+        picture(folder / "y/A.png")
+        report = import_data(folder, out=out)
+        assert (report.counts, report.left_out) == ({"train": 1}, {})
+
+    def test_another_than_the_one_at_the_path_is_said(self, tmp_path: Path, out: Path) -> None:
+        picture(tmp_path / "elsewhere/a.png")
+        labelme(tmp_path / "export", "a", [polygon("car", square(0, 0, 3, 3))], imagePath="../elsewhere/a.png")
+        report = import_data(tmp_path / "export", out=out)
+        assert report.counts == {"train": 1}
+        assert report.notes == {"paths lead out of the export and the images: others of the same name are taken": 1}
+
     def test_all_that_is_left_out_is_listed(self, tmp_path: Path, out: Path) -> None:
         folder = tmp_path / "export"
         odd = [polygon("car", square(0, 0, 3, 3))]

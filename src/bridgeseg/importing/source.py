@@ -104,23 +104,31 @@ class Source:
     def image(self, name: str, beside: Path | None = None) -> Path | None:
         """Return the image that an export names; None if it is not there.
 
-        It is looked for at the path as written, from the folders of the export, of the images and of `beside`, then by
-        the end of its path, then by its name alone, if only one is called so; all of that once more with `%20` and the
-        like decoded. Nothing outside these folders is taken.
+        It is looked for at the path as written, from the folders of `beside`, of the images and of the export, then
+        there without `..`, then by the end of its path, then by its name alone, if only one is called so, of the same
+        case rather than of another; all of that once more with `%20` and the like decoded. Nothing outside of the
+        export and of the folder of images is taken; a note says so where the path as written leads to a file there.
 
         Args:
             name: a path, or an address, of which the path counts.
             beside: the file that names it.
         """
         for written in dict.fromkeys((name, unquote(name))):  # Label Studio encodes names of uploads, others do not
-            if (parts := _parts(written)) and (found := self._found(parts, beside)) is not None:
+            if (parts := _parts(written, up=True)) and (found := self._found(written, parts, beside)) is not None:
+                if beside is not None and _is_another(beside.parent / written, found):
+                    self.ledger.note("paths lead out of the export and the images: others of the same name are taken")
                 return found
         return None
 
-    def _found(self, parts: list[str], beside: Path | None) -> Path | None:
-        for place in (beside.parent if beside is not None else None, self.wanted.images, self.folder):
-            if place is not None and (found := self._at(place, parts)) is not None:
-                return found
+    def _found(self, written: str, given: list[str], beside: Path | None) -> Path | None:
+        root = Path(Path(written).anchor) if Path(written).is_absolute() else None
+        parts = [part for part in given if part != ".."]
+        for way in (given, parts) if given != parts else (parts,):
+            for place in (root, beside.parent if beside is not None else None, self.wanted.images, self.folder):
+                if place is not None and way and (found := self._at(place, way)) is not None:
+                    return found
+        if not parts:
+            return None
         uploaded = _UPLOADED.fullmatch(parts[-1])
         for last in (parts[-1], *([uploaded[1]] if uploaded else [])):
             called = self._images.get(last.lower(), [])
@@ -144,6 +152,11 @@ class Source:
         split = next(filter(None, map(split_told, hints)), None) or split_of(_relative(name), found)
         return split, key_of(found, split)
 
+    def several(self, name: str) -> str:
+        """Say that several images are called like one that an export names, so that none was taken; '' if not."""
+        count = len(self._images.get((_parts(name) or [""])[-1].lower(), []))
+        return f"{count} images are called so, and its path does not say which" if count > 1 else ""
+
     def pictured(self, stem: Path) -> Path | None:
         """Return the image whose path without ending is `stem`."""
         called = [file for suffix in sorted(SUFFIXES) if (file := stem.with_name(stem.name + suffix)).is_file()]
@@ -151,12 +164,15 @@ class Source:
 
     def _at(self, place: Path, parts: list[str]) -> Path | None:
         try:
-            path = Path(os.path.normpath(place.joinpath(*parts)))
-            allowed = [os.path.normpath(folder) for folder in (self.folder, self.wanted.images) if folder is not None]
-            inside = any(path.is_relative_to(folder) for folder in allowed)
-            return path if inside and path.suffix.lower() in SUFFIXES and path.is_file() else None
+            path = Path(os.path.abspath(place.joinpath(*parts)))  # noqa: PTH100 (links are files of their folder)
+            if path.suffix.lower() not in SUFFIXES or not path.is_file():
+                return None
+            for folder in (self.wanted.images, self.folder):
+                if folder is not None and path.is_relative_to(whole := os.path.abspath(folder)):  # noqa: PTH100
+                    return folder / path.relative_to(whole)
         except (OSError, ValueError):
-            return None
+            pass
+        return None
 
     def _walk(self, folder: Path) -> Iterator[Path]:
         skip = None if self.skip is None else os.path.realpath(self.skip)
@@ -222,8 +238,16 @@ def stamp(*parts: object) -> str:
     return digest.hexdigest()[:32]
 
 
-def _parts(name: str) -> list[str]:
-    """Return the parts of a path or of the path of an address, without a drive, `.` and `..`."""
+def _is_another(path: Path, found: Path) -> bool:
+    """Whether there is a file at a path, and it is not the one that was found."""
+    try:
+        return path.is_file() and not path.samefile(found)
+    except (OSError, ValueError):
+        return False
+
+
+def _parts(name: str, *, up: bool = False) -> list[str]:
+    """Return the parts of a path or of the path of an address, without a drive and `.`; `..` stays if `up`."""
     text = name
     if re.match(r"[a-z][a-z0-9+]+://", name) or LOCAL in name:
         address = urlsplit(name)
@@ -232,7 +256,7 @@ def _parts(name: str) -> list[str]:
             text = parse_qs(address.query).get("d", [text])[0]
     if "\0" in text:
         return []
-    listed = [part for part in re.split(r"[/\\]", text) if part not in ("", ".", "..")]
+    listed = [part for part in re.split(r"[/\\]", text) if part not in ("", ".") and (up or part != "..")]
     return listed[1:] if listed and re.fullmatch(r"[a-zA-Z]:", listed[0]) else listed
 
 
@@ -244,15 +268,16 @@ def _relative(name: str) -> str:
 
 
 def _closest(parts: list[str], paths: Iterable[Path]) -> list[Path]:
-    """Return those of several paths that end in most of the same parts."""
+    """Return those of several paths that end in most of the same parts, first those in the same case."""
 
-    def shared(path: Path) -> int:
-        count = 0
+    def shared(path: Path) -> tuple[bool, int, int]:
+        alike = same = 0
         for own, other in zip(reversed(path.parts), reversed(parts), strict=False):
             if own.lower() != other.lower():
                 break
-            count += 1
-        return count
+            same += own == other and same == alike
+            alike += 1
+        return bool(same), alike, same
 
     listed = list(paths)
     best = max(map(shared, listed))
