@@ -85,6 +85,21 @@ class TestRange:
         with pytest.raises(DataError, match="`image_range: 255`"):
             read(tmp_path / "c.tif")
 
+    @pytest.mark.parametrize("bands", [1, 4])
+    def test_what_is_no_number_is_counted_and_has_no_part_in_the_range(self, tmp_path: Path, bands: int) -> None:
+        values = np.repeat(np.array([[[-5], [np.nan], [np.inf], [100]]], np.float32), bands, axis=2)
+        if bands == 1:
+            Image.fromarray(values[..., 0]).save(tmp_path / "a.tif")
+        else:
+            pytest.importorskip("tifffile").imwrite(tmp_path / "a.tif", values, **CONTIG)
+        with pytest.raises(DataError, match=r"found -5\.\.100") as caught:
+            read(tmp_path / "a.tif")
+        assert "`image_range: [-5, 100]`" in str(caught.value.fix)
+        found, notes = read(tmp_path / "a.tif", Reading.of((-5, 100)))
+        assert found == [0, 0, 255, 255]
+        assert "25.0% of its values are NaN" in notes[-1].message
+        assert "25.0% of its values lie outside" in notes[-2].message
+
     def test_images_of_eight_bits_have_none(self, tmp_path: Path) -> None:
         Image.new("L", (2, 1), 77).save(tmp_path / "a.png")
         assert read(tmp_path / "a.png", Reading.of(4095)) == ([77, 77], [])

@@ -141,6 +141,7 @@ class _Seen:
     ends: tuple[float, float] = (0, 255)
     high: float = 0
     outside: int = 0
+    nan: int = 0
     transparent: int = 0
     under: Pixels | None = None
     hides: bool = False
@@ -152,6 +153,8 @@ class _Seen:
             notes.append(note)
         if self.outside:
             notes.append(cut_note(self.outside / pixels, self.ends))
+        if self.nan:
+            notes.append(nan_note(self.nan / pixels))
         if self.hides:
             share = max(self.transparent / pixels, 0.001)
             found = f"{share:.1%} of it is transparent, with an image below: that is read as white"
@@ -180,13 +183,24 @@ def cut_note(share: float, ends: tuple[float, float]) -> Note:
     return Note("range", found, "widen `image_range`")
 
 
+def nan_note(share: float) -> Note:
+    """Say that values are no numbers."""
+    return Note("range", f"{share:.1%} of its values are NaN: read as black", "write values for them, if that is wrong")
+
+
 def _ends(image: Image.Image, how: Reading) -> tuple[float, float]:
     """Return what is black and what is white in an image of integers or floats."""
     if how.image_range is not None:
         return how.image_range
     parts = [np.asarray(image.crop((0, rows.start, image.width, rows.stop))) for rows in _stripes(image)]
-    low, high = float(min(part.min() for part in parts)), float(max(part.max() for part in parts))
+    low, high = finite_range(np.array([finite_range(part) for part in parts]))
     return ends_of(low, high, image.mode.startswith("F"), how)
+
+
+def finite_range(values: NDArray[Any]) -> tuple[float, float]:
+    """Return the lowest and the highest of values, NaN and infinite ones aside; NaN if there are no others."""
+    finite = values if values.dtype.kind != "f" else values[np.isfinite(values)]
+    return (float(finite.min()), float(finite.max())) if finite.size else (math.nan, math.nan)
 
 
 def ends_of(low: float, high: float, floats: bool, how: Reading) -> tuple[float, float]:
@@ -198,6 +212,8 @@ def ends_of(low: float, high: float, floats: bool, how: Reading) -> tuple[float,
     if how.image_range is not None:
         return how.image_range
     kind, white = ("floats", 1) if floats else ("integers", 65535)
+    if math.isnan(low):  # there is no finite value
+        return (0, white)
     if not 0 <= low <= high <= white:
         ends = (low, high) if low < high else (min(low, 0), max(high, 0))  # of one value: from it to 0
         top = 255 if 0 <= low <= high <= 255 else f"[{ends[0]:g}, {ends[1]:g}]"
@@ -217,6 +233,7 @@ def _convert(image: Image.Image, how: Reading, seen: _Seen) -> NDArray[np.uint8]
     if image.mode.startswith(("I", "F")):
         values = np.asarray(image)
         seen.high = max(seen.high, float(values.max()))
+        seen.nan += int(np.count_nonzero(np.isnan(values)))
         seen.outside += int(np.count_nonzero((values < seen.ends[0]) | (values > seen.ends[1])))
         return scaled(values, seen.ends)[..., None]
     if how.bands is not None and len(image.getbands()) > 1:

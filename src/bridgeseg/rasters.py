@@ -13,7 +13,18 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from bridgeseg.errors import DataError, MissingDependencyError
-from bridgeseg.pixels import Note, Pixels, Reading, cut_note, dark_note, ends_of, is_deep, scaled
+from bridgeseg.pixels import (
+    Note,
+    Pixels,
+    Reading,
+    cut_note,
+    dark_note,
+    ends_of,
+    finite_range,
+    is_deep,
+    nan_note,
+    scaled,
+)
 
 TIFFS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 ORIENTATIONS: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
@@ -120,14 +131,15 @@ class _Scale:
         self._how, self._plain, self._floats = how, dtype == np.uint8, dtype.kind == "f"
         self._ends = how.image_range or (0.0, 1.0 if self._floats else 65535.0)
         self._low = self._high = np.nan
-        self._outside = 0
+        self._outside = self._nan = 0
 
     def of(self, values: NDArray[Any]) -> NDArray[np.uint8]:
         if self._plain:
             return values
         low, high = self._ends
-        self._low = np.fmin(self._low, np.fmin.reduce(values, axis=None))
-        self._high = np.fmax(self._high, np.fmax.reduce(values, axis=None))
+        lowest, highest = finite_range(values)
+        self._low, self._high = np.fmin(self._low, lowest), np.fmax(self._high, highest)
+        self._nan += int(np.count_nonzero(np.isnan(values)))
         self._outside += int(np.count_nonzero((values < low) | (values > high)))
         return scaled(values, self._ends)
 
@@ -142,7 +154,8 @@ class _Scale:
         ends = ends_of(float(self._low), float(self._high), self._floats, self._how)
         dark = dark_note(float(self._high)) if self._how.image_range is None and not self._floats else None
         found = [dark] if dark is not None else []
-        return [*found, cut_note(self._outside / count, ends)] if self._outside else found
+        found += [cut_note(self._outside / count, ends)] if self._outside else []
+        return [*found, nan_note(self._nan / count)] if self._nan else found
 
 
 Part = tuple[tuple[int, int], Any, NDArray[Any]]
