@@ -189,6 +189,17 @@ class TestForms:
         names = {path.parts[0]: spec.classes.names[int(read_mask(mask, spec)[0, 0])] for path, mask in found.items()}
         assert names == {"x": "red", "y": "green"}
 
+    def test_what_is_finished_is_written_before_a_result_that_cannot_be(
+        self, photo: Path, rgb_onnx: Path, tmp_path: Path
+    ) -> None:
+        shutil.copy(photo, photo.with_name("a.png"))
+        (tmp_path / "out/photo_overlay.jpg").mkdir(parents=True)
+        with pytest.raises(InputError, match=r"photo_overlay\.jpg: cannot be written: .*, 1 images are done"):
+            bridgeseg.predict(photo.parent, rgb_onnx, tmp_path / "out", format=["coco", "csv"])
+        found = json.loads((tmp_path / "out/coco.json").read_text())
+        assert [image["file_name"] for image in found["images"]] == ["a.png"]
+        assert (tmp_path / "out/areas.csv").exists()
+
     def test_geojson(self, photo: Path, rgb_onnx: Path, mask: np.ndarray[Any, Any]) -> None:
         out = predicted(photo, rgb_onnx, "geojson")
         found = json.loads((out / "street/photo.geojson").read_text())

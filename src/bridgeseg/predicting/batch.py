@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from bridgeseg.errors import InputError
@@ -74,7 +75,7 @@ class Batch:
         count, inputs = survey(common.passing(self._find(self.left_out)), out) if self._counted else (0, frozenset())
         self.total = count if self._counted else None
         self.videos = any(map(_leads_to_frames, self._sources))
-        self.frames = 0
+        self.frames = self._done = 0
         self._forms = forms
         self._writer = Writer(out, overlay=asked.overlay, inputs=inputs, drawing=drawing, forms=forms, common=common)
 
@@ -106,7 +107,7 @@ class Batch:
                     yield sink.finish()
                     sink = None
                 if item.frame is None:
-                    yield self._writer.write(item)
+                    yield self._written(item)
                 else:
                     if sink is None:
                         sink = self._writer.video(item.frame.video, item.classes, masks=masks, codec=self._asked.codec)
@@ -120,6 +121,18 @@ class Batch:
         finally:
             if sink is not None:
                 sink.abort()
+
+    def _written(self, result: Result) -> Record:
+        """Write an image; if it cannot be, finish what those before it share, and say how many these are."""
+        try:
+            record = self._writer.write(result)
+        except InputError as error:
+            with suppress(InputError):  # what is wrong there is likely the same
+                self._writer.close()
+            message = f"{error.message}; the run ends here, {self._done} images are done"
+            raise InputError(message, where=error.where, fix=error.fix) from error
+        self._done += 1
+        return record
 
     def _find(self, left_out: LeftOut | None = None) -> Iterator[Found]:
         return expand(self._sources, recursive=self._asked.recursive, skip=self._out, left_out=left_out)
