@@ -18,6 +18,7 @@ from bridgeseg import __version__, api
 from bridgeseg.cli import ELSEWHERE, main, whole
 from bridgeseg.commands import arguments
 from bridgeseg.errors import ConfigError, ModelFileError
+from bridgeseg.pixels import Reading
 from bridgeseg.wording import printable
 
 
@@ -460,3 +461,13 @@ class TestInfo:
         assert (code, out) == (2, "")
         assert "fix:" in err
         assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(("option", "wrong"), [("--image-range", "abc"), ("--bands", "[0,1,2"), ("--bands", "a")])
+def test_the_example_of_numbers_is_one_of_the_option(option: str, wrong: str) -> None:
+    read = arguments.numbers if option == "--image-range" else arguments.integers
+    with pytest.raises(ConfigError) as caught:
+        read(wrong, option)
+    values = list(read(str(caught.value.fix).removeprefix(f"{option} "), option))
+    Reading.of(values) if option == "--image-range" else Reading.of(None, [int(value) for value in values])
+    assert list(arguments.integers(" [0, 1,2] ", "--bands")) == [0, 1, 2]

@@ -40,10 +40,16 @@ def numbers(text: str, option: str) -> tuple[float, ...]:
         ConfigError: anything else.
     """
     try:
-        return tuple(float(part) for part in text.strip("[]() ").split(","))
+        return tuple(float(part) for part in _bare(text).split(","))
     except ValueError as error:
-        fix = f"{option} 0.75,1,1.25"
+        fix = f"{option} 0.5,1"
         raise ConfigError(f"numbers separated by commas are needed, found {text!r}", where=option, fix=fix) from error
+
+
+def _bare(text: str) -> str:
+    """Return a list without its brackets; one that is open at an end stays, and is no number."""
+    text = text.strip()
+    return text[1:-1] if text[:1] + text[-1:] in ("[]", "()") else text
 
 
 def integers(text: str, option: str) -> list[int]:
@@ -53,9 +59,9 @@ def integers(text: str, option: str) -> list[int]:
         ConfigError: anything else.
     """
     try:
-        return [int(part) for part in text.strip("[]() ").split(",")]
+        return [int(part) for part in _bare(text).split(",")]
     except ValueError as error:
-        fix = f"{option} 1,2"
+        fix = f"{option} 1"
         raise ConfigError(
             f"whole numbers separated by commas are needed, found {text!r}", where=option, fix=fix
         ) from error
