@@ -182,6 +182,7 @@ ELSEWHERE = {
     "use it as it is: bridgeseg data prepare {} --root {} --out DIR": (
         "test_download.py::test_folders_of_somebody_else_stay"
     ),
+    "leave `sizes` out, or export again without a size": "test_measuring.py::test_a_file_of_one_size",
     "leave `{}` out": "test_targets.py::test_what_a_target_decides_is_left_out",
     "name the folder of the images: `images=DIR`": "test_importing.py::test_images_elsewhere",
     "label some, or take them as nothing but background: `empty=True`": (

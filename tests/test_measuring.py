@@ -16,12 +16,14 @@ import pytest
 import bridgeseg
 from bridgeseg.cli import main
 from bridgeseg.errors import ConfigError, ModelFileError
+from bridgeseg.exporting.plain import export_plain
 from bridgeseg.measuring import child
 from bridgeseg.measuring.machine import quartiles, show, take_turns
 from bridgeseg.measuring.measure import steps
 from bridgeseg.measuring.process import Child, Setting
 from bridgeseg.measuring.table import COLUMNS, table_row
 from bridgeseg.settings.benchmark import Benchmark
+from tiny_onnx import write_network
 
 SETTING = Setting("onnxruntime", 1, 16, 24, 2)
 
@@ -132,6 +134,20 @@ def test_the_command(rgb_onnx: Path, capsys: pytest.CaptureFixture[str]) -> None
 
 
 @pytest.mark.slow
+def test_a_file_of_one_size(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is measured at that size, one image at a time; another is refused, and without it all is well."""
+    plain = tmp_path / "plain.onnx"
+    export_plain(write_network(tmp_path / "net.onnx"), plain, size=(24, 32))
+    words = ["benchmark", "--model", str(plain), "--rounds", "1", "--starts", "1"]
+    assert main([*words, "--sizes", "16x16"]) == 2
+    assert "leave --sizes out" in (said := capsys.readouterr().err)
+    assert "24x32" in said
+    assert main(words) == 0
+    out = capsys.readouterr().out
+    assert "24x32" in out
+    assert "one image at a time" in out
+
+
 def test_turns() -> None:
     calls: list[str] = []
     rounds: list[int] = []

@@ -914,7 +914,7 @@ def quantize(
 def benchmark(
     model: str | Path | None = None,
     *,
-    sizes: Sequence[tuple[int, int]] = ((512, 512),),
+    sizes: Sequence[tuple[int, int]] | None = None,
     threads: Sequence[int | None] = (None,),
     runtimes: Sequence[str] = ('onnxruntime',),
     rounds: int = 50,

@@ -17,9 +17,12 @@ from bridgeseg.measuring.machine import PAUSE_S
 from bridgeseg.measuring.process import Child, Setting
 from bridgeseg.runtime.model import Model
 from bridgeseg.runtime.runtimes import file_runtimes, open_runtime
+from bridgeseg.runtime.taking import Taking
 from bridgeseg.settings.benchmark import Benchmark
 
 PERCENTILES = (50, 90, 99)
+SIZE = (512, 512)
+"""Height and width of the image, if nothing else is said."""
 
 
 def benchmark(asked: Benchmark) -> dict[str, Any]:
@@ -32,19 +35,21 @@ def benchmark(asked: Benchmark) -> dict[str, Any]:
     """
     _check(asked)
     path = Model.load(asked.model).path or Path()  # the bundled one has a path too
-    for name in asked.runtimes:
-        open_runtime(path, 1, name)  # what is missing is said before anything is measured
+    opened = [open_runtime(path, 1, name) for name in asked.runtimes]  # what is missing is said before it is measured
+    taking = Taking.of(opened[0].inputs) or Taking()
+    batch = taking.batch or asked.batch
+    del opened
     machine = describe("onnxruntime", "openvino", "numpy")
     rows: list[dict[str, Any]] = []
-    for height, width in asked.sizes:
+    for height, width in _sizes(asked, taking):
         combinations = [
-            Setting(name, count or 0, height, width, asked.batch) for name in asked.runtimes for count in asked.threads
+            Setting(name, count or 0, height, width, batch) for name in asked.runtimes for count in asked.threads
         ]
         rows += _measure(path, combinations, asked.rounds, asked.starts, asked.on_step or (lambda _: None))
     return {
         "model": path.name,
         "bytes": path.stat().st_size,
-        "settings": {"rounds": asked.rounds, "batch": asked.batch, "starts": asked.starts},
+        "settings": {"rounds": asked.rounds, "batch": batch, "starts": asked.starts},
         "machine": machine,
         "rows": rows,
     }
@@ -97,7 +102,7 @@ def _measure(
 
 def _check(asked: Benchmark) -> None:
     for name in ("sizes", "threads", "runtimes"):
-        if not getattr(asked, name):
+        if getattr(asked, name) is not None and not getattr(asked, name):
             raise ConfigError("nothing is given", where=name, fix=f"leave `{name}` out for its default")
     if wrong := [size for size in asked.sizes if not isinstance(size, list | tuple) or len(size) != 2]:
         message = f"a size is (height, width) in pixels, found {wrong[0]!r}"
@@ -111,7 +116,17 @@ def _check(asked: Benchmark) -> None:
             raise ConfigError(message, where="runtimes", fix=f"`runtimes={','.join(file_runtimes())}`")
 
 
+def _sizes(asked: Benchmark, taking: Taking) -> list[tuple[int, int]]:
+    """Return the sizes to measure at; those of a file that takes one only are that."""
+    sizes = [taking.size or SIZE] if asked.sizes is None else [(height, width) for height, width in asked.sizes]
+    if taking.size is not None and (wrong := [size for size in sizes if size != taking.size]):
+        found, only = ("x".join(map(str, size)) for size in (wrong[0], taking.size))
+        message = f"the file takes images of {only} (height x width) only, found {found}"
+        raise ConfigError(message, where="sizes", fix="leave `sizes` out, or export again without a size")
+    return sizes
+
+
 def steps(asked: Benchmark) -> int:
     """Return how often `benchmark` calls `on_step`, for a progress bar."""
     combinations = len(asked.runtimes) * len(asked.threads)
-    return len(asked.sizes) * (combinations * (asked.starts + 1) + asked.rounds)
+    return len(asked.sizes or (SIZE,)) * (combinations * (asked.starts + 1) + asked.rounds)

@@ -23,10 +23,10 @@ def print_table(report: dict[str, Any]) -> None:
     """Print what `measure.benchmark` returns, one table for each size."""
     settings = report["settings"]
     sizes = dict.fromkeys(tuple(row["size"]) for row in report["rows"])
+    batches = f"in batches of {settings['batch']}" if settings["batch"] > 1 else "one image at a time"
     notes = [
         "ratio: to the first row, the median over the rounds of the ratio within a round",
-        f"images/s: in batches of {settings['batch']}; peak MB: of a process that does one image at a time; "
-        "cold start: import to first result",
+        f"images/s: {batches}; peak MB: of a process that does one image at a time; cold start: import to first result",
     ]
     for index, size in enumerate(sizes):
         rows = [table_row(row) for row in report["rows"] if tuple(row["size"]) == size]

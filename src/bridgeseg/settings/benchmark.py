@@ -38,10 +38,10 @@ class Benchmark(CommandSettings):
             option="--sizes --size",
             metavar="HxW,...",
             read="sizes",
-            default="512x512",
-            python="Sequence[tuple[int, int]]",
+            default="512x512, or the only size that the file takes",
+            python="Sequence[tuple[int, int]] | None",
         ),
-    ] = ((512, 512),)
+    ] = None
     threads: Annotated[
         Any,
         setting(
