@@ -471,3 +471,8 @@ def test_the_example_of_numbers_is_one_of_the_option(option: str, wrong: str) ->
     values = list(read(str(caught.value.fix).removeprefix(f"{option} "), option))
     Reading.of(values) if option == "--image-range" else Reading.of(None, [int(value) for value in values])
     assert list(arguments.integers(" [0, 1,2] ", "--bands")) == [0, 1, 2]
+
+
+def test_null_is_of_names_on_standard_input(tmp_path: Path, capsys: Any) -> None:
+    code, _, err = run(capsys, "predict", tmp_path, "--null", "--out", tmp_path / "out")
+    assert (code, "name - as a source" in err) == (2, True)

@@ -170,3 +170,10 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path: Path) 
     assert not (tmp_path / name).exists()
     assert all((tmp_path / other).exists() for other in kept)
     sweep(tmp_path / "missing")
+
+
+def test_space_is_asked_for_only_where_it_helps(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(InputError, match="cannot be written") as caught:
+        write(tmp_path / "folder", "text", "free some space, or choose another `out`")
+    assert caught.value.fix == "choose another `out`"

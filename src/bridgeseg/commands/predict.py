@@ -65,6 +65,8 @@ def segment(model: type[Predict], given: Given, sources: list[str], *, null: boo
 
     if "-" in sources and sys.stdin is None:
         raise InputError("standard input is closed", where="-", fix="pipe paths into the command")
+    if null and "-" not in sources:
+        raise InputError("no names come from standard input", where="--null", fix="name - as a source, or leave it out")
     named = [PathStream(sys.stdin.buffer, null) if source == "-" else source for source in sources]
     with Stop() as stop:
         asked = model(sources=named, **given)

@@ -58,12 +58,12 @@ def quantize(asked: Quantize) -> Quantized:
     refuse_names(before, "an 8-bit file")
     if "quantisation" in provenance:
         raise ModelFileError("this file is 8-bit already", where=source, fix="give the float file it was made from")
+    if "plain" in provenance:
+        raise ModelFileError("this file is plain already", where=source, fix="give the file it was made from")
     if before.confident:
         fix = "export its run with both: bridgeseg export --model RUN --out FILE.onnx --int8 --confidence"
         message = "this file gives confidence, which is added after its network got 8 bits"
         raise ModelFileError(message, where=source, fix=fix)
-    if "plain" in provenance:
-        raise ModelFileError("this file is plain already", where=source, fix="give the file it was made from")
     chosen = asked.calibrate
     calibration = chosen if isinstance(chosen, Calibration) else find_calibration(chosen, asked.images)
     if budget is not None and calibration.spec is None:
