@@ -41,7 +41,7 @@ def test_a_method_of_another_package_is_listed_without_torch(installed):
         "from bridgeseg.extend import METHODS, LOSSES\n"
         "print(METHODS.names(), LOSSES.names(), 'torch' in sys.modules, 'bridgeseg_gather' in sys.modules)"
     )
-    methods, losses = ["bridge", "denseclip", "lseg", "none", "gather"], ["dice", "lovasz", "focal"]
+    methods, losses = ["bridge", "denseclip", "lseg", "none", "gather"], ["balance", "dice", "lovasz", "focal"]
     assert printed.strip() == f"{methods} {losses} False False"
 
 

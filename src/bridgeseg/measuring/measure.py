@@ -104,7 +104,7 @@ def _check(asked: Benchmark) -> None:
     for name in ("sizes", "threads", "runtimes"):
         if getattr(asked, name) is not None and not getattr(asked, name):
             raise ConfigError("nothing is given", where=name, fix=f"leave `{name}` out for its default")
-    if wrong := [size for size in asked.sizes if not isinstance(size, list | tuple) or len(size) != 2]:
+    if wrong := [size for size in asked.sizes or () if not isinstance(size, list | tuple) or len(size) != 2]:
         message = f"a size is (height, width) in pixels, found {wrong[0]!r}"
         raise ConfigError(message, where="sizes", fix="`sizes=[(512, 512)]`")
     for count in asked.threads:
