@@ -525,12 +525,17 @@ def test_data_that_does_not_label_all_is_scored_on_what_it_labels(tmp_path: Path
         evaluate(model, tmp_path / "data.yaml", quiet=True)
 
 
+def write_row(folder: Path, mask: list[int]) -> None:
+    """Write a black image of one row, and its mask."""
+    for name in ("images", "masks"):
+        (folder / name).mkdir()
+    Image.new("RGB", (len(mask), 1)).save(folder / "images" / "a.png")
+    Image.fromarray(np.array([mask], np.uint8)).save(folder / "masks" / "a.png")
+
+
 def test_parts_and_same_of_partial_data_count_as_in_a_validation(tmp_path: Path) -> None:
     """The model knows parts of a vehicle and calls a road a street; the data labels vehicles, roads and one part."""
-    for folder in ("images", "masks"):
-        (tmp_path / folder).mkdir()
-    Image.new("RGB", (5, 1)).save(tmp_path / "images" / "a.png")
-    Image.fromarray(np.array([[0, 0, 1, 1, 2]], np.uint8)).save(tmp_path / "masks" / "a.png")
+    write_row(tmp_path, [0, 0, 1, 1, 2])
     text = "val: images\nnames: [vehicle, road, car]\nparts: {vehicle: [car, bus, truck]}\nsame: [[street, road]]\n"
     (tmp_path / "data.yaml").write_text(f"{text}labelled: [vehicle, road, car]\n")
 
@@ -550,10 +555,7 @@ def test_parts_and_same_of_partial_data_count_as_in_a_validation(tmp_path: Path)
 
 def test_parts_and_same_of_complete_data_count_too(tmp_path: Path) -> None:
     """The model was trained on data with other words; what this data calls a vehicle is a car or a bus there."""
-    for folder in ("images", "masks"):
-        (tmp_path / folder).mkdir()
-    Image.new("RGB", (5, 1)).save(tmp_path / "images" / "a.png")
-    Image.fromarray(np.array([[0, 0, 1, 1, 2]], np.uint8)).save(tmp_path / "masks" / "a.png")
+    write_row(tmp_path, [0, 0, 1, 1, 2])
     text = "val: images\nnames: [vehicle, road, sky]\nsame: [[street, road]]\n"
     (tmp_path / "data.yaml").write_text(f"{text}parts: {{vehicle: [car, bus]}}\n")
 

@@ -27,7 +27,7 @@ def named(name: str | Path, prefer: Kind = "file") -> Path:
     if is_hub(name):
         return fetch(Repository.of(name), prefer)
     path = Path(name)
-    if path.name != str(name) or is_here(path):
+    if not _bundled(name):
         return path
     if prefer == "folder" and (SHIPPED / path / CONFIG).is_file():
         return SHIPPED / path
@@ -37,10 +37,14 @@ def named(name: str | Path, prefer: Kind = "file") -> Path:
 
 def start_of(name: str | Path) -> Path:
     """Return the folder or file that a training goes on from; names and errors are those of `named`."""
+    own = STARTS / name
+    return own if _bundled(name) and (own / CONFIG).is_file() else named(name, "folder")
+
+
+def _bundled(name: str | Path) -> bool:
+    """Whether a name may be that of a bundled model: it is no path, and no model of that name is here."""
     path = Path(name)
-    own = STARTS / path
-    bare = path.name == str(name) and not is_here(path)
-    return own if bare and (own / CONFIG).is_file() else named(name, "folder")
+    return path.name == str(name) and not is_here(path)
 
 
 def is_here(path: Path) -> bool:

@@ -120,15 +120,15 @@ def join(
     if twice := next((path for path in paths if paths.count(path) > 1), None):
         raise ConfigError("the same dataset is given twice", where=twice, fix="give it once; `shares` says how often")
     labelled = [name for spec in specs for chosen in label_sets(spec) for name in _in_order(spec, chosen)]
-    more = asked.names if asked else ()
-    names = dict.fromkeys([*(before.names if before else ()), *more, *labelled])
+    kept = before.names if before else ()
+    names = dict.fromkeys([*kept, *(asked.names if asked else ()), *labelled])
     said = [*(Said(spec.same, spec.parts, spec.path) for spec in specs), Said(same, parts or {})]
     relations = Relations.of(said, names)
     if asked is not None:
         _refuse_left_out(asked, labelled, relations)
     classes = _vocabulary(specs, names, relations, before, asked)
     places = {name: index for index, name in enumerate(classes.names)}
-    told = {*(before.names if before else ()), *(leaf for name in labelled for leaf in relations.leaves(name))}
+    told = {*kept, *(leaf for name in labelled for leaf in relations.leaves(name))}
     added = tuple(name for name in classes.names if name not in told)
     labels = [
         make_labels(spec, relations, {name: place for name, place in places.items() if name not in foreign}, added)
@@ -136,7 +136,7 @@ def join(
     ]
     _refuse_single(specs, labels)
     members = zip(short_names(specs), specs, labels, strict=True)
-    return Joined(classes, tuple(Member(*one) for one in members), relations, before.names if before else (), added)
+    return Joined(classes, tuple(Member(*one) for one in members), relations, kept, added)
 
 
 def load_specs(paths: Sequence[str | Path], val_share: float = 0.0) -> list[DataSpec]:
@@ -202,8 +202,8 @@ def _vocabulary(
 
 def _foreign(specs: Sequence[DataSpec], added: Collection[str], relations: Relations) -> list[set[str]]:
     """Return for each dataset the added names that others list: what these call their pixels without a label."""
-    listed = [{leaf for name in spec.classes.names for leaf in relations.leaves(name)} for spec in specs]
-    return [set().union(*listed).intersection(added) - own for own in listed]
+    known = [{leaf for name in spec.classes.names for leaf in relations.leaves(name)} for spec in specs]
+    return [set().union(*known).intersection(added) - own for own in known]
 
 
 def _refuse_left_out(asked: ClassSet, labelled: Sequence[str], relations: Relations) -> None:

@@ -12,7 +12,7 @@ from bridgeseg.data.masks import read_mask
 from bridgeseg.data.spec import DataSpec, Sample
 from bridgeseg.errors import DataError, InputError
 from bridgeseg.evaluating.modes import EvalMode, segment
-from bridgeseg.evaluating.partial import Partial, by_labels
+from bridgeseg.evaluating.partial import partial_of
 from bridgeseg.images import DEFAULT_MAX_PIXELS, Pixels, read_image
 from bridgeseg.reading.pipeline import Pipeline
 from bridgeseg.runtime.model import Model
@@ -78,7 +78,7 @@ def answer_all(
     """
     from bridgeseg.report.progress import ProgressBar  # brings Rich, which whoever only draws figures does not need
 
-    partial = Partial(spec, model.classes.names) if by_labels(spec, model.classes.names) else None
+    partial = partial_of(spec, model.classes.names)
 
     def pairs(pipeline: Pipeline) -> Iterator[tuple[Sample, Pixels | None, Ids]]:
         """Yield samples with image and truth; each waits until there is room for its pixels."""

@@ -19,7 +19,7 @@ from bridgeseg.evaluating.examples import SideBySide, save_examples
 from bridgeseg.evaluating.matching import match
 from bridgeseg.evaluating.modes import EvalMode
 from bridgeseg.evaluating.names import told
-from bridgeseg.evaluating.partial import Partial, by_labels, scored_names
+from bridgeseg.evaluating.partial import partial_of, scored_names
 from bridgeseg.evaluating.plots import save_confusion, save_iou
 from bridgeseg.evaluating.predictors import Predictor, as_model
 from bridgeseg.evaluating.splits import with_val
@@ -144,9 +144,9 @@ def count_split(
     `count_split(p, samples[0::2], spec) + count_split(p, samples[1::2], spec)`.
     """
     model = as_model(predictor, spec.classes)
-    scored = Partial(spec, model.classes.names).classes if by_labels(spec, model.classes.names) else spec.classes
+    partial = partial_of(spec, model.classes.names)
+    scored, names = (spec.classes, spec.classes.names) if partial is None else (partial.classes, partial.own)
     counts = ConfusionMatrix(len(scored), scored.ignore_index)
-    names = scored_names(spec, model.classes.names)
 
     def score() -> str:
         return f"mIoU {Scores.from_confusion(counts, names).miou:.3f}"

@@ -12,7 +12,7 @@ from bridgeseg.data.labels import labelled_names
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import DataError
 from bridgeseg.evaluating.names import by_names
-from bridgeseg.evaluating.partial import Partial, by_labels, known_names, leaves
+from bridgeseg.evaluating.partial import known_names, leaves, partial_of
 from bridgeseg.metrics import ByNames
 from bridgeseg.runtime.model import Model
 from bridgeseg.vocabulary.asked import Names
@@ -52,8 +52,8 @@ def match(model: Model, spec: DataSpec, names: Names | None = None, embeddings: 
     left, spec = None, with_relations(spec, model.provenance)
     if names is None and model.takes_names and (spec.partial or spec.same or spec.parts):
         model = _with_labelled(model, spec, embeddings)
-    if by_labels(spec, model.classes.names):
-        classes = Partial(spec, model.classes.names).classes
+    if (partial := partial_of(spec, model.classes.names)) is not None:
+        classes = partial.classes
     else:
         if names is not None or (model.classes.names != spec.classes.names and model.takes_names):
             if names is None:

@@ -80,19 +80,21 @@ class Partial:
         return told, self.predictions[row][true, prediction]
 
 
-def by_labels(spec: DataSpec, names: Sequence[str]) -> bool:
-    """Say whether a dataset and a model are brought together by `Partial`.
+def partial_of(spec: DataSpec, names: Sequence[str]) -> Partial | None:
+    """Return what brings a dataset and a model with these names together, None where their ids mean the same.
 
-    They are if something is unlabelled, or if names that differ are one or part of another by `same` and `parts`.
+    It is needed if something is unlabelled, or if names that differ are one or part of another by `same` and `parts`.
     """
-    if spec.partial or not (spec.same or spec.parts) or {*spec.classes.names} <= {*names}:
-        return spec.partial
-    return all(_meant(spec, spec.classes.names, names).values())
+    related = bool(spec.same or spec.parts) and not {*spec.classes.names} <= {*names}
+    if spec.partial or (related and all(_meant(spec, spec.classes.names, names).values())):
+        return Partial(spec, names)
+    return None
 
 
 def scored_names(spec: DataSpec, names: Sequence[str]) -> tuple[str, ...]:
     """Return the names of a dataset that a model with these names is scored by."""
-    return Partial(spec, names).own if by_labels(spec, names) else spec.classes.names
+    partial = partial_of(spec, names)
+    return spec.classes.names if partial is None else partial.own
 
 
 def leaves(spec: DataSpec, names: Sequence[str]) -> list[str]:
