@@ -59,11 +59,17 @@ def few(data: Data) -> dict[str, Arm]:
     """The same with a tenth of CamVid's labels."""
     facade = data.whole("labelmefacade")
     camvid = data.part("camvid", "camvid-tenth", every(36))
-    both = {"epochs": 5, "shares": [1, 1]}
+    both, test = {"epochs": 5, "shares": [1, 1]}, {camvid: "test"}
     return {
-        "tenth alone": Arm([camvid], {camvid: "test"}, {"epochs": 7, "repeat": 10}),
-        "tenth joined": Arm([camvid, facade], {camvid: "test"}, {**both, "fix_norms": 1.0}),
-        "tenth joined, norms are fixed": Arm([camvid, facade], {camvid: "test"}, both),
+        "labelmefacade alone": joined(data)["labelmefacade alone"],
+        "tenth alone": Arm([camvid], test, {"epochs": 7, "repeat": 10}),
+        "tenth joined": Arm([camvid, facade], test, {**both, "fix_norms": 1.0}),
+        "tenth joined, norms are fixed": Arm([camvid, facade], test, both),
+        "tenth joined, as many steps": Arm([camvid, facade], test, {"steps": 630, "shares": [1, 1]}),
+        "tenth joined, more of the other": Arm([camvid, facade], test, {"steps": 1260, "shares": [1, 3]}),
+        "tenth joined, after the other": Arm(
+            [camvid, facade], test, {"steps": 630, "shares": [1, 1], "init_share": 0.0}, init="labelmefacade alone"
+        ),
     }
 
 
