@@ -115,7 +115,7 @@ TYPED: dict[str, tuple[str, str | None]] = {
         "export --model net.onnx --out new.onnx --int8 --quiet",
         "--calibrate photos",
     ),
-    "only 8 bits (`int8`) or `confidence` can be added, or a plain file be made of it (`plain`)": (
+    "only 8 bits (--int8) or `confidence` can be added, or a plain file be made of it (`plain`)": (
         "export --model net.onnx --out new.onnx --quiet",
         "--plain",
     ),

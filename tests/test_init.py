@@ -358,6 +358,12 @@ class TestRuns:
         assert all(torch.equal(value, began[key]) for key, value in frozen.items())
         assert whole.miou > 0
 
+    def test_a_run_that_keeps_no_names_goes_on_without_its_origin(self, data: Path, old: Path, tmp_path: Path) -> None:
+        origin = shutil.copytree(old, tmp_path / "origin")
+        train(data, tmp_path / "run", quiet=True, **set_values(TINY, {"init": str(origin), "epochs": 1}))
+        shutil.rmtree(origin)
+        assert train(out=tmp_path / "run", resume=True, quiet=True, epochs=2).epoch == 2
+
     @pytest.mark.parametrize("other", ["gone", "trained again"])
     def test_a_run_that_stopped_in_its_first_epoch_does_not_need_its_origin(
         self, data: Path, old: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: str

@@ -93,6 +93,22 @@ class TestSteps:
         assert all(sorted(turn) == list(range(10)) for turn in turns)
         assert len({tuple(turn) for turn in turns}) == 6
 
+    @pytest.mark.parametrize("length", [1, 3, 5, 11])
+    def test_epochs_that_are_no_whole_passes_lose_no_image_and_keep_the_shares(self, length: int) -> None:
+        sampler, steps, seen = JointSampler([10, 7], [3, 1], 2, seed=1, length=length), [0, 0], Counter[int]()
+        for epoch in range(40):
+            sampler.set_epoch(epoch)
+            batches = list(sampler)
+            firsts = [index for batch in batches for index in batch]
+            assert len(batches) == len(sampler) == length
+            assert len(set(firsts)) == len(firsts)
+            assert max(firsts) < sampler.starts[1] + 7 * sampler.repeats[1]
+            for which in sampler.schedule():
+                steps[which] += 1
+            seen.update(index % 10 for index in firsts if index < sampler.starts[1])
+        assert abs(steps[0] - 3 * steps[1]) <= 3
+        assert max(seen.values()) - min(seen.values()) <= 1
+
     def test_devices_share_what_one_would_take(self) -> None:
         whole = JointSampler([10, 7], [3, 1], batch=4, seed=2)
         parts = [JointSampler([10, 7], [3, 1], batch=2, rank=rank, world=2, seed=2) for rank in range(2)]

@@ -119,6 +119,30 @@ class TestLookUp:
         np.testing.assert_allclose(found[:2], rows, atol=1e-6)
         np.testing.assert_allclose(found[2], known.vectors[1], atol=1e-6)
 
+    def test_a_file_leaves_the_vectors_of_trained_classes_with_several_phrases(self, tmp_path: Path) -> None:
+        rows = vectors(2, 16)
+        known = Vocabulary(ClassSet.build(["sky", "car"], {"car": ["car", "truck"]}), rows, "mine.safetensors")
+        file = write(tmp_path / "own.safetensors", ["zebra", "car"], vectors(2, 16, seed=3))
+        np.testing.assert_array_equal(look_up(asked("car, zebra", known.classes), known, file)[0], rows[1])
+        both = write(tmp_path / "both.safetensors", ["truck", "car"], vectors(2, 16, seed=3))
+        assert not np.allclose(look_up(asked("car", known.classes), known, both)[0], rows[1])
+
+    def test_a_bank_of_other_templates_comes_after_the_encoder(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        shipped = bank(CLIP)
+        assert shipped is not None
+        far = unit(shipped.vectors + vectors(1, 512, seed=5))  # cosines of about 0.7 with those of the bank
+        classes = ClassSet.build(["road", "sky"])
+        known = Vocabulary(classes, far[[shipped.names.index(name) for name in classes.names]], CLIP, "none")
+        right = {"window": far[shipped.names.index("window")]}
+        monkeypatch.setattr(lookup, "_encoded", lambda *_: right)
+        np.testing.assert_array_equal(look_up(asked("window"), known)[0], right["window"])
+        monkeypatch.setattr(lookup, "_encoded", lambda *_: None)
+        with pytest.warns(UserWarning, match="'window' are of other templates"):
+            found = look_up(asked("window"), known)
+        np.testing.assert_allclose(found[0], shipped.vectors[shipped.names.index("window")], atol=1e-6)
+        with pytest.raises(ConfigError, match="no vector is at hand for 'streetwall'"):
+            look_up(asked("window, streetwall"), known)
+
     @pytest.mark.parametrize(("encoder", "width"), [("open_clip:RN50/openai", 512), (CLIP, 16)])
     def test_a_file_of_another_encoder(self, tmp_path: Path, encoder: str, width: int) -> None:
         file = write(tmp_path / "other.safetensors", ["road"], vectors(1, width), encoder=encoder)

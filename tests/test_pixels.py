@@ -325,6 +325,19 @@ class TestInMemory:
     def test_transparency_of_arrays(self) -> None:
         assert as_pixels(np.zeros((1, 1, 4), np.uint8)).tolist() == [[[255] * 3]]
 
+    @pytest.mark.parametrize("bands", [(4, 0, 2), (3,)])
+    def test_bands_of_arrays(self, bands: tuple[int, ...]) -> None:
+        many = np.arange(5 * 6 * 5, dtype=np.uint8).reshape(5, 6, 5)
+        wanted = many[..., list(bands * (1 if len(bands) == 3 else 3))]
+        np.testing.assert_array_equal(as_pixels(many, Reading.of(bands=bands)), wanted)
+        np.testing.assert_array_equal(as_pixels(many[None], Reading.of(bands=bands)), wanted)
+
+    @pytest.mark.parametrize(("shape", "fix"), [((5, 6, 5), "0..4"), ((5, 7, 9), "np.moveaxis")])
+    def test_bands_that_arrays_lack(self, shape: tuple[int, ...], fix: str) -> None:
+        with pytest.raises(DataError) as caught:
+            as_pixels(np.zeros(shape, np.uint8), Reading.of(bands=[5]))
+        assert fix in str(caught.value.fix)
+
     def test_ranges_of_arrays(self) -> None:
         assert as_pixels(GREY, Reading.of(4095))[0, :, 0].tolist() == [0, 62, 255]
 

@@ -33,6 +33,12 @@ def image(path: Path, size: tuple[int, int] = (4, 3), mode: str = "RGB") -> Path
     return path
 
 
+def test_names_that_end_with_nul_bytes_are_not_taken_for_one() -> None:
+    (found,) = find(["a.jpg\0b.jpg"])
+    assert isinstance(found, Failure)
+    assert "--null" in str(found.error.fix)
+
+
 def names(found: object) -> list[str]:
     items = list(found)  # type: ignore[call-overload]
     assert all(isinstance(item, Source) for item in items), items

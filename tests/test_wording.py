@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from bridgeseg.wording import printable, shortened, shown
+from bridgeseg.commands.wording import as_options
+from bridgeseg.vocabulary.asked import asked
+from bridgeseg.wording import join_names, printable, shortened, shown, split_names
 
 
 @pytest.mark.parametrize(
@@ -33,3 +37,17 @@ def test_shortened() -> None:
 
 def test_printable() -> None:
     assert printable("straße 道 \x1b[2J\udcff\n") == "straße 道 \\x1b[2J\\udcff\\n"
+
+
+MARKS = st.characters(exclude_categories=["C", "Z"], exclude_characters='"') | st.just(" ")
+
+
+@given(st.lists(st.text(MARKS), max_size=5))
+def test_names_with_commas_survive(names: list[str]) -> None:
+    kept = [name.strip() for name in names if name.strip()]
+    assert split_names(join_names(kept)) == kept
+
+
+def test_names_with_commas_are_asked_for() -> None:
+    assert asked('road, "wall, painted=wall|painted wall"').prompts == (("road",), ("wall", "painted wall"))
+    assert as_options('`names="wall, painted", "door, double"`') == '`names="wall, painted", "door, double"`'

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from bridgeseg.arrays import as_array, conversion
+from bridgeseg.arrays import as_array, chosen, conversion
 from bridgeseg.errors import DataError, InputError, MissingDependencyError
 from bridgeseg.pixels import AS_STORED, Note, Pixels, Reading, is_deep, scaled, to_pixels
 from bridgeseg.rasters import bands_note, extra_bands, is_needed, is_tiff, read_raster
@@ -135,7 +135,8 @@ def as_pixels(
 
     Args:
         image: a Pillow image; an encoded file as bytes or opened for bytes; an array or a tensor of any library, uint8
-            (H, W), (H, W, 1), (H, W, 3), (H, W, 4) with transparency, or a batch of one of these.
+            (H, W), (H, W, 1), (H, W, 3), (H, W, 4) with transparency, or (H, W, C) of which `how` chooses bands; or a
+            batch of one of these.
         how: how to read values whose meaning is not stated.
         notes: what was dropped or reinterpreted is added here.
         max_pixels: refuse encoded files with more.
@@ -152,6 +153,8 @@ def as_pixels(
         values = values[0]
     if values.ndim == 3 and values.shape[2] == 1:
         values = values[..., 0]
+    if values.ndim == 3 and values.size and how.bands is not None:
+        values = chosen(values, how.bands)
     known = values.ndim == 2 or (values.ndim == 3 and values.shape[2] in (3, 4))
     if known and values.size and values.dtype != np.uint8 and how.image_range is not None:
         values = scaled(values, how.image_range)
@@ -161,7 +164,7 @@ def as_pixels(
             f"an image is a uint8 RGB array of shape (H, W, 3), or (H, W) for greyscale; found {found}",
             fix=conversion(values),
         )
-    if values.ndim == 3 and (values.shape[2] == 4 or how.bands is not None):
+    if values.ndim == 3 and values.shape[2] == 4:
         return to_pixels(Image.fromarray(values), how, notes)
     return np.ascontiguousarray(np.repeat(values[:, :, None], 3, axis=2) if values.ndim == 2 else values)
 

@@ -1,6 +1,30 @@
-"""Values and names as messages show them: short, on one line, without control codes."""
+"""Values and names as messages show them: short, on one line, without control codes; and names as they are typed."""
 
 from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+_PART = re.compile(r'\s*(?:"([^"]*)"\s*(?=,|$)|([^,]*))(?:,|$)')
+
+
+def split_names(text: str) -> list[str]:
+    """Read names with commas between; one that holds commas is in double quotes.
+
+    >>> split_names('road, "wall, painted"')
+    ['road', 'wall, painted']
+    """
+    found = (match[2] if match[1] is None else match[1] for match in _PART.finditer(text))
+    return [name for part in found if (name := part.strip())]
+
+
+def join_names(names: Iterable[str]) -> str:
+    """Write names as `split_names` reads them.
+
+    >>> join_names(["road", "wall, painted"])
+    'road, "wall, painted"'
+    """
+    return ", ".join(f'"{name}"' if "," in name else name for name in names)
 
 
 def shown(value: object, limit: int = 120) -> str:

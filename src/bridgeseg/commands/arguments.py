@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from bridgeseg.errors import ConfigError
+from bridgeseg.wording import split_names
 
 
 def size(text: str, option: str) -> tuple[int, int]:
@@ -87,8 +88,8 @@ def sizes(text: str, option: str) -> list[tuple[int, int]]:
 
 
 def listed(text: str, option: str) -> list[str]:
-    """Read names with commas between: `road, car` -> ["road", "car"]."""
-    return [part.strip() for part in text.split(",") if part.strip()]
+    """Read names with commas between, see `split_names`: `road, car` -> ["road", "car"]."""
+    return split_names(text)
 
 
 def several(texts: list[str], option: str) -> str | list[str] | None:

@@ -78,5 +78,6 @@ def _option(setting: Setting, value: str | None) -> str:
 
 def _plain(value: str) -> str:
     """Return a value as the command line takes it: without quotes, `none` for None."""
-    text = value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" else value
+    quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" and value[0] not in value[1:-1]
+    text = value[1:-1] if quoted else value
     return {"None": "none", "True": "true", "False": "false"}.get(text, text)

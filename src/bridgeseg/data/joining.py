@@ -16,6 +16,7 @@ from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import ConfigError, DataError
 from bridgeseg.pixels import Reading
 from bridgeseg.vocabulary.asked import listed
+from bridgeseg.wording import join_names
 
 MOST = 10
 """Datasets of one training."""
@@ -214,7 +215,7 @@ def _refuse_left_out(asked: ClassSet, labelled: Sequence[str], relations: Relati
         raise ConfigError(
             f"the data labels what is not among them: {some(lacking, LISTED)}",
             where="names",
-            fix=f"`names={', '.join([*listed(asked), *lacking])}`; a trained network is asked for fewer when it "
+            fix=f"`names={join_names([*listed(asked), *lacking])}`; a trained network is asked for fewer when it "
             "predicts or is exported",
         )
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bridgeseg.data.relations import Relations
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import DataError
+from bridgeseg.wording import join_names
 
 UNKNOWN = -1
 """In tables: nothing is known of such a pixel."""
@@ -167,7 +168,7 @@ class _Maker:
         return np.stack(tables)
 
     def _refuse_nothing(self) -> None:
-        path, names = self.spec.path, ", ".join(self.own)
+        path, names = self.spec.path, join_names(self.own)
         if len(self.step) > 1 or not self.spec.partial:
             pass
         elif self.spec.unlabelled == "other":

@@ -15,6 +15,7 @@ from bridgeseg.data.listing import Sample
 from bridgeseg.data.relations import Relations, Said
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import DataError, nearest
+from bridgeseg.wording import join_names
 
 Ids = NDArray[np.integer[Any]]
 OTHER = ("other", "none of these")
@@ -49,7 +50,7 @@ class Partial:
                 f"the data labels {missing[0]!r}, which the model does not know; {nearest(missing[0], names)}",
                 where=spec.path,
                 fix="evaluate a model that knows it; one that takes any names is asked for it too by "
-                f"`names={','.join([*names, *missing])}`",
+                f"`names={join_names([*names, *missing])}`",
             )
         alike: dict[tuple[int, ...], list[str]] = {}
         for name in labelled:

@@ -31,7 +31,7 @@ def export(asked: Export) -> Exported:
         if not (asked.plain or asked.confidence or asked.to):
             return export_folder(source, asked.out, **options)
     elif not (asked.plain or asked.confidence or asked.to):
-        fix = "only 8 bits (`int8`) or `confidence` can be added, or a plain file be made of it (`plain`)"
+        fix = "only 8 bits (--int8) or `confidence` can be added, or a plain file be made of it (`plain`)"
         raise ModelFileError("this is an exported file already", where=source, fix=fix)
     else:
         check_file(asked, source)

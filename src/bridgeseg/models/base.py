@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from bridgeseg.models.text_space import TextSpace
@@ -157,3 +159,9 @@ class Parts(NamedTuple):
 
     guidance: Guidance | None = None
     head: Callable[[int], Head] | None = None
+
+
+def full_precision(device: torch.device) -> AbstractContextManager[Any]:
+    """Return what ends mixed precision for a block; nothing where there is none, so that exported graphs are plain."""
+    mixed = torch.is_autocast_enabled(device.type)
+    return torch.autocast(device.type, enabled=False) if mixed else nullcontext()

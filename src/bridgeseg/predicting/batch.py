@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from bridgeseg.errors import InputError
+from bridgeseg.errors import ConfigError, InputError
 from bridgeseg.predicting.common import Common
 from bridgeseg.predicting.formats import Forms
 from bridgeseg.predicting.video_writer import DEFAULT_CODEC, VideoRecord, VideoSink, check_codec
@@ -48,7 +48,7 @@ class Batch:
         left_out: what the search of folders passed over.
 
     Raises:
-        ConfigError: a form that is not known.
+        ConfigError: a form that is not known; a setting of overlays or outlines, where none are written.
         InputError: no sources; `out` is a file, or a folder that images are taken from; there is no such codec.
     """
 
@@ -62,6 +62,7 @@ class Batch:
         drawing = Drawing(asked.opacity, tuple(asked.hide))
         names = dict.fromkeys([*asked.format, *(["crops"] if asked.save_crops else [])])
         forms = Forms(tuple(names), out, asked.min_area, asked.simplify)
+        _refuse_without_effect(asked, forms)
         real = os.path.realpath(out)
         for source in self._sources:
             if isinstance(source, str | Path) and is_folder(source) and os.path.realpath(source) == real:
@@ -149,6 +150,20 @@ class Batch:
                 yield Failure(item.path, error)
             else:
                 yield item
+
+
+def _refuse_without_effect(asked: Predict, forms: Forms) -> None:
+    """Refuse settings of what is not written.
+
+    Raises:
+        ConfigError: colours of overlays or the size of outlines, and there are none.
+    """
+    own = {key for key in asked.model_fields_set if getattr(asked, key) != type(asked).model_fields[key].default}
+    if not asked.overlay and (wrong := own & {"opacity", "hide"}):
+        raise ConfigError("only overlays show it, and none are written", where=min(wrong), fix="add `overlay=True`")
+    if not forms.outlined and (wrong := own & {"min_area", "simplify"}):
+        message = "only outlines follow it, and no form that is written has any"
+        raise ConfigError(message, where=min(wrong), fix="write one that has, such as `format=geojson`")
 
 
 def _leads_to_frames(source: ImageInput) -> bool:

@@ -124,6 +124,9 @@ def find(
         path = Path(source)
         if not str(source):
             yield Failure(path, InputError("an empty name was given", fix="name a file, a folder or a glob"))
+        elif "\0" in str(source):
+            fix = "names that end with NUL bytes are read by `bridgeseg predict --null -`"
+            yield Failure(path, InputError("no file has a NUL byte in its name", where=path, fix=fix))
         elif is_address(str(source)) and not os.path.lexists(path):
             yield Failure(Path(without_password(str(source))), refusal(str(source)))
         elif is_folder(path):

@@ -71,7 +71,9 @@ def make_network(
     elif METHODS.get(config.model.method).needs_text:
         vectors = embed(classes, config.text_encoder, templates=config.templates).vectors
     # a resumed run has these constants in its state
-    bank = None if vectors is None or state is not None else constants(config.model, config.text_encoder, vectors)
+    bank = None
+    if vectors is not None and state is None:
+        bank = constants(config.model, config.text_encoder, vectors, config.templates)
     # Here and not earlier: a text encoder that is not in the cache uses random numbers up.
     torch.manual_seed(config.seed)
     return build(config.model, len(classes), vectors, weights, bank), prompts

@@ -20,7 +20,7 @@ from bridgeseg.data.stats import ClassStatistics, class_statistics
 from bridgeseg.data.transforms import TrainTransform
 from bridgeseg.errors import ConfigError, DataError
 from bridgeseg.settings.train import TrainConfig
-from bridgeseg.training.joint import Collate, JointDataset, JointSampler, repeats, share_steps
+from bridgeseg.training.joint import Collate, JointDataset, JointSampler, share_steps
 from bridgeseg.training.length import needed_images
 from bridgeseg.training.loading import Loader
 from bridgeseg.training.task import Part
@@ -166,13 +166,12 @@ class DataModule(pl.LightningDataModule):
         config, places = self.config, [self._place(len(train), "training") for train in self.trains]
         (rank, world), sizes = places[0], [len(train.samples) for train in self.trains]
         step = config.batch_size * world
-        steps = share_steps([len(train) for train in self.trains], step, config.shares)
-        passes = math.ceil((config.epoch_steps or 0) * config.accumulate / sum(steps))
-        steps = [count * max(1, passes) for count in steps]
-        for train, size, count in zip(self.trains, sizes, steps, strict=True):
-            train.repeat = repeats(size, count * step)
+        steps = share_steps([size * config.repeat for size in sizes], step, config.shares)
+        length = None if config.epoch_steps is None else config.epoch_steps * config.accumulate
+        sampler = JointSampler(sizes, steps, config.batch_size, rank, world, config.seed, length)
+        for train, count in zip(self.trains, sampler.repeats, strict=True):
+            train.repeat = count
         dataset = JointDataset(self.trains)
-        sampler = JointSampler(sizes, steps, config.batch_size, rank, world, config.seed)
         sampler.set_epoch(self.epoch)
         dataset.set_epoch(self.epoch)
         return self._loader(

@@ -68,24 +68,38 @@ class Collate:
 class JointSampler(Sampler[list[int]]):
     """Batches of item indices, each of one dataset, by (seed, epoch) alone and alike on every device.
 
-    Every dataset is a stream: all its images in random order, then all again in another order. An epoch goes on where
-    the one before stopped, so no image is lost to incomplete batches. An image that comes twice in an epoch is another
-    item, augmented differently.
+    Every dataset is a stream: all its images in random order, then all again in another order. Steps are a stream, too:
+    those of a pass in random order, then those of the next. An epoch goes on where the one before stopped, so that no
+    image is lost, and after whole passes the shares are kept, however long an epoch is. An image that comes twice in an
+    epoch is another item, augmented differently.
 
     Args:
         sizes: images of each dataset.
-        steps: steps of an epoch on each dataset.
+        steps: steps of a pass on each dataset.
         batch: images of a step on one device.
         rank, world: which device of how many; their shares together are what one device would take.
         seed: of all orders.
+        length: steps of an epoch; None for those of a pass.
+
+    Attributes:
+        repeats: passes over each dataset that an epoch can touch.
     """
 
     def __init__(
-        self, sizes: Sequence[int], steps: Sequence[int], batch: int, rank: int = 0, world: int = 1, seed: int = 0
+        self,
+        sizes: Sequence[int],
+        steps: Sequence[int],
+        batch: int,
+        rank: int = 0,
+        world: int = 1,
+        seed: int = 0,
+        length: int | None = None,
     ) -> None:
         self.sizes, self.steps, self.batch = list(sizes), list(steps), batch
         self.rank, self.world, self.seed, self.epoch = rank, world, seed, 0
-        self.repeats = [repeats(size, count * batch * world) for size, count in zip(sizes, steps, strict=True)]
+        self.length = sum(steps) if length is None else length
+        passes = math.ceil(self.length / sum(steps)) + (self.length % sum(steps) > 0)  # the first may be begun already
+        self.repeats = [repeats(size, count * passes * batch * world) for size, count in zip(sizes, steps, strict=True)]
         self.starts = [0, *itertools.accumulate(s * r for s, r in zip(sizes, self.repeats, strict=True))][:-1]
 
     def set_epoch(self, epoch: int) -> None:
@@ -93,12 +107,13 @@ class JointSampler(Sampler[list[int]]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return sum(self.steps)
+        return self.length
 
     def schedule(self) -> list[int]:
         """Return the index of the dataset of every step of the epoch."""
-        each = [which for which, count in enumerate(self.steps) for _ in range(count)]
-        return [each[index] for index in self._shuffled(len(each), 0)]
+        turn, begun = divmod(self.epoch * self.length, sum(self.steps))
+        coming = itertools.chain.from_iterable(map(self._pass, itertools.count(turn)))
+        return list(itertools.islice(coming, begun, begun + self.length))
 
     def __iter__(self) -> Iterator[list[int]]:
         streams = [self._stream(which) for which in range(len(self.sizes))]
@@ -106,18 +121,23 @@ class JointSampler(Sampler[list[int]]):
             whole = list(itertools.islice(streams[which], self.batch * self.world))
             yield whole[self.rank :: self.world]
 
+    def _pass(self, turn: int) -> list[int]:
+        """Return the index of the dataset of every step of a pass."""
+        each = [which for which, count in enumerate(self.steps) for _ in range(count)]
+        return [each[index] for index in self._shuffled(len(each), 0, turn)]
+
     def _stream(self, which: int) -> Iterator[int]:
         size, start = self.sizes[which], self.starts[which]
-        taken = self.epoch * self.steps[which] * self.batch * self.world
-        first, skip = divmod(taken, size)
+        turns, begun = divmod(self.epoch * self.length, sum(self.steps))
+        before = turns * self.steps[which] + self._pass(turns)[:begun].count(which)
+        first, skip = divmod(before * self.batch * self.world, size)
         for turn in itertools.count(first):
             order = self._shuffled(size, 1 + which, turn)
             for place in order[skip if turn == first else 0 :]:
                 yield start + (turn - first) * size + place
 
-    def _shuffled(self, count: int, *what: int) -> list[int]:
-        """Return 0..count-1 in an order of its own for every seed, purpose and turn (the epoch where none is given)."""
-        purpose, turn = (*what, self.epoch)[:2]
+    def _shuffled(self, count: int, purpose: int, turn: int) -> list[int]:
+        """Return 0..count-1 in an order of its own for every seed, purpose and turn."""
         generator = torch.Generator().manual_seed((self.seed * 1_000_003 + turn) * 31 + purpose)
         return torch.randperm(count, generator=generator).tolist()
 

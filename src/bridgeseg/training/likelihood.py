@@ -141,7 +141,7 @@ class Sigmoid(Likelihood):
         size = names + len(self.groups)
         parts: tuple[Tensor, ...] = torch.split(found, size, dim=1)
         means = [
-            (part[:, :names] * known[:, None, None]).sum(dim=1) / known.sum()
+            (part[:, :names] * known[:, None, None]).sum(dim=1) / known.sum().clamp(min=1)
             for part, known in zip(parts, self.members, strict=True)
         ]
         rows = (labels // size).clamp(0, len(means) - 1)

@@ -46,7 +46,7 @@ def build(asked: Build, settings: Mapping[str, Any]) -> Segmentor:
     classes = _numbered(asked.classes, guided) if isinstance(asked.classes, int) else named(asked.classes)
     refuse_missing(config, classes)
     vectors = embed(classes, config.text_encoder, templates=config.templates).vectors if guided else None
-    bank = None if vectors is None else constants(model, config.text_encoder, vectors)
+    bank = None if vectors is None else constants(model, config.text_encoder, vectors, config.templates)
     network = build_network(model, len(classes), vectors, config.backbone_weights, bank)
     facts: dict[str, Any] = {"method": model.method, "backbone": model.backbone}
     if guided:

@@ -120,7 +120,8 @@ def load_data(out: Path, config: TrainConfig, *, resume: bool) -> Joined:
                 where=out,
                 fix="undo the change, or start a new run with another `out`",
             )
-    return together(specs, config, origin_of(out, config, resume=resume))
+    kept = out / folder.ORIGIN  # there where names of it are kept; of another origin a run that goes on needs nothing
+    return together(specs, config, find(str(kept)) if resume and kept.is_dir() else None)
 
 
 def origin_of(out: Path, config: TrainConfig, *, resume: bool) -> Origin | None:

@@ -157,7 +157,7 @@ def distractors(config: TrainConfig, classes: ClassSet, text: Tensor) -> Tensor:
     Raises:
         ConfigError: the text encoder has no bank, or too few such names.
     """
-    found, asked = named_bank(config.text_encoder), config.vocabulary
+    found, asked = named_bank(config.text_encoder, config.templates), config.vocabulary
     if found is None or found.vectors.shape[1] != text.shape[1]:
         raise ConfigError(
             f"the text encoder {config.text_encoder!r} has no bank to take other names from",

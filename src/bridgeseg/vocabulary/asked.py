@@ -1,4 +1,4 @@
-"""Names asked for -> classes: `road, person=pedestrian|person`, a list, a mapping, or a YAML file."""
+"""Names asked for -> classes: `road, person=pedestrian|person, "wall, painted"`, a list, a mapping, or a YAML file."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from bridgeseg.classes import ClassSet, Colour, default_palette
 from bridgeseg.errors import BridgeSegError, ConfigError, DataError
+from bridgeseg.wording import split_names
 from bridgeseg.yamlfile import MAX_BYTES, kind, read_text, read_value
 
 Names = str | Path | Sequence[str] | Mapping[str, str | Sequence[str]] | ClassSet
@@ -22,8 +23,9 @@ def asked(names: Names, known: ClassSet | None = None) -> ClassSet:
     colour; other names have themselves for a phrase, and the first colours of the default palette that are left.
 
     Args:
-        names: names with commas between; a list of them, each `name` or `name=phrase|phrase`; name -> phrases; a YAML
-            file with either, or a data.yaml with `names` and `prompts`; or classes, which are returned as they are.
+        names: names with commas between, in double quotes those that hold some; a list of them, each `name` or
+            `name=phrase|phrase`; name -> phrases; a YAML file with either, or a data.yaml with `names` and `prompts`;
+            or classes, which are returned as they are.
         known: the classes of the network.
 
     Raises:
@@ -58,7 +60,7 @@ def _phrases(names: Any) -> list[tuple[str, tuple[str, ...]]]:
     if isinstance(names, Path) or (isinstance(names, str) and names.strip().lower().endswith((".yaml", ".yml"))):
         return _of_file(Path(str(names).strip()).expanduser())
     if isinstance(names, str):
-        names = [part for part in names.split(",") if part.strip()]
+        names = split_names(names)
     if isinstance(names, Mapping):
         return [(str(name).strip(), _several(phrases, str(name))) for name, phrases in names.items()]
     if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):

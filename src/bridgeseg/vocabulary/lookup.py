@@ -1,11 +1,13 @@
 """Class embeddings of any names, in the space that a network was trained with: from what is at hand, without PyTorch.
 
 Looked up in this order: a file that is named, the vectors of the network's own classes, the bank of its text encoder
-that comes with the package, and at last the encoder, if it is installed and its weights lie on this machine.
+that comes with the package, and at last the encoder, if it is installed and its weights lie on this machine. A bank of
+other templates comes after the encoder.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,7 +29,10 @@ from bridgeseg.vocabulary.embeddings import (
 )
 
 ALIKE = 0.995
-"""Cosine of two vectors of one phrase by one text encoder, at least; 16 bits and other templates move them less."""
+"""Cosine of two vectors of one phrase by one text encoder in the same templates, at least; 16 bits move them less."""
+NEAR = 0.95
+"""Cosine of two vectors of one phrase by one text encoder in much the same templates; MiniLM's of `photo` and of the
+other sets have 0.72 to 0.91."""
 
 
 class Vocabulary(NamedTuple):
@@ -71,16 +76,25 @@ class Vocabulary(NamedTuple):
             return None
         if self.encoder is not None and not self.encoder.endswith(".safetensors"):
             return canonical(self.encoder)
-        return next((name for name in FILES if self._agrees(bank(name))), None)
+        return next((name for name in FILES if (self._likeness(bank(name)) or 0) > ALIKE), None)
 
-    def _agrees(self, other: Embeddings | None) -> bool:
+    def is_near(self, other: Embeddings) -> bool:
+        """Whether vectors of the same encoder were made in much the same templates as the network's own.
+
+        The names that both have show it; if there are none, what is said of the templates.
+        """
+        found = self._likeness(other)
+        return self.templates == "photo" if found is None else found > NEAR
+
+    def _likeness(self, other: Embeddings | None) -> float | None:
+        """Return the median cosine of the vectors of names that both have; None if they have none in common."""
         if other is None or other.vectors.shape[1] != self.vectors.shape[1]:
-            return False
+            return None
         single = [index for index, phrases in enumerate(self.classes.prompts) if len(phrases) == 1]
         rows = find_rows([self.classes.prompts[index][0] for index in single], other.names)
         pairs = [(index, row) for index, row in zip(single, rows, strict=True) if row is not None]
         own, others = unit(self.vectors[[index for index, _ in pairs]]), other.vectors[[row for _, row in pairs]]
-        return bool(pairs) and float(np.median((own * others).sum(axis=1))) > ALIKE
+        return float(np.median((own * others).sum(axis=1))) if pairs else None
 
 
 def trained_names(classes: ClassSet, provenance: Mapping[str, Any]) -> tuple[str, ...]:
@@ -104,16 +118,20 @@ def look_up(classes: ClassSet, known: Vocabulary, file: str | Path | None = None
         ConfigError: a phrase that is nowhere to be found, or a file of another text encoder.
         ModelFileError: the file cannot be read.
     """
-    tables = [] if file is None else [_checked(read(file), known, file)]
+    given = None if file is None else _checked(read(file), known, file)
+    tables = [] if given is None else [given]
     single = {phrases[0]: row for row, phrases in enumerate(known.classes.prompts) if len(phrases) == 1}
     tables.append(Embeddings(known.vectors[list(single.values())], tuple(single), {}))
-    if (shipped := bank(known.space)) is not None and shipped.vectors.shape[1] == known.vectors.shape[1]:
-        tables.append(shipped)
-    own = {} if file is not None else {phrases: row for row, phrases in enumerate(known.classes.prompts)}
+    shipped = bank(known.space)
+    others = [] if shipped is None or shipped.vectors.shape[1] != known.vectors.shape[1] else [shipped]
+    if others and known.is_near(others[0]):
+        tables.append(others.pop())
+    held = () if given is None else given.names
+    own = {phrases: row for row, phrases in enumerate(known.classes.prompts) if None in find_rows(phrases, held)}
     wanted = sorted({phrase for phrases in classes.prompts if phrases not in own for phrase in phrases})
     found = _rows(wanted, tables)
     if missing := [phrase for phrase in wanted if phrase not in found]:
-        found |= _encoded(missing, known) or _refuse(missing, known, tables)
+        found |= _encoded(missing, known) or _in_other_templates(missing, known, others, tables)
     vectors = [
         known.vectors[own[phrases]] if phrases in own else unit(np.stack([found[one] for one in phrases]).mean(axis=0))
         for phrases in classes.prompts
@@ -159,6 +177,26 @@ def _encoded(phrases: Sequence[str], known: Vocabulary) -> dict[str, Vectors] | 
     except BridgeSegError:
         return None
     return dict(zip(phrases, vectors, strict=True)) if vectors.shape[1] == known.vectors.shape[1] else None
+
+
+def _in_other_templates(
+    missing: Sequence[str], known: Vocabulary, others: list[Embeddings], tables: Sequence[Embeddings]
+) -> dict[str, Vectors]:
+    """Take the vectors of the bank, though it is of other templates, where the encoder itself is not at hand.
+
+    Raises:
+        ConfigError: it lacks one of the phrases.
+    """
+    found = _rows(missing, others)
+    if lacking := [phrase for phrase in missing if phrase not in found]:
+        _refuse(lacking, known, [*tables, *others])
+    names = ", ".join(map(repr, missing[:5]))
+    warnings.warn(
+        f"the vectors of {names} are of other templates than the network was trained with, so that it may mistake "
+        "things; they are right where the text encoder is installed, or in a file of embeddings made there",
+        stacklevel=2,
+    )
+    return found
 
 
 def _refuse(missing: Sequence[str], known: Vocabulary, tables: Sequence[Embeddings]) -> dict[str, Vectors]:

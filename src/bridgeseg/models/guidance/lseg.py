@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bridgeseg.extend import Settings, register_method
-from bridgeseg.models.base import Head, Parts, Site
+from bridgeseg.models.base import Head, Parts, Site, full_precision
 from bridgeseg.settings.fields import NETWORK, setting
 from bridgeseg.settings.model import MOST_BLOCKS
 
@@ -71,10 +71,12 @@ class LSegHead(Head):
         instead of D, of which LSeg has eight times as many.
         """
         weight, bias, flat = self.project.weight.flatten(1), self.project.get_parameter("bias"), pixels.flatten(2)
-        products = (tokens @ weight) @ flat + (tokens @ bias)[:, None]
-        crossed = (weight.T @ weight) @ flat + 2 * (bias @ weight)[:, None]
-        squares = flat.new_ones(1, flat.shape[1]) @ (flat * crossed) + bias @ bias
-        cosine: Tensor = products * squares.clamp(min=1e-12).rsqrt()
+        with full_precision(flat.device):  # squares soon leave the range of 16 bits
+            flat = flat.to(weight.dtype)
+            products = (tokens @ weight) @ flat + (tokens @ bias)[:, None]
+            crossed = (weight.T @ weight) @ flat + 2 * (bias @ weight)[:, None]
+            squares = flat.new_ones(1, flat.shape[1]) @ (flat * crossed) + bias @ bias
+            cosine: Tensor = products * squares.clamp(min=1e-12).rsqrt()
         return cosine.reshape(pixels.shape[0], tokens.shape[0], *pixels.shape[-2:])
 
     def fold(self, tokens: Tensor, keep_tokens: bool = True) -> Tensor:

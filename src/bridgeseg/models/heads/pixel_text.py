@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bridgeseg.extend import register_head
-from bridgeseg.models.base import Head
+from bridgeseg.models.base import Head, full_precision
 
 
 class PixelTextHead(Head):
@@ -50,10 +50,13 @@ def similarity(pixels: Tensor, names: Tensor) -> Tensor:
     are made pixel by pixel, the order in which `bridgeseg.exporting.tail` looks for the largest of them.
     """
     flat, (classes, width) = pixels.flatten(2), names.shape[-2:]
-    # a product with ones, because ONNX Runtime sums over channels six times slower than it multiplies matrices
-    squares = flat.new_ones(1, width) @ (flat * flat)
-    inverse = squares.clamp(min=1e-12).rsqrt()
-    if classes > width:
+    with full_precision(flat.device):
+        if mixed := flat.dtype is torch.float16 and names.dtype is torch.float32:  # squares leave the range of 16 bits
+            flat = flat.float()
+        # a product with ones, because ONNX Runtime sums over channels six times slower than it multiplies matrices
+        squares = flat.new_ones(1, width) @ (flat * flat)
+        inverse = squares.clamp(min=1e-12).rsqrt()
+    if classes > width or mixed:
         products = ((flat * inverse).transpose(1, 2) @ names.transpose(-1, -2)).transpose(1, 2)
     else:
         products = (names @ flat) * inverse

@@ -67,6 +67,7 @@ class Forms:
 
     Attributes:
         png: whether masks are written as PNG.
+        outlined: whether a form needs outlines.
 
     Raises:
         ConfigError: there is no form of a name, or no name at all.
@@ -83,6 +84,7 @@ class Forms:
         self._min_area, self._simplify = min_area, simplify
         modules: dict[str, Any] = {name: import_module(FORMATS[name]) for name in FORMATS if name in names}
         self._forms: dict[str, Form] = {name: module.Form(folder) for name, module in modules.items()}
+        self.outlined = any(form.outlined for form in self._forms.values())
 
     def check(self, model: Model) -> None:
         """Refuse a model that does not give what the forms need, before anything is written.
@@ -104,8 +106,7 @@ class Forms:
         Raises:
             InputError: it cannot be written.
         """
-        outlined = any(form.outlined for form in self._forms.values())
-        areas = result.polygons(min_area=self._min_area, simplify=self._simplify) if outlined else []
+        areas = result.polygons(min_area=self._min_area, simplify=self._simplify) if self.outlined else []
         return {kind: form.write(result, name.as_posix(), areas) for kind, form in self._forms.items()}
 
     def close(self) -> None:

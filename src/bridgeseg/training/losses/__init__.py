@@ -86,7 +86,8 @@ class SegmentationLoss(nn.Module):
         likelihood: of labels that may mean a group of names; masks then hold its columns, and shares are theirs.
 
     Attributes:
-        weights: K class weights with mean 1, None without class weights.
+        weights: K class weights with mean 1 over the classes that pixels have, and 1 for others; None without class
+            weights.
 
     Raises:
         ConfigError: class weights without shares, or see `make_terms`.
@@ -110,8 +111,9 @@ class SegmentationLoss(nn.Module):
         if config.class_weights:
             if class_shares is None:
                 raise ConfigError("class weights need the share of every class", fix="pass class_shares")
-            weights = 1.0 / torch.log(1.02 + torch.tensor(class_shares, dtype=torch.float32))
-            weights = weights / weights.mean()
+            shares = torch.tensor(class_shares, dtype=torch.float32)
+            weights = 1.0 / torch.log(1.02 + shares)
+            weights = torch.where(shares > 0, weights / weights[shares > 0].mean(), 1.0)
         self.register_buffer("weights", weights, persistent=False)
 
     @property
@@ -174,7 +176,9 @@ class SegmentationLoss(nn.Module):
         found, smoothing = likelihood(logits), self.config.label_smoothing
         losses = F.nll_loss(found, masks, self.weights, ignore_index=self.ignore_index, reduction="none")
         if smoothing:
-            spread = -likelihood.spread(found, masks, logits.shape[1]) * (masks != self.ignore_index)
+            known = masks != self.ignore_index
+            weights = known if self.weights is None else self.weights[masks.where(known, 0)] * known
+            spread = -likelihood.spread(found, masks, logits.shape[1]) * weights
             losses = (1 - smoothing) * losses + smoothing * spread
         return losses
 
