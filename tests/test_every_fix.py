@@ -324,6 +324,11 @@ NOT_TRIED = {
         "give it once; `shares` says how often",
         'if it is one thing, give both files the same `prompts`; if not, rename it here, in `names`: "{} (2)", and '
         'in `prompts`: {"{} (2)": [{}]}; masks stay as they are',
+        'if it is one thing, leave {} out of `prompts`; if not, rename it here, in `names`: "{} (2)", and in '
+        '`prompts`: {"{} (2)": [{}]}; masks stay as they are',
+        "if they are one thing, write `same: [{}]`; if not, give one of them other phrases, under `prompts`",
+        "list all parts of {}, or take it out of `parts`; if the two are one, `same: [{}]`",
+        "take {} out of `parts`",
         "if other things are there too, unlabelled, write in it `labelled: [{}]`",
         "write `labelled: [person]`, or leave it out if all names are labelled",
         "write `unlabelled: ignore` if anything may be there, `unlabelled: other` if no labelled name is",

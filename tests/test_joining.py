@@ -134,6 +134,37 @@ def test_names_of_before_come_first(tmp_path: Path) -> None:
     assert whole.members[0].labels.rows == (0, 1, 2)
 
 
+def test_a_name_of_before_stands_for_its_group_in_its_own_phrases(tmp_path: Path) -> None:
+    before = ClassSet.build(["road", "helmet"], {"helmet": ["hard hat"]})
+    hats = {"names": ["rest", "hat"], "labelled": ["hat"], "prompts": {"hat": ["cap"]}}
+    whole = joined(tmp_path, hats | {"same": [["hat", "helmet"]]}, before=before)
+    assert whole.classes.names == ("road", "helmet")
+    assert whole.classes.prompts == before.prompts
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"names": ["rest", "person"], "labelled": ["person"]}, "'pedestrian' and 'person' have the same phrases"),
+        ({"prompts": {"pedestrian": ["people"]}}, "'pedestrian' is kept, .*: person; here they are: people"),
+        ({"prompts": {"road": ["street"]}}, "'road' is kept, .*: road; here they are: street"),
+        ({"parts": {"road": ["pedestrian"]}}, "`parts` says that 'road' means one of pedestrian.*names are kept"),
+        ({"asked": "road=street"}, "names: 'road' is kept, .*: road; here they are: street"),
+    ],
+)
+def test_what_takes_a_name_of_before_away_is_refused(tmp_path: Path, keys: dict[str, Any], message: str) -> None:
+    before = ClassSet.build(["road", "pedestrian"], {"pedestrian": ["person"]})
+    data = {"names": ["road", "pedestrian", "helmet"], "labelled": ["helmet"]} | keys
+    words = asked(f"{data.pop('asked')}, helmet") if "asked" in data else None
+    with pytest.raises((ConfigError, DataError), match=message):
+        joined(tmp_path, data, before=before, asked=words)
+
+
+def test_one_dataset_may_have_two_names_of_the_same_phrases(tmp_path: Path) -> None:
+    own = {"names": ["a", "b"], "prompts": {"a": ["x"], "b": ["x"]}}
+    assert joined(tmp_path, own, {"names": ["c", "d"]}).classes.names == ("a", "b", "c", "d")
+
+
 @pytest.mark.parametrize(
     ("files", "more", "message", "fix"),
     [
@@ -164,6 +195,24 @@ def test_names_of_before_come_first(tmp_path: Path) -> None:
             {},
             "different things 'a', by their `prompts`: x in .*; y here",
             r'rename it here, in `names`: "a \(2\)"',
+        ),
+        (
+            [{"names": ["a", "b"], "prompts": {"a": ["x"]}}, {"names": ["x", "c"]}],
+            {},
+            r"'a' and 'x' have the same phrases \(x\)",
+            r'`same: \[\["a", "x"\]\]`; if not, give one of them other phrases',
+        ),
+        (
+            [{"names": ["v", "c", "b"], "parts": {"v": ["c"]}}],
+            {},
+            "`parts` leaves 'v' no meaning but 'c', and a dataset labels both",
+            r'`same: \[\["c", "v"\]\]`',
+        ),
+        (
+            [{"names": ["w", "c"], "same": [["w", "v"]]}, {"names": ["v", "b"]}],
+            {"parts": {"v": ("c",)}},
+            "`parts` leaves 'w' no meaning but 'c', and a dataset labels both",
+            "list all parts of 'w'",
         ),
         ([{"names": ["a", "b"]}, {"names": ["c"]}], {}, "'c' is the only name of this dataset", r"labelled: \[c\]"),
         ([{"names": ["a"], "labelled": ["a"]}], {}, "every pixel has it and nothing can be learned", "`init`"),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bridgeseg.classes import ClassSet, Colour, default_palette
+from bridgeseg.classes import ClassSet
 from bridgeseg.data.finding import some
 from bridgeseg.data.labels import Labels, label_sets, make_labels
+from bridgeseg.data.phrases import vocabulary
 from bridgeseg.data.relations import Groups, Relations, Said
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import ConfigError, DataError
@@ -120,14 +121,16 @@ def join(
     paths = [spec.path.resolve() for spec in specs]
     if twice := next((path for path in paths if paths.count(path) > 1), None):
         raise ConfigError("the same dataset is given twice", where=twice, fix="give it once; `shares` says how often")
-    labelled = [name for spec in specs for chosen in label_sets(spec) for name in _in_order(spec, chosen)]
+    own = [list(dict.fromkeys(_in_order(spec))) for spec in specs]
+    labelled = [name for names in own for name in names]
     kept = before.names if before else ()
     names = dict.fromkeys([*kept, *(asked.names if asked else ()), *labelled])
     said = [*(Said(spec.same, spec.parts, spec.path) for spec in specs), Said(same, parts or {})]
-    relations = Relations.of(said, names)
+    relations = Relations.of(said, names, kept, own)
     if asked is not None:
         _refuse_left_out(asked, labelled, relations)
-    classes = _vocabulary(specs, names, relations, before, asked)
+    leaves = list(dict.fromkeys(leaf for name in names for leaf in relations.leaves(name)))
+    classes = vocabulary(specs, leaves, before, asked)
     places = {name: index for index, name in enumerate(classes.names)}
     told = {*kept, *(leaf for name in labelled for leaf in relations.leaves(name))}
     added = tuple(name for name in classes.names if name not in told)
@@ -168,37 +171,10 @@ def short_names(specs: Sequence[DataSpec]) -> list[str]:
     return found
 
 
-def _in_order(spec: DataSpec, chosen: Sequence[str]) -> list[str]:
-    return [name for name in spec.classes.names if name in chosen]
-
-
-def _vocabulary(
-    specs: Sequence[DataSpec],
-    names: Mapping[str, None],
-    relations: Relations,
-    before: ClassSet | None,
-    asked: ClassSet | None,
-) -> ClassSet:
-    """Return the finest names, with the phrases and colours of the first that says something of them."""
-    leaves = list(dict.fromkeys(leaf for name in names for leaf in relations.leaves(name)))
-    sets: list[tuple[ClassSet, Path | None]] = [(given, None) for given in (asked, before) if given is not None]
-    sets += [(spec.classes, spec.path) for spec in specs]
-    if len(sets) == 1 and tuple(leaves) == sets[0][0].names:
-        return sets[0][0]
-    phrases: dict[str, tuple[tuple[str, ...], Path | None]] = {}
-    palette: dict[str, Colour] = {}
-    for classes, path in sets:
-        usual = default_palette(len(classes))
-        for index, name in enumerate(classes.names):
-            if name not in leaves:
-                continue
-            if classes.palette[index] != usual[index]:
-                palette.setdefault(name, classes.palette[index])
-            if classes.prompts[index] != (name,) and name in names:
-                first, where = phrases.setdefault(name, (classes.prompts[index], path))
-                if set(first) != set(classes.prompts[index]) and where is not None:
-                    raise _two_things(name, (first, where), (classes.prompts[index], path))
-    return ClassSet.build(leaves, {name: own for name, (own, _) in phrases.items()}, palette)
+def _in_order(spec: DataSpec) -> Iterator[str]:
+    """Yield the labelled names: first those of images of which nothing else is said."""
+    for chosen in label_sets(spec):
+        yield from (name for name in spec.classes.names if name in chosen)
 
 
 def _foreign(specs: Sequence[DataSpec], added: Collection[str], relations: Relations) -> list[set[str]]:
@@ -218,18 +194,6 @@ def _refuse_left_out(asked: ClassSet, labelled: Sequence[str], relations: Relati
             fix=f"`names={join_names([*listed(asked), *lacking])}`; a trained network is asked for fewer when it "
             "predicts or is exported",
         )
-
-
-def _two_things(
-    name: str, one: tuple[tuple[str, ...], Path | None], other: tuple[tuple[str, ...], Path | None]
-) -> DataError:
-    return DataError(
-        f"two datasets call different things {name!r}, by their `prompts`: {', '.join(one[0])} in {one[1]}; "
-        f"{', '.join(other[0])} here",
-        where=other[1],
-        fix=f"if it is one thing, give both files the same `prompts`; if not, rename it here, in `names`: "
-        f'"{name} (2)", and in `prompts`: {{"{name} (2)": [{", ".join(other[0])}]}}; masks stay as they are',
-    )
 
 
 def _refuse_single(specs: Sequence[DataSpec], labels: Sequence[Labels]) -> None:

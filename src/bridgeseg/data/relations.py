@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,32 +54,48 @@ class Relations:
         return self.parts.get(one, (one,))
 
     @classmethod
-    def of(cls, said: Iterable[Said], names: Collection[str]) -> Relations:
+    def of(
+        cls,
+        said: Iterable[Said],
+        names: Collection[str],
+        before: Collection[str] = (),
+        labelled: Sequence[Collection[str]] = (),
+    ) -> Relations:
         """Bring together what files and settings say of the names at hand.
 
+        Args:
+            said: what they say.
+            names: the names at hand.
+            before: those of a network that stay: each stands for its group, and only new names can be its parts.
+            labelled: the names that each dataset labels.
+
         Raises:
-            DataError: the settings name something that no dataset has, or two statements contradict each other.
+            DataError: the settings name something that no dataset has, two statements contradict each other, or one
+                takes away a name that is to stay, or that a dataset tells from another.
         """
         kept: dict[str, str] = {}
         parts: dict[str, tuple[str, ...]] = {}
         passed: list[str] = []
-        narrowed: list[str] = []
+        narrowed: list[tuple[str, str]] = []
         heard, places = list(said), dict[str, Path | None]()
         for one in heard:
             for group in one.same:
                 if here := _at_hand(group, names, "same", one.where, passed):
-                    _merge(kept, here)
+                    _merge(kept, here, before)
         for one in heard:
             for whole, listed in dict(one.parts).items():
                 here = _at_hand((whole, *listed), names, "parts", one.where, passed)
                 if whole in here and len(here) > 1:
                     _add(parts, kept, whole, here[1:], one.where)
-                    places.setdefault(whole, one.where)
+                    places.setdefault(kept.get(whole, whole), one.where)
                     if lacking := [name for name in listed if name not in here]:
-                        narrowed.append(_narrowed(whole, here[1:], lacking, one.where))
+                        narrowed.append((kept.get(whole, whole), _narrowed(whole, here[1:], lacking, one.where)))
         _refuse_circle(parts)
         _refuse_levels(parts, places)
-        return cls(kept, parts, tuple(passed), tuple(narrowed))
+        _refuse_kept(parts, places, before)
+        together = [{kept.get(name, name) for name in own} for own in labelled]
+        _refuse_told_apart({one: own for one, own in parts.items() if one not in dict(narrowed)}, places, together)
+        return cls(kept, parts, tuple(passed), tuple(text for _, text in narrowed))
 
 
 def _at_hand(
@@ -105,10 +122,10 @@ def _narrowed(whole: str, here: Sequence[str], lacking: Sequence[str], where: Pa
     )
 
 
-def _merge(kept: dict[str, str], group: Sequence[str]) -> None:
-    """Make names one; groups that share a name become one group."""
-    first = kept.get(group[0], group[0])
-    joined = {kept.get(name, name) for name in group}
+def _merge(kept: dict[str, str], group: Sequence[str], before: Collection[str]) -> None:
+    """Make names one, by the first of `before`, if there is any; groups that share a name become one group."""
+    joined = dict.fromkeys(kept.get(name, name) for name in group)
+    first = next((name for name in joined if name in before), next(iter(joined)))
     for name in {*group, *(name for name, one in kept.items() if one in joined)}:
         kept[name] = first
 
@@ -165,3 +182,27 @@ def _refuse_levels(parts: Parts, places: Mapping[str, Path | None]) -> None:
                     where=places.get(whole),
                     fix=f"name the finest parts alone: `parts: {{{whole}: [{', '.join(dict.fromkeys(flat))}]}}`",
                 )
+
+
+def _refuse_kept(parts: Parts, places: Mapping[str, Path | None], before: Collection[str]) -> None:
+    """Refuse to take a name away from a network that tells it from all of its parts."""
+    for whole, listed in parts.items():
+        if {whole, *listed} <= {*before}:
+            raise DataError(
+                f"`parts` says that {whole!r} means one of {', '.join(listed)}, and is no class; but the network of "
+                "`init` knows all of them, and its names are kept",
+                where=places.get(whole),
+                fix=f"take {whole!r} out of `parts`",
+            )
+
+
+def _refuse_told_apart(parts: Parts, places: Mapping[str, Path | None], labelled: Sequence[set[str]]) -> None:
+    """Refuse a single part of a name that a dataset labels beside it: the two would be one class."""
+    for whole, listed in parts.items():
+        if len(listed) == 1 and any({whole, *listed} <= own for own in labelled):
+            pair = json.dumps([listed[0], whole], ensure_ascii=False)
+            raise DataError(
+                f"`parts` leaves {whole!r} no meaning but {listed[0]!r}, and a dataset labels both",
+                where=places.get(whole),
+                fix=f"list all parts of {whole!r}, or take it out of `parts`; if the two are one, `same: [{pair}]`",
+            )
