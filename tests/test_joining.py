@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import yaml
+from rich.console import Console
 
 from bridgeseg.classes import ClassSet
 from bridgeseg.data import declaration
 from bridgeseg.data.joining import Joined, join, short_names
 from bridgeseg.data.labels import UNKNOWN
-from bridgeseg.data.likeness import alike, propose
+from bridgeseg.data.likeness import Alike, alike, propose
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import ConfigError, DataError
 from bridgeseg.vocabulary.asked import asked
@@ -311,6 +313,29 @@ def test_a_coarse_name_that_loses_parts_is_warned_of_even_if_quiet(
     assert whole.relations.narrowed == ()
 
 
+@pytest.mark.parametrize("width", [60, 80, 160])
+def test_the_overview_says_of_what_dataset_it_speaks(tmp_path: Path, width: int) -> None:
+    pytest.importorskip("lightning")
+    from bridgeseg.training.overview import overview
+
+    names = [f"a rather long name {index}" for index in range(40)]
+    console = Console(width=width, file=StringIO())
+    console.print(overview(joined(tmp_path, {"names": names}, {"names": [*names, "other"]})).rich())
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert all(word in shown for word in ("dataset", "labelled", " d0 ", " d1 ", " all "))
+
+
+def test_names_that_are_kept_are_names_of_the_result(tmp_path: Path) -> None:
+    pytest.importorskip("lightning")
+    from bridgeseg.training.overview import remarks
+
+    before = ClassSet.build(["vehicle", "road"])
+    data = {"names": ["rest", "car", "bus"], "labelled": ["car", "bus"], "parts": {"vehicle": ["car", "bus"]}}
+    told = remarks(joined(tmp_path, data, before=before))
+    assert told[0] == "1 names of the network that this run goes on from are kept: road"
+    assert "vehicle means one of car, bus, and is no class" in told
+
+
 def test_too_many_or_twice(tmp_path: Path) -> None:
     spec = DataSpec.load(dataset(tmp_path, "d", ["a", "b"]))
     with pytest.raises(ConfigError, match="11 datasets; at most 10"):
@@ -400,8 +425,44 @@ def test_names_that_look_alike_are_told_and_proposed(tmp_path: Path) -> None:
     nearer[ids["sky"]] = vectors[ids["tree"]] + 0.1 * axes[3]  # of the same dataset, and another thing
     nearer[ids["vegetation"]] = axes[0] + 0.6 * axes[7]
     assert {pair.first for pair in alike(whole, nearer)} == {"vehicle"}
-    lines = propose(pairs)
+    lines = propose(pairs, whole)
     assert lines[0] == 'same: [["tree", "vegetation"]]'
     assert set(yaml.safe_load(lines[1])["parts"]["vehicle"]) == {"car", "bus"}
     merged = joined(tmp_path, first, second, same=(("tree", "vegetation"),), parts={"vehicle": ("car", "bus")})
     assert not alike(merged, np.ones((len(merged.classes), 8)) + np.eye(8)[: len(merged.classes)])
+
+
+def pair(first: str, second: str, whole: str | None = None) -> Alike:
+    return Alike(first, second, ("d0", "d1"), 0.5, whole)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "lines"),
+    [
+        ([pair("pedestrian", "person"), pair("bicyclist", "person", "person"), pair("tree", "person", "person")],
+         ['same: [["pedestrian", "person"]]']),  # CamVid tells all three apart
+        ([pair("pedestrian", "person"), pair("bicyclist", "person")], ['same: [["pedestrian", "person"]]']),
+        ([pair("tree", "wall", "tree")], []),
+        ([pair("tree", "wall", "tree"), pair("tree", "door", "tree")], ['parts: {"tree": ["wall", "door"]}']),
+    ],
+)  # fmt: skip
+def test_what_a_dataset_tells_apart_is_not_proposed_as_one(
+    tmp_path: Path, pairs: list[Alike], lines: list[str]
+) -> None:
+    files = {"names": ["pedestrian", "bicyclist", "tree"]}, {"names": ["person", "wall", "door"]}
+    assert propose(pairs, joined(tmp_path, *files)) == lines
+    kept = joined(tmp_path, files[1] | {"labelled": files[1]["names"]}, before=ClassSet.build(files[0]["names"]))
+    assert propose(pairs, kept) == lines
+
+
+def test_two_spellings_are_one_and_no_whole(tmp_path: Path) -> None:
+    whole = joined(tmp_path, {"names": ["Road", "sky"]}, {"names": ["road", "pavement", "tree"]})
+    vectors = np.eye(6)[[0, 1, 0, 0, 2]] + 0.5 * np.eye(6)[[3, 3, 3, 4, 5]]
+    assert propose(alike(whole, vectors), whole) == ['same: [["Road", "road"]]']
+
+
+def test_new_names_are_compared_with_kept_ones(tmp_path: Path) -> None:
+    before = ClassSet.build(["pedestrian", "road", "helmet"])
+    whole = joined(tmp_path, {"names": ["rest", "person"], "labelled": ["person"]}, before=before)
+    (found,) = alike(whole, np.eye(5)[[0, 1, 2, 0]] + 0.1 * np.eye(5)[[1, 2, 3, 4]])
+    assert str(found).startswith("pedestrian (kept) and person (d0) 0.9")

@@ -91,5 +91,6 @@ def _alike(joined: Joined, encoder: str | None, note: Callable[[str, str, str, i
     if pairs:
         told = list(map(str, pairs))
         message = f"names of different datasets that look alike by their embeddings (cosine): {some(told, MOST)}"
-        fix = f"if they are one, or parts, paste into a data.yaml what is true of: {'; '.join(propose(pairs))}"
+        lines = "; ".join(propose(pairs, joined))
+        fix = f"if they are one, or parts, paste into a data.yaml what is true of: {lines}" if lines else "nothing"
         yield note("names-alike", message, fix, len(pairs))

@@ -60,6 +60,11 @@ class Joined:
     added: tuple[str, ...] = ()
 
     @property
+    def kept(self) -> list[str]:
+        """Those of `before` that are names of the vocabulary: not one that means new parts."""
+        return [name for name in self.before if name in self.classes.names]
+
+    @property
     def several(self) -> bool:
         """Whether there is more than one dataset."""
         return len(self.members) > 1

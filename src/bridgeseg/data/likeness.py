@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bridgeseg.data.joining import Joined
+from bridgeseg.vocabulary.embeddings import plain
 
 ALIKE = 0.18
 """Cosine of class embeddings, less their mean over all names, from which two names are told. By CLIP ViT-B/16 `tree`
@@ -24,10 +25,10 @@ class Alike:
 
     Attributes:
         first, second: the names, the earlier one in the vocabulary first.
-        owners: a dataset of each.
+        owners: a dataset of each, or `kept`.
         cosine: of their class embeddings less the mean of all names', -1..1.
         whole: the name of the two that several names of the other dataset resemble most; None if each is the other's
-            nearest.
+            nearest, or if they differ in case or `_` alone.
     """
 
     first: str
@@ -43,9 +44,10 @@ class Alike:
 def alike(joined: Joined, vectors: NDArray[Any], least: float = ALIKE) -> list[Alike]:
     """Return pairs of names that were not merged and look alike, the most alike first.
 
-    Of two datasets, only names are compared that one of them alone labels. A pair is told if each name is the other's
-    nearest, or if a name is the nearest of several; and if either is less like all other names of its own dataset,
-    which are other things: how high cosines are differs between text encoders.
+    Names that are kept are those of one more dataset. Of two datasets, only names are compared that one of them alone
+    labels. A pair is told if each name is the other's nearest, or if a name is the nearest of several; and if either is
+    less like all other names of its own dataset, which are other things: how high cosines are differs between text
+    encoders.
 
     Args:
         joined: the datasets.
@@ -53,13 +55,13 @@ def alike(joined: Joined, vectors: NDArray[Any], least: float = ALIKE) -> list[A
         least: smallest cosine.
     """
     names = joined.classes.names
+    spelled = [{plain(phrase) for phrase in own} for own in joined.classes.prompts]
     centred = vectors - vectors.mean(axis=0)
     centred = centred / np.linalg.norm(centred, axis=1, keepdims=True).clip(min=1e-12)
     cosines = centred @ centred.T
     ids = {name: index for index, name in enumerate(names)}
-    owned = [
-        {ids[leaf] for own in member.labels.own for leaf in joined.relations.leaves(own)} for member in joined.members
-    ]
+    owners = labelling(joined)
+    owned = [{ids[leaf] for leaf in own} for _, own in owners]
     siblings = {frozenset((ids[a], ids[b])) for group in joined.relations.parts.values() for a in group for b in group}
     found: dict[tuple[int, int], Alike] = {}
     for one, first in enumerate(owned):
@@ -70,20 +72,43 @@ def alike(joined: Joined, vectors: NDArray[Any], least: float = ALIKE) -> list[A
                 pair = (min(a, b), max(a, b))
                 if frozenset(pair) in siblings or pair in found:
                     continue
-                owners = joined.members[one].name, joined.members[two].name
-                owners = owners if pair == (a, b) else owners[::-1]
-                told = names[whole] if whole is not None and [one[2] for one in pairs].count(whole) > 1 else None
-                found[pair] = Alike(names[pair[0]], names[pair[1]], owners, float(cosines[pair]), told)
+                said = (owners[one][0], owners[two][0]) if pair == (a, b) else (owners[two][0], owners[one][0])
+                if spelled[a] == spelled[b] or [one[2] for one in pairs].count(whole) < 2:
+                    whole = None
+                told = None if whole is None else names[whole]
+                found[pair] = Alike(names[pair[0]], names[pair[1]], said, float(cosines[pair]), told)
     return sorted(found.values(), key=lambda pair: -pair.cosine)
 
 
-def propose(pairs: Sequence[Alike]) -> list[str]:
-    """Return lines of a data.yaml that make such pairs one, or one a part of the other: `same: ...`, `parts: ...`."""
-    same = [[pair.first, pair.second] for pair in pairs if pair.whole is None]
-    parts: dict[str, list[str]] = {}
+def labelling(joined: Joined) -> list[tuple[str, set[str]]]:
+    """Return each dataset and the names of the vocabulary that it labels; names that are kept are one more, `kept`."""
+    leaves = joined.relations.leaves
+    found = [(one.name, {leaf for own in one.labels.own for leaf in leaves(own)}) for one in joined.members]
+    return [*([("kept", {leaf for name in joined.before for leaf in leaves(name)})] if joined.before else []), *found]
+
+
+def propose(pairs: Sequence[Alike], joined: Joined) -> list[str]:
+    """Return lines of a data.yaml that make such pairs one, or one a part of the other: `same: ...`, `parts: ...`.
+
+    Names that one dataset tells apart are neither made one nor one a part of the other, also by way of a third name.
+    """
+    owned = [own for _, own in labelling(joined)]
+    groups = {name: {name} for name in joined.classes.names}
+
+    def apart(one: str, other: str) -> bool:
+        return any(groups[one] & own and groups[other] & own for own in owned)
+
+    same, parts = list[list[str]](), dict[str, list[str]]()
     for pair in pairs:
-        if pair.whole is not None:
+        if pair.whole is None and not apart(pair.first, pair.second):
+            same.append([pair.first, pair.second])
+            group = groups[pair.first] | groups[pair.second]
+            groups |= dict.fromkeys(group, group)
+    for pair in pairs:
+        if pair.whole is not None and not apart(pair.first, pair.second):
             parts.setdefault(pair.whole, []).append(pair.second if pair.whole == pair.first else pair.first)
+    inner = {part for listed in parts.values() for part in listed}
+    parts = {whole: listed for whole, listed in parts.items() if len(listed) > 1 and whole not in inner}
     lines = [f"same: {json.dumps(same, ensure_ascii=False)}"] if same else []
     return lines + ([f"parts: {json.dumps(parts, ensure_ascii=False)}"] if parts else [])
 

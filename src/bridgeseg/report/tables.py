@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from rich.console import Console
 
@@ -24,12 +24,14 @@ class Table:
         rows: as many cells as the header has.
         title: above the table; none by default.
         names: columns at the left that hold names and are aligned to the left; the others hold numbers.
+        folded: columns of long text, which is folded where the terminal is too narrow; no other one is.
     """
 
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
     title: str = ""
     names: int = 1
+    folded: Sequence[int] = ()
 
     def rich(self) -> RichTable:
         """Return the table for a Rich console."""
@@ -39,7 +41,8 @@ class Table:
         title = Text(self.title, "bold") if self.title else None
         table = RichTable(title=title, title_justify="left")
         for place, name in enumerate(self.header):
-            table.add_column(Text(name), justify="left" if place < self.names else "right", no_wrap=True)
+            justify: Literal["left", "right"] = "left" if place < self.names else "right"
+            table.add_column(Text(name), justify=justify, no_wrap=place not in self.folded)
         for row in self.rows:
             table.add_row(*(Text(cell) for cell in row))
         return table

@@ -55,16 +55,15 @@ def overview(joined: Joined) -> Table:
         told = some(list(labels.own), MOST)
         rows.append([member.name, f"{len(labels.own)} names: {told}", f"{rest}{sets}", some(own, MOST) if own else ""])
     title = f"{len(joined.classes)} names of {len(joined.members)} dataset{'s' if joined.several else ''}"
-    return Table(["dataset", "labels", "labelled", "shared names"], rows, title, names=4)
+    return Table(["dataset", "labels", "labelled", "shared names"], rows, title, names=4, folded=(1, 3))
 
 
 def remarks(joined: Joined, class_embeddings: Tensor | None = None) -> list[str]:
     """Return what is to be said besides: names merged, left out or alike."""
     relations = joined.relations
     notes = []
-    if joined.before:
-        kept = some(list(joined.before), MOST)
-        notes.append(f"{len(joined.before)} names of the network that this run goes on from are kept: {kept}")
+    if kept := joined.kept:
+        notes.append(f"{len(kept)} names of the network that this run goes on from are kept: {some(kept, MOST)}")
     if joined.added:
         compete = any(member.spec.partial for member in joined.members)
         part = "they compete for pixels without a label" if compete else "no pixel teaches them"
@@ -75,9 +74,10 @@ def remarks(joined: Joined, class_embeddings: Tensor | None = None) -> list[str]
     for name, left in joined.left_out().items():
         notes.append(f"{name}: {some(left, MOST)}: labelled nowhere, so no class of this run")
     notes += [f"passed over: {text}" for text in relations.passed_over]
-    if joined.several and class_embeddings is not None:
+    if class_embeddings is not None:
         pairs = alike(joined, class_embeddings.detach().float().cpu().numpy())
         if pairs:
             notes.append(f"alike by their class embeddings, and not merged: {some(list(map(str, pairs)), MOST)}")
-            notes.append(f"if they are one, write in a data.yaml: {'; '.join(propose(pairs))}")
+        if lines := propose(pairs, joined):
+            notes.append(f"if they are one, or parts, write in a data.yaml what is true of: {'; '.join(lines)}")
     return notes

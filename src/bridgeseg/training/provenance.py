@@ -54,7 +54,7 @@ def provenance(
         "config": settings,
     }
     if joined.before:
-        facts["kept"] = list(joined.before)
+        facts["kept"] = joined.kept
     if reading := joined.reading.to_dict():
         facts["reading"] = reading
     if scores is not None:
