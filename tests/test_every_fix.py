@@ -265,7 +265,8 @@ NOT_TRIED = {
         "connect to the network; or give a file with the state dict of this model or its image encoder "
         "(.safetensors or .pt): `backbone_weights=FILE`; or `none` for random ones",
         "choose a width of at most {}, an encoder with a bank, or `model.projection=learned`",
-        "under `prompts` in data.yaml give these classes phrases that the file has, or use another encoder",
+        "under `prompts` in data.yaml give these classes phrases that the file has, or, if they are asked for, as in "
+        "`names=road, nothing=thing`; or use another encoder",
         "give a file of at least 100 names as `text_encoder`, or leave distractors out",
         "`vocabulary.distractors={}`",
         "give embeddings that the same text encoder made, with `bridgeseg.text.export_embeddings`",

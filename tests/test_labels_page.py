@@ -18,6 +18,8 @@ from bridgeseg.data.joining import join
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.settings.values import set_values
 from bridgeseg.training import fit
+from bridgeseg.vocabulary.asked import asked
+from bridgeseg.vocabulary.bank import having
 from tiny_data import TINY
 
 PAGE = (Path(__file__).parents[1] / "docs" / "labels.md").read_text(encoding="utf-8")
@@ -67,6 +69,11 @@ def both(tmp_path: Path) -> list[Path]:
 def test_every_block_is_tried() -> None:
     texts = ("person]         #", "labelled_file:", "# street/", "# people/", "same: [[", "# helmets/")
     assert [next(text for text in texts if text in body) for body in BLOCKS] == list(texts)
+
+
+def test_the_names_that_are_asked_for_are_in_a_bank_of_the_package() -> None:
+    (names,) = re.findall(r'--names "([^"]*)" --out runs/both', PAGE)
+    assert having([phrase for own in asked(names).prompts for phrase in own], "")
 
 
 def test_a_name_left_out_is_what_is_left(both: list[Path]) -> None:

@@ -51,6 +51,7 @@ class FileEncoder:
             raise ConfigError(
                 f"not among the {len(content.names)} embeddings of this file: {not_among(missing, content.names)}",
                 where=self.path,
-                fix="under `prompts` in data.yaml give these classes phrases that the file has, or use another encoder",
+                fix="under `prompts` in data.yaml give these classes phrases that the file has, or, if they are asked "
+                "for, as in `names=road, nothing=thing`; or use another encoder",
             )
         return content.vectors[[row for row in found if row is not None]]
