@@ -27,9 +27,11 @@ from bridgeseg.runtime.model import Model
 from bridgeseg.settings.model import ModelConfig
 from bridgeseg.settings.train import TrainConfig
 from bridgeseg.settings.values import set_values
+from bridgeseg.text import embed
+from bridgeseg.text.store import save_embeddings
 from bridgeseg.training import fit as room
-from bridgeseg.training.building import freeze
-from bridgeseg.training.carrying import carry
+from bridgeseg.training.building import freeze, make_network
+from bridgeseg.training.carrying import carry, kept_vectors
 from bridgeseg.training.datasets import load_joined
 from bridgeseg.training.module import TrainModule
 from bridgeseg.training.origin import completed, find
@@ -76,6 +78,28 @@ def test_what_does_not_depend_on_the_names_carries_over(tmp_path: Path, method: 
     assert carried.fresh == ([] if method == "bridge" else ["head.conv.weight", "head.conv.bias"])
     assert carried.rows == ([] if method == "bridge" else ["blue", "red"])
     assert "starts from scratch: head.conv.weight" in " ".join(carried.lines()) or method == "bridge"
+
+
+@pytest.mark.parametrize("encoder", ["random:16/3", "random:16/4"])
+def test_kept_names_have_the_class_embeddings_of_their_network(tmp_path: Path, encoder: str) -> None:
+    origin = find(str(checkpoint(tmp_path / "old", "bridge")))
+    config = TrainConfig.parse(TINY | {"data": "d", "text_encoder": encoder, "init": str(tmp_path / "old")})
+    classes = ClassSet.build(["blue", "gold", "green"])
+    text = make_network(config, classes, None, kept_vectors(["green", "blue"], encoder, origin))[0].class_embeddings
+    own = embed(classes, encoder).vectors
+    if encoder == "random:16/3":  # that of the network
+        own[[0, 2]] = load_checkpoint(tmp_path / "old").segmentor.class_embeddings[[2, 1]]
+    torch.testing.assert_close(text, own)
+
+
+def test_an_encoder_that_lacks_kept_names_is_not_asked_for_them(tmp_path: Path) -> None:
+    file = str(save_embeddings(tmp_path / "bank.safetensors", torch.eye(1, 16), ["gold"], encoder="by hand"))
+    config, classes = TrainConfig.parse(TINY | {"data": "d", "text_encoder": file}), ClassSet.build(["red", "gold"])
+    with pytest.raises(ConfigError, match="'red'"):
+        make_network(config, classes, None)
+    red = F.normalize(torch.ones(16), dim=0)
+    text = make_network(config, classes, None, {"red": red})[0].class_embeddings
+    torch.testing.assert_close(text, torch.stack([red, torch.eye(1, 16)[0]]))
 
 
 def test_a_file_of_weights_alone(tmp_path: Path) -> None:

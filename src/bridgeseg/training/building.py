@@ -24,12 +24,12 @@ from bridgeseg.models.build import build
 from bridgeseg.models.counting import takes_any_names
 from bridgeseg.models.segmentor import Segmentor
 from bridgeseg.settings.train import TrainConfig
-from bridgeseg.text import embed
 from bridgeseg.text.bank import constants
 from bridgeseg.text.learned import LearnedPrompts
 from bridgeseg.training import folder
 from bridgeseg.training.averaging import Averaging
 from bridgeseg.training.callbacks import ExpectGradients, KeepBest, RightRate, StopOnNan
+from bridgeseg.training.carrying import with_kept
 from bridgeseg.training.datamodule import DataModule
 from bridgeseg.training.deep import DeepHeads
 from bridgeseg.training.ending import EarlyStop, TimeLimit
@@ -52,11 +52,18 @@ COARSEST = 32
 
 
 def make_network(
-    config: TrainConfig, classes: ClassSet, state: dict[str, Any] | None
+    config: TrainConfig, classes: ClassSet, state: dict[str, Any] | None, kept: Mapping[str, Tensor] | None = None
 ) -> tuple[Segmentor, LearnedPrompts | None]:
     """Build the network, and the prompts if they are learned.
 
     A resumed run has its class embeddings and weights in its state and needs no encoder, unless to learn through it.
+    Prompts that are learned make all class embeddings, also those in `kept`.
+
+    Args:
+        config: the settings.
+        classes: the vocabulary.
+        state: of a run that goes on.
+        kept: name -> class embedding (D,) of names that keep theirs.
     """
     weights = config.backbone_weights if config.init is None else None
     vectors, prompts = None, None
@@ -69,7 +76,7 @@ def make_network(
     elif prompts is not None:
         vectors = prompts.frozen(normalize=unit_length(config))
     elif METHODS.get(config.model.method).needs_text:
-        vectors = embed(classes, config.text_encoder, templates=config.templates).vectors
+        vectors = with_kept(classes, config.text_encoder, config.templates, kept or {})
     # a resumed run has these constants in its state
     bank = None
     if vectors is not None and state is None:

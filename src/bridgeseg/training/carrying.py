@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,12 +10,16 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from bridgeseg.classes import ClassSet
 from bridgeseg.data.finding import some
 from bridgeseg.errors import ModelFileError
 from bridgeseg.models.counting import TEXT_DIM, class_dimensions
 from bridgeseg.models.segmentor import Segmentor
 from bridgeseg.settings.model import ModelConfig
+from bridgeseg.text import embed
+from bridgeseg.text.encoders import open_encoder
 from bridgeseg.training.origin import Origin
+from bridgeseg.vocabulary.embeddings import canonical
 from bridgeseg.wording import shown
 
 EMBEDDINGS = "class_embeddings"
@@ -59,7 +63,7 @@ class Carried:
 def carry(segmentor: Segmentor, model: ModelConfig, names: Sequence[str], origin: Origin) -> Carried:
     """Load, in place, every weight that does not depend on the names; of those that do, the rows of names known there.
 
-    Class embeddings are not carried: they are those of the text encoder.
+    Class embeddings are not carried: they are those of the text encoder, or see `kept_vectors`.
 
     Args:
         segmentor: a network as it was built.
@@ -70,10 +74,7 @@ def carry(segmentor: Segmentor, model: ModelConfig, names: Sequence[str], origin
     Raises:
         ModelFileError: the file is damaged, or holds no weights of this backbone.
     """
-    try:
-        found = load_file(origin.weights)
-    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
-        raise ModelFileError(f"cannot be read: {shown(error)}", where=origin.weights, fix="copy it again") from error
+    found = _read(origin)
     text = segmentor.class_embeddings
     counted = class_dimensions(model, TEXT_DIM if text is None else text.shape[1])
     places = {name: index for index, name in enumerate(origin.names)}
@@ -103,6 +104,52 @@ def carry(segmentor: Segmentor, model: ModelConfig, names: Sequence[str], origin
             "with `backbone_weights`",
         )
     return carried
+
+
+def kept_vectors(names: Sequence[str], encoder: str, origin: Origin) -> dict[str, Tensor]:
+    """Return name -> class embedding (D,) of names that are kept, as the origin's network has them.
+
+    They are what it was trained with, also where prompts were learned or an encoder of today lacks the phrases. With
+    another text encoder, or of a network that takes no names, there are none.
+
+    Args:
+        names: those that are kept.
+        encoder: the text encoder of the run.
+        origin: the weights.
+
+    Raises:
+        ModelFileError: the file is damaged.
+    """
+    if not names or canonical(encoder) != canonical(origin.settings.get("text_encoder")):
+        return {}
+    vectors = _read(origin).get(EMBEDDINGS)
+    if vectors is None or len(vectors) != len(origin.names):
+        return {}
+    return {name: vector.float() for name, vector in zip(origin.names, vectors, strict=True) if name in names}
+
+
+def with_kept(classes: ClassSet, encoder: str, templates: str | Sequence[str], kept: Mapping[str, Tensor]) -> Tensor:
+    """Return the class embeddings (K, D): those that are kept, name -> (D,), the others encoded.
+
+    Errors are those of `bridgeseg.text.embed`.
+    """
+    # of all names where there is a cache, whose entries are of whole vocabularies
+    cached = open_encoder(encoder).identity() is not None
+    phrases = dict(zip(classes.names, classes.prompts, strict=True))
+    names = [name for name in phrases if cached or name not in kept]
+    found = dict(kept)
+    if names:
+        fresh = ClassSet.build(names, {name: phrases[name] for name in names})
+        vectors = embed(fresh, encoder, templates=templates).vectors
+        found = {**dict(zip(names, vectors, strict=True)), **kept}
+    return torch.stack([found[name] for name in classes.names])
+
+
+def _read(origin: Origin) -> dict[str, Tensor]:
+    try:
+        return load_file(origin.weights)
+    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+        raise ModelFileError(f"cannot be read: {shown(error)}", where=origin.weights, fix="copy it again") from error
 
 
 def _copy_rows(

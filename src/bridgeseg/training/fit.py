@@ -30,7 +30,7 @@ from bridgeseg.training.building import (
     refuse_single_values,
 )
 from bridgeseg.training.callbacks import KeepBest, restore_table
-from bridgeseg.training.carrying import carry
+from bridgeseg.training.carrying import carry, kept_vectors
 from bridgeseg.training.contents import contents, contents_file, refuse_other_contents, write_contents
 from bridgeseg.training.crop import settled_crop, told
 from bridgeseg.training.datamodule import DataModule, check_data
@@ -104,10 +104,12 @@ def _fit(
             check_data(member.spec, config, quiet=quiet)
         if resume:
             refuse_other_contents(out, member.spec, config, contents_file(joined, member), quiet=quiet)
-    segmentor, prompts = make_network(config, joined.classes, state)
+    origin = origin_of(out, config, resume=resume) if state is None else None
+    kept = {} if origin is None else kept_vectors(joined.kept, config.text_encoder, origin)
+    segmentor, prompts = make_network(config, joined.classes, state, kept)
     carried: list[str] = []
     start: dict[str, Tensor] = {}
-    if state is None and (origin := origin_of(out, config, resume=resume)) is not None:
+    if origin is not None:
         found = carry(segmentor, config.model, joined.classes.names, origin)
         share = with_defaults(config, joined).init_share or 0.0
         carried, weights = found.lines(share), segmentor.state_dict()
