@@ -139,15 +139,18 @@ class Scores:
         from rich.table import Table
         from rich.text import Text
 
-        true = self.confusion.sum(axis=1)
-        accuracy, share = _ratio(np.diag(self.confusion), true), _ratio(true, np.full_like(true, true.sum()))
+        # the matrix of a part may end in a row that has no name
+        pairs = [(one.confusion, len(one.iou)) for one in self.parts.values() or [self]]
+        hits = np.concatenate([np.diag(matrix)[:count] for matrix, count in pairs])
+        true = np.concatenate([matrix.sum(axis=1)[:count] for matrix, count in pairs])
+        accuracy, share = _ratio(hits, true), _ratio(true, np.full_like(true, self.confusion.sum()))
         table = Table("class", title=f"{self.images} images", show_footer=True)
         table.columns[0].footer = "mean"
         for header, total in (("IoU", self.miou), ("accuracy", self.macc), ("pixels", math.nan)):
             table.add_column(header, footer=percent(total), justify="right")
         table.columns[-1].footer = ""
         unseen = () if self.by_names is None else self.by_names.unseen
-        for (name, iou), accurate, part in zip(self.iou.items(), accuracy, share, strict=False):
+        for (name, iou), accurate, part in zip(self.iou.items(), accuracy, share, strict=True):
             shown = (name if name.isprintable() else repr(name)) + (" *" if name in unseen else "")
             table.add_row(Text(shown), percent(iou), percent(accurate), percent(part))
         means = ", ".join(f"{name} {percent(part.miou)}" for name, part in self.parts.items())
