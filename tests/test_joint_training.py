@@ -271,6 +271,8 @@ def test_joined_scores_are_means_over_datasets() -> None:
     assert list(whole.iou) == ["x: a", "x: b", "y: a", "y: c"]
     assert whole.images == 3
     assert whole.confusion.sum() == 8 + 17
+    rows = [list(column.cells) for column in join_scores({"y": two, "x": one}).table().columns[2:]]
+    assert rows == [["83.3", "–", "75.0", "100.0"], ["24.0", "0.0", "16.0", "16.0"]]
 
 
 @pytest.mark.slow

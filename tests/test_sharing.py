@@ -157,7 +157,15 @@ class TestUpload:
         bridgeseg.push("me/streets", run)
         assert hub.repos["me/streets"].files() == written
         assert "not empty" in failed(capsys, *words)
+        neighbours = [tmp_path / f"other{ending}" / "mine.txt" for ending in (".new", ".old")]
+        for file in (*neighbours, tmp_path / "other" / "empty"):
+            file.parent.mkdir()
+            file.write_text("mine")
+        (tmp_path / "other" / "empty").unlink()
         assert main([*map(str, words[:-1]), str(tmp_path / "other")]) == 0
+        assert [file.read_text() for file in neighbours] == ["mine", "mine"]
+        assert {file.name for file in tmp_path.iterdir()} >= {"other", "new", "other.new", "other.old"}
+        assert not list(tmp_path.glob(".other*"))
         assert "nothing was uploaded" in capsys.readouterr().out
 
     def test_links_in_a_run_folder_are_not_followed(self, hub: Hub, run: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from bridgeseg import __version__
 from bridgeseg.description import CARD
 from bridgeseg.errors import InputError
 from bridgeseg.extras import extra
-from bridgeseg.files import NEW, remove, replace_folder
+from bridgeseg.files import replace_folder
 from bridgeseg.hub.access import LOGIN, explained, hub_access
 from bridgeseg.hub.repository import MAIN, Repository
 from bridgeseg.settings.push import Push
@@ -61,17 +61,18 @@ def push(asked: Push) -> Pushed:
     out = Path(asked.out or repository.id.partition("/")[2])
     if out.is_symlink() or (out.exists() and (not out.is_dir() or any(out.iterdir()))):
         raise InputError("is there already, and not empty", where=out, fix="choose another `out`")
-    fresh = out.with_name(out.name + NEW)
     try:
-        remove(fresh)
-        fresh.mkdir(parents=True)
-        files = _write(fresh, asked, repository)
-        replace_folder(fresh, out)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as place:
+            fresh = Path(place) / "fresh"
+            fresh.mkdir()
+            files = _write(fresh, asked, repository)
+            if out.is_dir():
+                out.rmdir()
+            replace_folder(fresh, out)
     except OSError as error:
         message = f"cannot be written: {error.strerror or error}"
         raise InputError(message, where=out, fix="choose another `out`") from error
-    finally:
-        remove(fresh)
     return Pushed(str(repository), files, folder=out)
 
 
