@@ -92,9 +92,6 @@ def _alike(joined: Joined, encoder: str | None, note: Callable[[str, str, str, i
         told = list(map(str, pairs))
         message = f"names of different datasets that look alike by their embeddings (cosine): {some(told, MOST)}"
         lines = "; ".join(propose(pairs, joined))
-        fix = (
-            f"if they are one, or parts, paste into a data.yaml what is true of: {lines}"
-            if lines
-            else "nothing, if they are different things"
-        )
+        one = f"if they are one, or parts, paste into a data.yaml what is true of: {lines}"
+        fix = one if lines else "nothing, if they are different things"
         yield note("names-alike", message, fix, len(pairs))

@@ -11,7 +11,6 @@ from bridgeseg import __version__
 from bridgeseg.description import CARD
 from bridgeseg.errors import InputError
 from bridgeseg.extras import extra
-from bridgeseg.files import replace_folder
 from bridgeseg.hub.access import LOGIN, explained, hub_access
 from bridgeseg.hub.repository import MAIN, Repository
 from bridgeseg.settings.push import Push
@@ -69,7 +68,7 @@ def push(asked: Push) -> Pushed:
             files = _write(fresh, asked, repository)
             if out.is_dir():
                 out.rmdir()
-            replace_folder(fresh, out)
+            fresh.rename(out)
     except OSError as error:
         message = f"cannot be written: {error.strerror or error}"
         raise InputError(message, where=out, fix="choose another `out`") from error
