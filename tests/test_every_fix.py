@@ -98,6 +98,8 @@ TYPED: dict[str, tuple[str, str | None]] = {
     "say what is black and white: `image_range: {}`, or save it with 8 bits": ("predict deep.tif", None),
     "name `bands` of 0..{}": ("predict photos/a.png --bands 5", "--bands 2"),
     "`opacity={}`": ("predict photos/a.png --opacity 2", None),
+    "add `overlay=True`": ("predict photos/a.png --no-overlay --opacity 0.3", None),
+    "write one that has, such as `format=geojson`": ("predict photos/a.png --min-area 9", None),
     "choose another folder: `out={}`": ("predict photos --out photos", None),
     "name it: `data={}`": ("check --data other", None),
     "leave out `quick`, or `model`": ("check --data data --quick --model rgb.onnx", "check --data data --quick"),
@@ -305,6 +307,7 @@ NOT_TRIED = {
         "train with another backbone, or run the checkpoint folder in PyTorch: predict --model FOLDER",
     ],
     "what is right depends on the data": [
+        "names that end with NUL bytes are read by `bridgeseg predict --null -`",
         "list at least one name under `names`",
         "write names and `prompts` in UTF-8",
         "write `names: [sky, road]` or `names: {0: sky, 1: road}`",

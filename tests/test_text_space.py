@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +22,7 @@ from bridgeseg.models.text_space import TextIn, TextSpace
 from bridgeseg.settings.model import ModelConfig
 from bridgeseg.settings.train import TrainConfig
 from bridgeseg.text import embed
-from bridgeseg.text.bank import bank_of, reference
+from bridgeseg.text.bank import named_bank, reference
 from bridgeseg.text.store import save_embeddings
 from bridgeseg.training.module import parameter_groups
 from bridgeseg.vocabulary.bank import FILES, FOLDER, bank
@@ -30,6 +32,11 @@ from tiny_networks import embeddings
 
 BANK = embeddings(40, 12, seed=3)
 CLIP = "open_clip:ViT-B-16/openai"
+
+
+def vectors_of(encoder: str) -> torch.Tensor | None:
+    found = named_bank(encoder)
+    return None if found is None else torch.from_numpy(found.vectors)
 
 
 def tokens(space: TextSpace, vectors: torch.Tensor) -> torch.Tensor:
@@ -89,24 +96,24 @@ class TestBank:
 
     def test_a_file_of_a_known_encoder_has_the_bank_of_that_encoder(self, tmp_path: Path) -> None:
         file = FOLDER / FILES["open_clip:ViT-B-16/openai"]
-        shipped = bank_of("open_clip:ViT-B-16-quickgelu/openai")
+        shipped = vectors_of("open_clip:ViT-B-16-quickgelu/openai")
         assert shipped is not None
-        assert torch.equal(bank_of(str(file)), shipped)
+        assert torch.equal(vectors_of(str(file)), shipped)
         few = save_embeddings(
             tmp_path / "few.safetensors", embeddings(3, 512), "abc", encoder="open_clip:ViT-B-16/openai"
         )
-        assert torch.equal(bank_of(str(few)), shipped)
+        assert torch.equal(vectors_of(str(few)), shipped)
 
     def test_a_file_with_many_names_is_its_own_bank_and_one_with_few_has_none(self, tmp_path: Path) -> None:
         numbers = [str(number) for number in range(120)]
         many = save_embeddings(tmp_path / "many.safetensors", embeddings(120, 9), numbers)
         few = save_embeddings(tmp_path / "few.safetensors", embeddings(20, 9), numbers[:20])
-        torch.testing.assert_close(bank_of(str(many)), embeddings(120, 9))
-        assert bank_of(str(few)) is None
+        torch.testing.assert_close(vectors_of(str(many)), embeddings(120, 9))
+        assert vectors_of(str(few)) is None
         assert reference(str(few), BANK) is BANK
 
     def test_random_vectors_have_those_of_common_names(self) -> None:
-        found = bank_of("random:8/1")
+        found = vectors_of("random:8/1")
         assert found is not None
         names = bank("open_clip:ViT-B-32/openai").names  # type: ignore[union-attr]
         torch.testing.assert_close(found[:2], embed(ClassSet.build(names[:2]), "random:8/1").vectors)
@@ -120,7 +127,7 @@ class TestTraining:
         train(data, tmp_path / "run", quiet=True, **{**TINY, "epochs": 1, "model": model})
         checkpoint = load_checkpoint(tmp_path / "run")
         entry = checkpoint.segmentor.guidance.token_in  # type: ignore[union-attr]
-        torch.testing.assert_close(entry.centre, bank_of("random:16/0").mean(dim=0))  # type: ignore[union-attr]
+        torch.testing.assert_close(entry.centre, vectors_of("random:16/0").mean(dim=0))  # type: ignore[union-attr]
         assert float(checkpoint.segmentor.head.log_scale.exp()) == pytest.approx(1 / 0.07)  # type: ignore[operator, union-attr]
 
     def test_a_configuration_of_before_means_the_mean_of_the_classes(self, tmp_path: Path) -> None:
@@ -158,3 +165,19 @@ def test_a_network_without_a_bank_takes_its_constants_from_a_state() -> None:
     config = TrainConfig.parse({**TINY, "data": "d", "model": {**TINY["model"], "text_space": "bank"}})
     network = build(config.model, 3, embeddings(3))
     assert not network.guidance.token_in.centre.any()  # type: ignore[union-attr]
+
+
+def test_a_bank_is_encoded_in_the_templates_of_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+
+    def encode(classes: ClassSet, encoder: str, *, templates: Any) -> Any:
+        seen.append(templates)
+        return SimpleNamespace(vectors=embeddings(len(classes), 384))
+
+    monkeypatch.setattr("bridgeseg.text.bank.embed", encode)
+    encoder = "hf:sentence-transformers/all-MiniLM-L6-v2"
+    usual, other = named_bank(encoder), named_bank(encoder, "scene")
+    assert usual is not None
+    assert other is not None
+    assert (seen, usual.names) == (["scene"], other.names)
+    assert not np.allclose(usual.vectors, other.vectors)
