@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import struct
 import sys
 import tracemalloc
@@ -338,6 +339,18 @@ class TestInMemory:
             as_pixels(np.zeros(shape, np.uint8), Reading.of(bands=[5]))
         assert fix in str(caught.value.fix)
 
+    @pytest.mark.parametrize("value", [np.nan, np.inf, 300.0])
+    def test_no_range_is_proposed_that_is_none(self, value: float) -> None:
+        with pytest.raises(DataError) as caught:
+            as_pixels(np.full((4, 30, 3), value))
+        assert "image_range=(BLACK, WHITE)" in str(caught.value.fix)
+
+    def test_ranges_and_bands_by_numpy(self) -> None:
+        how = Reading.of(np.array([0, 4095]), np.array([0, 1, 2]))
+        assert how == Reading.of((np.uint16(0), np.float32(4095)), [np.int64(0), 1, 2]) == Reading.of(4095, (0, 1, 2))
+        assert Reading.of(np.float32(4095)) == Reading.of(4095)
+        assert json.dumps(how.to_dict()) == '{"image_range": [0.0, 4095.0], "bands": [0, 1, 2]}'
+
     def test_ranges_of_arrays(self) -> None:
         assert as_pixels(GREY, Reading.of(4095))[0, :, 0].tolist() == [0, 62, 255]
 
@@ -351,14 +364,17 @@ class TestInMemory:
             PIXELS > 3,
             np.moveaxis(PIXELS, 2, 0),
             np.zeros((2, 2, 9), np.uint8),
+            np.moveaxis(PIXELS / 255, 2, 0),
+            PIXELS.astype(np.int64) * 100_003,
             torch.from_numpy(PIXELS / 255).requires_grad_(),
+            torch.from_numpy(PIXELS > 3),
+            torch.from_numpy(PIXELS).permute(2, 0, 1),
         ],
     )
     def test_every_fix_of_an_array_works(self, image: Any) -> None:
         with pytest.raises(DataError, match="uint8 RGB") as caught:
             as_pixels(image)
         fix = str(caught.value.fix).partition(": ")[2]
-        image = np.asarray(image.detach() if isinstance(image, torch.Tensor) else image)
         if fix.startswith("image_range="):
             assert as_pixels(image, Reading.of(eval(fix.partition("=")[2]))).max() == 255
         else:

@@ -21,6 +21,7 @@ from bridgeseg.images import read_image
 from bridgeseg.reading import sources
 from bridgeseg.reading.addresses import is_address
 from bridgeseg.reading.left_out import LeftOut
+from bridgeseg.reading.loading import one_image
 from bridgeseg.reading.sources import Failure, Source, find, survey
 from bridgeseg.runtime.model import Model
 
@@ -37,6 +38,11 @@ def test_names_that_end_with_nul_bytes_are_not_taken_for_one() -> None:
     (found,) = find(["a.jpg\0b.jpg"])
     assert isinstance(found, Failure)
     assert "--null" in str(found.error.fix)
+
+
+def test_an_empty_name_is_no_folder() -> None:
+    with pytest.raises(InputError, match="no file is named"):
+        one_image("")
 
 
 def names(found: object) -> list[str]:

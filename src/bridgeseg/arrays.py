@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,9 @@ def as_array(image: Any) -> NDArray[Any]:
 
 def channels_first(values: NDArray[Any]) -> bool:
     """Whether this looks like an image whose channels come first, as PyTorch and rasterio have them."""
-    return values.ndim == 3 and values.shape[0] < min(values.shape[1:]) and values.shape[2] not in (3, 4)
+    if values.ndim != 3 or values.shape[2] in (3, 4):
+        return False
+    return values.shape[0] in (1, 3, 4) or values.shape[0] < min(values.shape[1:])
 
 
 def chosen(values: NDArray[Any], bands: Sequence[int]) -> NDArray[Any]:
@@ -51,23 +54,49 @@ def chosen(values: NDArray[Any], bands: Sequence[int]) -> NDArray[Any]:
     return values[..., bands[0]] if len(bands) == 1 else values[..., list(bands)]
 
 
-def conversion(values: NDArray[Any]) -> str:
-    """Say what makes an image of an array that is none: an expression that works."""
+def conversion(values: NDArray[Any], image: Any = None) -> str:
+    """Say what makes an image of an array that is none: an expression that works.
+
+    Args:
+        values: the array.
+        image: what it was made of: numpy's, which is the default, or a tensor of another library.
+    """
     if values.size == 0:
         return "give an array with pixels"
     if values.ndim == 4 and values.shape[3] in (1, 3, 4):
         return f"give its {values.shape[0]} images one by one: bridgeseg.predict(list(images))"
-    if channels_first(values):
-        return "put the channels last: np.moveaxis(image, 0, 2)"
-    if values.ndim not in (2, 3) or (values.ndim == 3 and values.shape[2] not in (3, 4)):
+    name = "image" if image is None or isinstance(image, np.ndarray) else _as_numpy(image)
+    first = channels_first(values)
+    if not first and (values.ndim not in (2, 3) or (values.ndim == 3 and values.shape[2] not in (3, 4))):
         many = values.ndim == 3 and values.shape[2] > 4
-        return "choose three channels, by `bands=0,1,2` or here: image[:, :, :3]" if many else "give (H, W, 3)"
+        return f"choose three channels, by `bands=0,1,2` or here: {name}[:, :, :3]" if many else "give (H, W, 3)"
+    name = f"np.moveaxis({name}, 0, 2)" if first else name
+    how = _to_bytes(values, name)
+    if not first or (how is not None and how.startswith("convert")):
+        return how or "give (H, W, 3)"
+    return f"put the channels last: {name}" if how is None else f"put the channels last, {name}, and {how}"
+
+
+def _to_bytes(values: NDArray[Any], name: str) -> str | None:
+    """Say how values of another type become uint8; None if they have it."""
+    if values.dtype == np.uint8:
+        return None
     if values.dtype == bool:
-        return "convert it: image.astype('uint8') * 255"
-    if values.dtype.kind in "iuf" and values.min() >= 0 and values.max() <= 1 and values.dtype.kind == "f":
-        return "convert it: (image * 255).round().astype('uint8')"
-    if values.dtype.kind in "iuf" and values.min() >= 0 and values.max() <= 255:
-        return "convert it: image.astype('uint8')"
-    if values.dtype.kind in "iuf":
-        return f"say what is black and white: image_range=({values.min():g}, {values.max():g})"
-    return "scale it to 0..255 and convert it with .astype('uint8')"
+        return f"convert it: {name}.astype('uint8') * 255"
+    if values.dtype.kind not in "iuf":
+        return "scale it to 0..255 and convert it with .astype('uint8')"
+    finite = values if values.dtype.kind != "f" else values[np.isfinite(values)]
+    low, high = (finite.min().item(), finite.max().item()) if finite.size else (math.nan, math.nan)
+    if values.dtype.kind == "f" and low >= 0 and high <= 1:
+        return f"convert it: ({name} * 255).round().astype('uint8')"
+    if low >= 0 and high <= 255:
+        return f"convert it: {name}.astype('uint8')"
+    if not low < high:
+        return "say what is black and white: image_range=(BLACK, WHITE)"
+    return f"say what is black and white: image_range=({low!r}, {high!r})"
+
+
+def _as_numpy(image: Any) -> str:
+    """Return an expression for a tensor as numpy's array."""
+    steps = "".join(f".{step}()" for step in ("detach", "cpu") if callable(getattr(image, step, None)))
+    return f"np.asarray(image{steps})"

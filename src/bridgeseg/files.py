@@ -21,8 +21,8 @@ LEFT = re.compile(rf"\.[0-9a-f]{{32}}{re.escape(PART)}(\..+)?")
 """Names that `replacing` chooses for what it writes."""
 NEW = ".new"
 """Ending of a folder that is written beside the one that it replaces."""
-NOT_ROOM = (errno.EACCES, errno.EPERM, errno.EROFS, errno.EISDIR, errno.ENOTDIR, errno.EEXIST)
-"""Errors that more space on the disk does not end."""
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors that more space on the disk ends."""
 OLD = ".old"
 """Ending of a folder that is being replaced."""
 
@@ -52,7 +52,7 @@ def replacing(path: str | Path, fix: str = "free some space, or choose another p
         part.replace(path)
         flush(path.parent)
     except OSError as error:
-        fix = fix.removeprefix("free some space, or ") if error.errno in NOT_ROOM else fix
+        fix = fix if error.errno in NO_ROOM else fix.removeprefix("free some space, or ")
         raise InputError(f"cannot be written: {error.strerror or error}", where=path, fix=fix) from error
     finally:
         with suppress(OSError):  # it is in place, or was never made

@@ -121,7 +121,7 @@ def _pages(image: Image.Image) -> list[Note]:
                 return []
         finally:
             image.seek(0)
-    fix = f"save each as {kind[2:]} of its own file, if they matter"
+    fix = f"save each {kind[2:]} as a file of its own, if they matter"
     return [Note("pages", f"more than {kind} in one file: only the first is read", fix)]
 
 
@@ -162,7 +162,7 @@ def as_pixels(
         found = f"{values.dtype} of shape {values.shape}"
         raise DataError(
             f"an image is a uint8 RGB array of shape (H, W, 3), or (H, W) for greyscale; found {found}",
-            fix=conversion(values),
+            fix=conversion(values, image),
         )
     if values.ndim == 3 and values.shape[2] == 4:
         return to_pixels(Image.fromarray(values), how, notes)

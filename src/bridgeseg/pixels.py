@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -60,19 +61,20 @@ class Reading:
         Raises:
             ConfigError: no two growing numbers, or no one or three numbers of bands.
         """
-        ends: Any = [image_range] if isinstance(image_range, int | float) else image_range
+        ends: Any = [image_range] if isinstance(image_range, Real) else _as_listed(image_range)
+        bands = _as_listed(bands)
         if ends is not None:
-            numbers = _are(ends, int | float) and len(ends) in (1, 2)
+            numbers = _are(ends, Real) and len(ends) in (1, 2)
             ends = (0, *ends) if numbers and len(ends) == 1 else ends
             if not numbers or not -math.inf < ends[0] < ends[1] < math.inf:
                 found = f"the values of black and of white are needed, found {image_range!r}"
                 raise ConfigError(found, where="image_range", fix="`image_range: 4095`, or `image_range: [100, 4095]`")
             ends = (float(ends[0]), float(ends[1]))
         if bands is not None:
-            if not _are(bands, int) or len(bands) not in (1, 3) or min(bands) < 0:
+            if not _are(bands, Integral) or len(bands) not in (1, 3) or min(bands) < 0:
                 found = f"the numbers of the bands of red, green and blue are needed, found {bands!r}"
                 raise ConfigError(found, where="bands", fix="`bands: [0, 1, 2]`, or `bands: [0]` for grey")
-            bands = tuple(bands)
+            bands = tuple(map(int, bands))
         return cls(ends, bands)
 
     def over(self, other: Reading) -> Reading:
@@ -86,6 +88,10 @@ class Reading:
 
 
 AS_STORED = Reading()
+
+
+def _as_listed(values: Any) -> Any:
+    return values.tolist() if isinstance(values, np.ndarray) else values
 
 
 def _are(values: Any, kind: Any) -> bool:

@@ -56,6 +56,8 @@ def one_image(name: str | Path) -> Source:
         InputError: it names a camera, a stream, a video, or a file that is to be downloaded first.
     """
     text = str(name)
+    if not text:
+        raise InputError("no file is named: the name is empty", fix="name a file")
     here = os.path.lexists(name)
     if (not here and (is_camera(text) or is_stream(text))) or is_video(Path(name)):
         message, fix = "this has many images, and one is asked for", "take the results of `model.stream(...)`"
