@@ -21,6 +21,7 @@ from bridgeseg.errors import ConfigError, DataError, InputError, ModelFileError
 from bridgeseg.evaluating import answers as answers_module
 from bridgeseg.evaluating import modes
 from bridgeseg.evaluating.evaluate import count_split, evaluate_split
+from bridgeseg.evaluating.matching import match
 from bridgeseg.evaluating.modes import MULTISCALE, EvalMode
 from bridgeseg.evaluating.predictors import Predictor, as_model
 from bridgeseg.reading.pipeline import DEPTH
@@ -549,8 +550,44 @@ def test_parts_and_same_of_partial_data_count_as_in_a_validation(tmp_path: Path)
     assert list(scores.iou) == ["vehicle", "road", "car"]
     (tmp_path / "data.yaml").write_text(f"{text.replace('truck', 'bed').replace('[car,', '[wall,')}labelled: [car]\n")
     model = as_model(Network(), ClassSet.build(["rail", "bus", "street", "tree"]))
-    with pytest.raises(DataError, match=r"labels 'car', which .*\n  fix: .*`names=rail,bus,street,tree,car`"):
+    with pytest.raises(DataError, match=r"labels 'car', which .*\n  fix: .*`names=rail, bus, street, tree, car`"):
         evaluate(model, tmp_path / "data.yaml", quiet=True)
+
+
+class Asked:
+    """A model that takes names: its ids are those of four pixels, whatever they mean."""
+
+    def __init__(self, *ids: int) -> None:
+        self.ids = ids
+
+    def classes(self, images: Any) -> Any:
+        return np.array([[self.ids]])
+
+
+@pytest.mark.parametrize("unlabelled", ["ignore", "other"])
+def test_partial_data_is_asked_for_some_of_its_names(tmp_path: Path, unlabelled: str) -> None:
+    write_row(tmp_path, [0, 1, 2, 3])
+    text = "val: images\nnames: [Road, car, sky, rest]\nlabelled: [Road, car, sky]\n"
+    (tmp_path / "data.yaml").write_text(f"{text}unlabelled: {unlabelled}\n")
+    classes = ClassSet.build(["road", "sky", "cow"])
+    found = match(as_model(Asked(0, 0, 2, 0), classes), DataSpec.load(tmp_path), list(classes.names))
+    assert (found.left.unlabelled, found.left.ignored) == (("cow",), ("car",))  # type: ignore[union-attr]
+    scores = evaluate_split(found.model, found.spec.samples("val"), found.spec, progress=False)
+    assert list(scores.iou) == ["Road", "sky"]
+    wrong = int(unlabelled == "other")
+    assert scores.confusion.tolist() == [[1, 0, 0], [0, 0, 1], [wrong, 0, 0]]
+    with pytest.raises(DataError, match="none of the names asked for is labelled"):
+        match(as_model(Asked(), ClassSet.build(["cow"])), DataSpec.load(tmp_path), ["cow"])
+
+
+def test_names_asked_for_may_be_the_others_of_the_data(tmp_path: Path) -> None:
+    write_row(tmp_path, [0, 1, 2, 1])
+    (tmp_path / "data.yaml").write_text("val: images\nnames: [road, pedestrian, sky]\nsame: [[pedestrian, person]]\n")
+    classes = ClassSet.build(["road", "person", "car"])
+    found = match(as_model(Asked(0, 1, 2, 0), classes), DataSpec.load(tmp_path), list(classes.names))
+    assert (found.left.unlabelled, found.left.ignored) == (("car",), ("sky",))  # type: ignore[union-attr]
+    scores = evaluate_split(found.model, found.spec.samples("val"), found.spec, progress=False)
+    assert scores.iou == {"road": 0.5, "pedestrian": 0.5}  # called as in the data
 
 
 def test_parts_and_same_of_complete_data_count_too(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from bridgeseg.classes import ClassSet
 from bridgeseg.data.labels import labelled_names
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import DataError
-from bridgeseg.evaluating.names import by_names
-from bridgeseg.evaluating.partial import known_names, leaves, partial_of
+from bridgeseg.evaluating.names import by_names, by_relations
+from bridgeseg.evaluating.partial import is_related, known_names, leaves, partial_of
 from bridgeseg.metrics import ByNames
 from bridgeseg.runtime.model import Model
 from bridgeseg.vocabulary.asked import Names
@@ -41,8 +41,8 @@ def match(model: Model, spec: DataSpec, names: Names | None = None, embeddings: 
     Args:
         model: which has the `names` that were asked for, if any were.
         spec: the dataset.
-        names: those asked for; a model that takes any names is given those of the data else, or those that partial
-            data labels besides its own.
+        names: those asked for, by which other names of the data are ignored; a model that takes any names is given
+            those of the data else, or those that partial data labels besides its own.
         embeddings: as in `Model.load`.
 
     Raises:
@@ -52,6 +52,8 @@ def match(model: Model, spec: DataSpec, names: Names | None = None, embeddings: 
     left, spec = None, with_relations(spec, model.provenance)
     if names is None and model.takes_names and (spec.partial or spec.same or spec.parts):
         model = _with_labelled(model, spec, embeddings)
+    elif names is not None and (spec.partial or is_related(spec, model.classes.names)):
+        spec, left = by_relations(spec, model.classes)
     if (partial := partial_of(spec, model.classes.names)) is not None:
         classes = partial.classes
     else:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from bridgeseg.classes import ClassSet
+from bridgeseg.data.labels import labelled_names
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.data.values import known_values
 from bridgeseg.errors import DataError
+from bridgeseg.evaluating.partial import known_names, leaves
 from bridgeseg.metrics import ByNames, Scores
 from bridgeseg.vocabulary.embeddings import find_rows, not_among
 
@@ -25,26 +28,54 @@ def by_names(spec: DataSpec, classes: ClassSet) -> tuple[DataSpec, ByNames]:
     Raises:
         DataError: the dataset labels none of them.
     """
-    names, ignore = spec.classes.names, classes.ignore_index
+    names = spec.classes.names
     places = find_rows(names, classes.names)
     labelled = {place for place in places if place is not None}
     if not labelled:
-        raise DataError(
-            f"none of the names asked for is labelled in this data: {not_among(classes.names[:5], names)}",
-            where=spec.path,
-            fix="ask for names of the data, with phrases of their own if you like: "
-            f"`names={names[0]}={classes.names[0]}`",
-        )
+        raise _nothing_labelled(spec, classes)
+    left = ByNames(
+        unlabelled=tuple(name for index, name in enumerate(classes.names) if index not in labelled),
+        ignored=tuple(name for name, place in zip(names, places, strict=True) if place is None),
+    )
+    return replace(_read_as(spec, places, classes.ignore_index), classes=classes), left
+
+
+def by_relations(spec: DataSpec, classes: ClassSet) -> tuple[DataSpec, ByNames]:
+    """Return partial data, or data with `same` and `parts`, that labels what other classes mean alone.
+
+    Pixels of labelled names that mean none of the classes are ignored. Arguments and errors are those of `by_names`.
+    """
+    labelled = labelled_names(spec)
+    meant = known_names(spec, classes.names)
+    if not meant:
+        raise _nothing_labelled(spec, classes)
+    left = ByNames(
+        unlabelled=tuple(name for name in classes.names if name not in leaves(spec, classes.names, meant)),
+        ignored=tuple(name for name in labelled if name not in meant),
+    )
+    places = [None if name in left.ignored else index for index, name in enumerate(spec.classes.names)]
+    images = {key: tuple(name for name in own if name in meant) for key, own in spec.labelled_images.items()}
+    narrowed = _read_as(spec, places, spec.classes.ignore_index)
+    return replace(narrowed, labelled=tuple(meant), labelled_images=images), left
+
+
+def _nothing_labelled(spec: DataSpec, classes: ClassSet) -> DataError:
+    names = labelled_names(spec)
+    return DataError(
+        f"none of the names asked for is labelled in this data: {not_among(classes.names[:5], names)}",
+        where=spec.path,
+        fix=f"ask for names of the data, with phrases of their own if you like: `names={names[0]}={classes.names[0]}`",
+    )
+
+
+def _read_as(spec: DataSpec, places: Sequence[int | None], ignore: int) -> DataSpec:
+    """Return a dataset whose masks are read as other ids: those in the places of its own, None for what is ignored."""
     ids = {index: ignore if place is None else place for index, place in enumerate(places)}
     ids[spec.classes.ignore_index] = ignore
     colours = spec.colour_map and {colour: ids[index] for colour, index in spec.colour_map.items()}
     values = {spec.classes.ignore_index: spec.classes.ignore_index} | known_values(spec)
     numbers = None if colours else {value: ids[index] for value, index in values.items()}
-    left = ByNames(
-        unlabelled=tuple(name for index, name in enumerate(classes.names) if index not in labelled),
-        ignored=tuple(name for name, place in zip(names, places, strict=True) if place is None),
-    )
-    return replace(spec, classes=classes, label_map=numbers, colour_map=colours), left
+    return replace(spec, label_map=numbers, colour_map=colours)
 
 
 def told(scores: Scores, left: ByNames, trained: tuple[str, ...]) -> Scores:

@@ -15,6 +15,7 @@ from bridgeseg.data.listing import Sample
 from bridgeseg.data.relations import Relations, Said
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import DataError, nearest
+from bridgeseg.vocabulary.embeddings import find_rows
 from bridgeseg.wording import join_names
 
 Ids = NDArray[np.integer[Any]]
@@ -92,15 +93,28 @@ def partial_of(spec: DataSpec, names: Sequence[str]) -> Partial | None:
     return None
 
 
+def is_related(spec: DataSpec, names: Sequence[str]) -> bool:
+    """Whether a dataset says by `same` or `parts` that one of its names means one of a model, spelled otherwise."""
+    own = spec.classes.names
+    spelled = (name for name, row in zip(own, find_rows(own, names), strict=True) if row is not None)
+    return not {*known_names(spec, names)} <= {*spelled}
+
+
 def scored_names(spec: DataSpec, names: Sequence[str]) -> tuple[str, ...]:
     """Return the names of a dataset that a model with these names is scored by."""
     partial = partial_of(spec, names)
     return spec.classes.names if partial is None else partial.own
 
 
-def leaves(spec: DataSpec, names: Sequence[str]) -> list[str]:
-    """Return the names of a model that the names of a dataset mean by `same` and `parts`; else these themselves."""
-    meant = _meant(spec, spec.classes.names, names)
+def leaves(spec: DataSpec, names: Sequence[str], own: Sequence[str] | None = None) -> list[str]:
+    """Return the names of a model that names of a dataset mean by `same` and `parts`; else these themselves.
+
+    Args:
+        spec: the dataset.
+        names: those of the model.
+        own: those of the dataset; by default all.
+    """
+    meant = _meant(spec, own or spec.classes.names, names)
     found = [[names[place] for place in places] or [name] for name, places in meant.items()]
     return list(dict.fromkeys(chain.from_iterable(found)))
 
@@ -113,7 +127,9 @@ def known_names(spec: DataSpec, names: Sequence[str]) -> list[str]:
 
 
 def _meant(spec: DataSpec, own: Sequence[str], names: Sequence[str]) -> dict[str, list[int]]:
-    """Return labelled name -> ids of the model that it may mean."""
-    relations = Relations.of([Said(spec.same, spec.parts, spec.path)], {*own, *names})
+    """Return labelled name -> ids of the model that it may mean; case and `_` for a space make no difference."""
+    rows = zip(own, find_rows(own, names), strict=True)
+    spelled = tuple((names[row], name) for name, row in rows if row is not None and names[row] != name)
+    relations = Relations.of([Said(spec.same, spec.parts, spec.path), Said(spelled, {})], {*own, *names})
     leaves = {name: {relations.one(name), *relations.leaves(name)} for name in own}
     return {name: [place for place, known in enumerate(names) if relations.one(known) in leaves[name]] for name in own}
