@@ -272,8 +272,7 @@ NOT_TRIED = {
         "give a file of at least 100 names as `text_encoder`, or leave distractors out",
         "`vocabulary.distractors={}`",
         "give embeddings that the same text encoder made, with `bridgeseg.text.export_embeddings`",
-        "say it in words that are known, `names={}={}`, or give a file of embeddings that has them, "
-        "`embeddings=FILE.safetensors` (bridgeseg.text.export_embeddings writes one where the text encoder is)",
+        "say it in words that are known, `names={}`, or {}",
         "a file of embeddings holds the tensor `embeddings` (K, D) and the metadata `names`, a JSON list of K strings",
     ],
     "the file would have to be exported or copied once more": [

@@ -59,12 +59,29 @@ class TestAsked:
             "road:\nperson: [pedestrian, person]\n",
             "names: [road, person]\nprompts:\n  person: [pedestrian, person]\n",
             "names: {1: person, 0: road}\nprompts:\n  person: [pedestrian, person]\ntrain: images\n",
+            "names: [road, person]\nprompts:\n  1: [pedestrian, person]\n",
         ],
     )
     def test_files(self, tmp_path: Path, text: str) -> None:
         path = tmp_path / "names.yaml"
         path.write_text(text)
         assert asked(str(path)) == asked(path) == asked("road, person=pedestrian|person")
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("[road, on, car]", r"read as .*True"),
+            ("no: [car]", r"read as .*False"),
+            ("names: [road, off]", r"read as .*False"),
+            ("names: [road]\nprompts: {raod: [street]}", "'raod' is no class"),
+        ],
+    )
+    def test_files_that_are_refused(self, tmp_path: Path, text: str, message: str) -> None:
+        path = tmp_path / "names.yaml"
+        path.write_text(text)
+        with pytest.raises(ConfigError, match=message) as caught:
+            asked(path)
+        assert caught.value.fix
 
     def test_known_names_keep_their_phrases_and_colours_and_no_colour_comes_twice(self) -> None:
         known = ClassSet.build(["sky", "road"], {"road": ["street"]}, [(1, 2, 3), ClassSet.build(["a"]).palette[0]])
@@ -83,6 +100,7 @@ class TestAsked:
             ("gone.yaml", "expected a file"),
             ({"road": 3}, "phrases of 'road'"),
             ([1], "must be text"),
+            ({False: ["car"]}, "a name is read as"),
         ],
     )
     def test_what_is_refused(self, names: object, message: str) -> None:
@@ -155,7 +173,8 @@ class TestLookUp:
         with pytest.raises(ConfigError, match=r"'streetwall' \(nearest: '.*wall'.*not on this machine") as caught:
             look_up(asked("road, streetwall"), known)
         fix = str(caught.value.fix).split("`names=")[1].split("`")[0]
-        assert look_up(asked(fix), known).shape == (1, 512)
+        assert asked(fix).names == ("road", "streetwall")
+        assert look_up(asked(fix), known).shape == (2, 512)
 
     def test_learned_prompts_have_no_vectors_of_other_names(self) -> None:
         known = of_clip(["road", "sky"], learned=True)

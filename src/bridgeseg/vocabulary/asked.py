@@ -9,7 +9,7 @@ from typing import Any
 
 from bridgeseg.classes import ClassSet, Colour, default_palette
 from bridgeseg.errors import BridgeSegError, ConfigError, DataError
-from bridgeseg.wording import split_names
+from bridgeseg.wording import shown, split_names
 from bridgeseg.yamlfile import MAX_BYTES, kind, read_text, read_value
 
 Names = str | Path | Sequence[str] | Mapping[str, str | Sequence[str]] | ClassSet
@@ -62,7 +62,7 @@ def _phrases(names: Any) -> list[tuple[str, tuple[str, ...]]]:
     if isinstance(names, str):
         names = split_names(names)
     if isinstance(names, Mapping):
-        return [(str(name).strip(), _several(phrases, str(name))) for name, phrases in names.items()]
+        return [((own := _name(name)), _several(phrases, own)) for name, phrases in names.items()]
     if not isinstance(names, Sequence) or not all(isinstance(name, str) for name in names):
         raise DataError(f"names must be text, found {kind(names)}")
     return [_pair(name) for name in names]
@@ -87,13 +87,26 @@ def _of_file(path: Path) -> list[tuple[str, tuple[str, ...]]]:
     if isinstance(value, dict) and isinstance(listing := value.get("names"), list | dict):
         # a data.yaml: names in a list, or by their ids
         names = [listing[key] for key in sorted(listing)] if isinstance(listing, dict) else listing
+        names = [_name(name, path) for name in names]
         prompts = value.get("prompts") or {}
         if not isinstance(prompts, dict):
             raise DataError(f"`prompts` must be a mapping, found {kind(prompts)}", where=path)
-        return [(str(name).strip(), _several(prompts.get(name), str(name))) for name in names]
+        own = {names[key] if type(key) is int and 0 <= key < len(names) else key: told for key, told in prompts.items()}
+        if others := [key for key in own if key not in names]:
+            fix = "correct the name, or add it to `names`"
+            raise DataError(f"`prompts`: {shown(others[0])} is no class of `names`", where=path, fix=fix)
+        return [(name, _several(own.get(name), name)) for name in names]
     if not isinstance(value, list | dict):
         raise DataError(f"expected names, found {kind(value)}", where=path, fix="write `[road, person]`, for one")
-    return _phrases(value if isinstance(value, dict) else [str(name) for name in value])
+    return _phrases(value if isinstance(value, dict) else [_name(name, path) for name in value])
+
+
+def _name(given: Any, path: Path | None = None) -> str:
+    """Return a name as text; YAML 1.1 takes some words for something else."""
+    if type(given) is not int and not isinstance(given, str):
+        message = f"a name is read as {kind(given)} ({shown(given)})"
+        raise DataError(message, where=path, fix='put the name in quotes, e.g. "no"')
+    return str(given).strip()
 
 
 def _palette(names: Sequence[str], known: ClassSet | None) -> list[Colour]:

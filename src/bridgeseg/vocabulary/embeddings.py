@@ -127,6 +127,14 @@ def nearest_names(text: str, names: Sequence[str]) -> str:
     return ", ".join(repr(name) for name in listed)
 
 
+def closest(text: str, names: Sequence[str]) -> str | None:
+    """Return the name that is spelled most like a text, or shares a word with it; None if none does."""
+    known = {plain(name): name for name in names}
+    close = difflib.get_close_matches(plain(text), known, n=1, cutoff=0.6)
+    within = [name for name in known if set(name.split()) & set(plain(text).split())]
+    return next((known[name] for name in [*close, *within]), None)
+
+
 def not_among(missing: Sequence[str], names: Sequence[str]) -> str:
     """Say which phrases are unknown, and which names are nearest to each."""
     return "; ".join(f"{text!r} (nearest: {nearest_names(text, names)})" for text in missing)

@@ -16,23 +16,29 @@ import numpy as np
 
 from bridgeseg.classes import ClassSet
 from bridgeseg.errors import BridgeSegError, ConfigError
+from bridgeseg.vocabulary.asked import listed
 from bridgeseg.vocabulary.bank import FILES, bank
 from bridgeseg.vocabulary.embeddings import (
     Embeddings,
     Vectors,
     canonical,
+    closest,
     find_rows,
-    nearest_names,
     not_among,
     read,
     unit,
 )
+from bridgeseg.wording import join_names
 
 ALIKE = 0.995
 """Cosine of two vectors of one phrase by one text encoder in the same templates, at least; 16 bits move them less."""
 NEAR = 0.95
 """Cosine of two vectors of one phrase by one text encoder in much the same templates; MiniLM's of `photo` and of the
 other sets have 0.72 to 0.91."""
+
+
+MOST = 20
+"""Names that a fix lists."""
 
 
 class Vocabulary(NamedTuple):
@@ -131,7 +137,7 @@ def look_up(classes: ClassSet, known: Vocabulary, file: str | Path | None = None
     wanted = sorted({phrase for phrases in classes.prompts if phrases not in own for phrase in phrases})
     found = _rows(wanted, tables)
     if missing := [phrase for phrase in wanted if phrase not in found]:
-        found |= _encoded(missing, known) or _in_other_templates(missing, known, others, tables)
+        found |= _encoded(missing, known) or _in_other_templates(missing, known, others, tables, classes)
     vectors = [
         known.vectors[own[phrases]] if phrases in own else unit(np.stack([found[one] for one in phrases]).mean(axis=0))
         for phrases in classes.prompts
@@ -180,7 +186,11 @@ def _encoded(phrases: Sequence[str], known: Vocabulary) -> dict[str, Vectors] | 
 
 
 def _in_other_templates(
-    missing: Sequence[str], known: Vocabulary, others: list[Embeddings], tables: Sequence[Embeddings]
+    missing: Sequence[str],
+    known: Vocabulary,
+    others: Sequence[Embeddings],
+    tables: Sequence[Embeddings],
+    classes: ClassSet,
 ) -> dict[str, Vectors]:
     """Take the vectors of the bank, though it is of other templates, where the encoder itself is not at hand.
 
@@ -189,7 +199,7 @@ def _in_other_templates(
     """
     found = _rows(missing, others)
     if lacking := [phrase for phrase in missing if phrase not in found]:
-        _refuse(lacking, known, [*tables, *others])
+        _refuse(lacking, known, [*tables, *others], classes)
     names = ", ".join(map(repr, missing[:5]))
     warnings.warn(
         f"the vectors of {names} are of other templates than the network was trained with, so that it may mistake "
@@ -199,7 +209,9 @@ def _in_other_templates(
     return found
 
 
-def _refuse(missing: Sequence[str], known: Vocabulary, tables: Sequence[Embeddings]) -> dict[str, Vectors]:
+def _refuse(
+    missing: Sequence[str], known: Vocabulary, tables: Sequence[Embeddings], classes: ClassSet
+) -> dict[str, Vectors]:
     names = list(dict.fromkeys(name for table in tables for name in table.names))
     text = not_among(missing[:5], names)
     more = f", and {len(missing) - 5} more" if len(missing) > 5 else ""
@@ -209,11 +221,16 @@ def _refuse(missing: Sequence[str], known: Vocabulary, tables: Sequence[Embeddin
         reason = f"it is not known which text encoder made {known.encoder or 'the embeddings of this network'}"
     else:
         reason = f"the text encoder {known.space} is not on this machine"
-    first = missing[0]
-    likely = nearest_names(first, names).split("'")[1]
-    raise ConfigError(
-        f"no vector is at hand for {text}{more}; {reason}",
-        where="names",
-        fix=f"say it in words that are known, `names={first}={likely}`, or give a file of embeddings that has them, "
-        "`embeddings=FILE.safetensors` (bridgeseg.text.export_embeddings writes one where the text encoder is)",
+    file = (
+        "give a file of embeddings that has them, `embeddings=FILE.safetensors` (bridgeseg.text.export_embeddings "
+        "writes one where the text encoder is)"
     )
+    likely = {phrase: closest(phrase, names) for phrase in missing}
+    if None in likely.values() or len(classes) > MOST:
+        fix = f"say it in words that are known, or {file}"
+    else:
+        said = {phrase: near or phrase for phrase, near in likely.items()}
+        prompts = [tuple(said.get(phrase, phrase) for phrase in phrases) for phrases in classes.prompts]
+        others = ClassSet.build(classes.names, dict(zip(classes.names, prompts, strict=True)))
+        fix = f"say it in words that are known, `names={join_names(listed(others))}`, or {file}"
+    raise ConfigError(f"no vector is at hand for {text}{more}; {reason}", where="names", fix=fix)
