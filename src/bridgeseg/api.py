@@ -403,7 +403,7 @@ def train(
     data: str | Path | Sequence[str | Path] | None = None,
     out: str | Path = "runs/run",
     *,
-    config: TrainConfig | str | Path | None = None,
+    config: TrainConfig | Mapping[str, object] | str | Path | None = None,
     resume: bool = False,
     callbacks: Sequence[Callback] = (),
     quiet: bool = False,
@@ -614,7 +614,7 @@ def train(
         cache: keep decoded images in memory, up to 2 GiB.
         precision: `bf16-mixed` or `16-mixed` on GPUs that are faster with them.
         accelerator: Lightning's: `cpu`, `gpu`, `mps`, ....
-        devices: how many, or which: `2`, `0,1`.
+        devices: how many, or which: `2`, `0,1`, or `1,` for the second alone.
         num_nodes: machines.
         strategy: Lightning's, such as `ddp`.
         sync_batchnorm: on several GPUs, take the statistics of batch norm over all of them.
@@ -994,7 +994,7 @@ def push(
 
 
 def compare(
-    data: str | Path | None = None,
+    data: str | Path | Sequence[str | Path] | None = None,
     out: str | Path = "runs/compare",
     *,
     methods: Iterable[str] | None = None,

@@ -87,6 +87,7 @@ def nearest(value: str, allowed: Iterable[str]) -> str:
     """Describe what is allowed, the nearest spelling first: `did you mean 'bridge'? (allowed: ...)`."""
     options = list(allowed)
     # the time that matching takes grows with the product of the lengths
-    match = difflib.get_close_matches(value[:100], options[:1000], n=1, cutoff=0.6)
+    plain = {option.lower(): option for option in reversed(options[:1000])}
+    match = difflib.get_close_matches(value[:100].lower(), plain, n=1, cutoff=0.6)
     listing = ", ".join(option[:100] for option in options[:30]) + (", ..." if len(options) > 30 else "")
-    return f"did you mean {match[0]!r}? (allowed: {listing})" if match else f"allowed: {listing}"
+    return f"did you mean {plain[match[0]]!r}? (allowed: {listing})" if match else f"allowed: {listing}"

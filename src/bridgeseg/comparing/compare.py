@@ -16,7 +16,7 @@ import yaml
 from bridgeseg import __version__
 from bridgeseg.comparing import measure
 from bridgeseg.comparing.costs import costs
-from bridgeseg.comparing.grid import Plan, Settings, make_plan, with_lengths
+from bridgeseg.comparing.grid import Plan, Run, Settings, make_plan, with_lengths
 from bridgeseg.comparing.page import make_page
 from bridgeseg.comparing.plots import save_plots
 from bridgeseg.comparing.results import environments, in_order, make_cells, read_run
@@ -24,6 +24,7 @@ from bridgeseg.comparing.runner import Failed, run_all
 from bridgeseg.comparing.state import (
     FINISHED,
     MEMORY,
+    NEW,
     RUNS,
     check_unchanged,
     finished,
@@ -38,9 +39,13 @@ from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import ConfigError, InputError, nearest
 from bridgeseg.files import remove, write
 from bridgeseg.locking import lock
+from bridgeseg.models.backbone import refuse_unknown_backbone
 from bridgeseg.report.figures import require_matplotlib
 from bridgeseg.settings.compare import Compare
+from bridgeseg.settings.train import TrainConfig
 from bridgeseg.settings.values import flatten
+from bridgeseg.training.datasets import load_joined
+from bridgeseg.training.missing import refuse_missing
 
 RESULTS, TABLE, PAGE, TRADEOFF = "results.json", "results.md", "report.html", "tradeoff.csv"
 
@@ -85,6 +90,7 @@ def compare(asked: Compare, settings: Settings) -> Comparison:
     states = {run.name: status(out, run, split, asked.int8) for run in plan.runs}
     if asked.dry_run:
         return Comparison(out, states, (), None)
+    _refuse_missing([run for run in plan.runs if states[run.name] == NEW])
     with lock(out):
         _remember(out, plan, _command(plan, asked, settings), threads)
         todo = [run for run in plan.runs if states[run.name] != FINISHED]
@@ -174,13 +180,28 @@ def _check_reference(out: Path, name: str | None, planned: Iterable[str] = ()) -
 
 
 def _check_data(plan: Plan) -> DataSpec:
-    """Find now, and not after the first training, that a split is missing; return the dataset."""
-    config = plan.runs[0].config
-    spec = DataSpec.load(config.datasets[0], config.val_share)
-    for split in dict.fromkeys([*config.train_splits, config.val_split, plan.split]):
-        if split is not None:
-            spec.samples(split)
-    return spec
+    """Find now, and not after the first training, that a split or a backbone is missing; return the dataset."""
+    specs: dict[float, DataSpec] = {}
+    for config in _distinct(plan.runs):
+        if config.val_share not in specs:
+            specs[config.val_share] = DataSpec.load(config.datasets[0], config.val_share)
+        for split in dict.fromkeys([*config.train_splits, config.val_split, plan.split]):
+            if split is not None:
+                specs[config.val_share].samples(split)
+        refuse_unknown_backbone(config.model.backbone)
+    return next(iter(specs.values()))
+
+
+def _refuse_missing(runs: Sequence[Run]) -> None:
+    """Find now what new runs would have to fetch from a network that is not there."""
+    for config in _distinct(runs):
+        refuse_missing(config, load_joined(config).classes)
+
+
+def _distinct(runs: Sequence[Run]) -> list[TrainConfig]:
+    """Return the settings of the runs that differ in more than their seed and their share of the labels."""
+    changes = {"seed": 0, "fraction": 1.0, "repeat": 1}
+    return list({run.config.model_copy(update=changes).model_dump_json(): run.config for run in runs}.values())
 
 
 def _remember(out: Path, plan: Plan, command: str, threads: int) -> None:
@@ -194,7 +215,7 @@ def _remember(out: Path, plan: Plan, command: str, threads: int) -> None:
 def _command(plan: Plan, asked: Compare, settings: Settings) -> str:
     """Write the command line that asks for this plan."""
     words = ["bridgeseg", "compare"]
-    words += [] if asked.data is None else ["--data", str(asked.data)]
+    words += [] if asked.data is None else ["--data", plan.runs[0].config.datasets[0]]
     words += ["--out", str(asked.out)]
     words += [] if asked.config is None else ["--config", str(asked.config)]
     methods = [name for name, changes in plan.variants.items() if changes == {"model.method": name}]

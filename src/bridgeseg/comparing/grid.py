@@ -13,6 +13,9 @@ from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import ConfigError
 from bridgeseg.extend import BASELINE, METHODS
 from bridgeseg.settings.compare import OWNED, Compare
+from bridgeseg.settings.length import with_settings
+from bridgeseg.settings.machine import devices_of
+from bridgeseg.settings.sampling import paths
 from bridgeseg.settings.train import TrainConfig
 from bridgeseg.settings.values import flatten, load_values, set_values
 from bridgeseg.training.crop import settled_crop
@@ -65,10 +68,8 @@ def make_plan(asked: Compare, settings: Settings) -> Plan:
     named = _variants(asked.methods, asked.variants)
     base = load_values(asked.config) if asked.config is not None else {}
     _refuse_owned(settings)
-    base = set_values(base, settings)
-    if asked.data is not None:
-        base = set_values(base, {"data": str(asked.data)})
-    if "data" not in base:
+    base = with_settings(base, {**settings, **({} if asked.data is None else {"data": paths(asked.data)})})
+    if not base.get("data"):
         raise ConfigError("no dataset given", fix="`data=FOLDER/data.yaml`")
     base = completed(base)
     if len(datasets := TrainConfig.parse(base).datasets) > 1:
@@ -83,6 +84,11 @@ def make_plan(asked: Compare, settings: Settings) -> Plan:
         Run(name, backbone, share, seed, _settings(base, named[name], name, backbone, share, seed))
         for seed, share, backbone, name in product(whole, shares, chosen, named)
     ]
+    if seen := next((run.variant for run in runs if asked.split in run.config.train_splits), None):
+        message = f"the split that is reported is trained on, so its scores say nothing: {asked.split!r}"
+        raise ConfigError(
+            message, where=f"variant {seen}", fix="leave it out of `train_splits`, or report another `split`"
+        )
     _refuse_repeats("the folders of the runs", [run.name.lower() for run in runs])
     return Plan(tuple(runs), named, asked.split)
 
@@ -104,8 +110,9 @@ def with_lengths(plan: Plan, spec: DataSpec) -> Plan:
 
 def _devices(config: TrainConfig) -> int:
     """Return how many devices the settings name, 1 where they leave it to the machine."""
-    named = len(config.devices.split(",")) if "," in config.devices else config.devices
-    return config.num_nodes * (int(named) if str(named).isdecimal() else 1)
+    named = devices_of(config.devices)
+    number = len(named) if isinstance(named, list) else named if isinstance(named, int) else 1
+    return config.num_nodes * max(1, number)
 
 
 def safe(name: str) -> str:
@@ -114,7 +121,7 @@ def safe(name: str) -> str:
 
 
 def _settings(base: Settings, changes: Settings, name: str, backbone: str, share: float, seed: int) -> TrainConfig:
-    values = set_values(set_values(base, changes), {"model.backbone": backbone, "seed": seed, "fraction": share})
+    values = set_values(with_settings(base, changes), {"model.backbone": backbone, "seed": seed, "fraction": share})
     values["repeat"] = round(1 / share)  # an epoch has the same number of steps at every fraction
     try:
         config = resolve(TrainConfig.parse(completed(values)))

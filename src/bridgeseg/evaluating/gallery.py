@@ -106,11 +106,18 @@ def gallery(asked: Gallery) -> GalleryReport:
         for run in runs:
             run.go(chosen, draw=True)
     shown = [(_image(keys[one], one, runs), [run.pictures[one] for run in runs]) for one in chosen]
-    names = tuple(title(model.path) for model in models)
+    names = _titles([model.path for model in models])
     scores = tuple(Scores.from_confusion(run.counts, run.names) for run in runs)
     write_gallery(asked.out, names, scores, shown, matched[0].classes, asked.split, len(samples))
     images = tuple(_image(keys[one], one, runs) for one in ranked)
     return GalleryReport(Path(asked.out), asked.split, names, scores, images, len(chosen))
+
+
+def _titles(paths: Sequence[Path | None]) -> tuple[str, ...]:
+    """Return what models are called; by their paths where they would be called alike, as a run and its file are."""
+    short = [title(path) for path in paths]
+    alike = len(set(short)) < len(short)
+    return tuple(str(path) if alike and path is not None else name for path, name in zip(paths, short, strict=True))
 
 
 class _Run:

@@ -13,7 +13,6 @@ One image at a time and numpy throughout: a prediction cannot depend on its neig
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -31,6 +30,8 @@ from bridgeseg.runtime.tiling import DEFAULT_MEMORY
 MODES = ("whole", "slide", "multiscale")
 MULTISCALE = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 """Scales of `multiscale` when none are given, the usual six."""
+SCALES = (0.01, 16)
+"""The smallest and the largest scale of a view: more is a mistake, and fills the memory."""
 
 Floats = NDArray[np.float32]
 
@@ -41,11 +42,11 @@ class EvalMode:
 
     Attributes:
         window: (height, width) of sliding windows in pixels, None for the whole image at once.
-        scales: factors by which the image is resized, each above 0.
+        scales: factors by which the image is resized, 0.01 to 16.
         flip: predict the mirrored image as well.
 
     Raises:
-        ConfigError: a size or a scale is not positive, or no scale is given.
+        ConfigError: a size is not positive, a scale is too small or too large, or no scale is given.
     """
 
     window: tuple[int, int] | None = None
@@ -58,9 +59,12 @@ class EvalMode:
             raise ConfigError(
                 f"a window is (height, width) of at least 1 pixel each, found {self.window}", where="window"
             )
-        if not self.scales or not all(math.isfinite(scale) and scale > 0 for scale in self.scales):
+        least, most = SCALES
+        if not self.scales or not all(least <= scale <= most for scale in self.scales):
             raise ConfigError(
-                f"scales are numbers above 0, found {self.scales}", where="scales", fix="e.g. 0.75, 1, 1.25"
+                f"scales are numbers from {least} to {most}, found {self.scales}",
+                where="scales",
+                fix="e.g. 0.75, 1, 1.25",
             )
 
     @classmethod

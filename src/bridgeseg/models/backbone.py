@@ -162,16 +162,24 @@ def _create(name: str, **options: Any) -> Any:
     try:
         return timm.create_model(name, **options)
     except Exception as error:  # timm raises many kinds
-        if not timm.is_model(name):
-            hint = nearest(name, timm.list_models()).partition(" (allowed")[0]  # of more than a thousand
-            known = f"; {hint}" if hint.startswith("did you mean") else ""
-            raise ConfigError(
-                f"timm has no model {shown(name)}{known}", fix="`timm.list_models()` lists them"
-            ) from error
+        refuse_unknown_backbone(name)
         raise ConfigError(
             f"timm's {name!r} cannot be used as a backbone: {_first_line(error)}",
             fix="choose a model with features at several strides",
         ) from error
+
+
+def refuse_unknown_backbone(name: str) -> None:
+    """Refuse a name that timm does not know; those with a scheme, `hf-hub:` and `open_clip:`, are not looked up.
+
+    Raises:
+        ConfigError: there is no such model; the nearest one is named.
+    """
+    if ":" in name or timm.is_model(name):
+        return
+    hint = nearest(name, timm.list_models()).partition(" (allowed")[0]  # of more than a thousand
+    known = f"; {hint}" if hint.startswith("did you mean") else ""
+    raise ConfigError(f"timm has no model {shown(name)}{known}", fix="`timm.list_models()` lists them")
 
 
 def _from_hub(name: str, options: dict[str, Any]) -> Any:

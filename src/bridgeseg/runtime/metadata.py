@@ -89,7 +89,7 @@ def trained_reading(provenance: dict[str, Any], where: Path | None) -> Reading:
     try:
         return Reading.of(**found)
     except (TypeError, ConfigError) as error:
-        message = f"`reading` in its provenance must be an object of `image_range` and `bands`, found {shown(found)}"
+        message = f"`reading` in its provenance must be an object of 'image_range' and 'bands', found {shown(found)}"
         raise ModelFileError(message, where=where, fix=_EXPORT) from error
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import field_validator
 
 from bridgeseg.extend import REFERENCES
-from bridgeseg.settings.fields import CommandSettings, setting, several
+from bridgeseg.settings.fields import CommandSettings, listed, setting, several
 
 GRID, DOING = "Grid", "What is done"
 
@@ -29,7 +30,8 @@ class Compare(CommandSettings):
     """
 
     data: Annotated[
-        str | Path | None, setting("the dataset's data.yaml, or its folder", option="--data", metavar="YAML")
+        str | Path | Sequence[str | Path] | None,
+        setting("the dataset's data.yaml, or its folder", option="--data", metavar="YAML", read="several"),
     ] = None
     out: Annotated[
         str | Path,
@@ -134,6 +136,7 @@ class Compare(CommandSettings):
     report_only: Annotated[bool, setting("report on what is finished, train nothing", DOING, "--report-only")] = False
     quiet: Annotated[bool, setting("show no progress")] = False
 
+    _listed = field_validator("methods", "backbones", "against", mode="before")(listed)
     _several = field_validator("seeds", "fractions", mode="before")(several)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
@@ -32,6 +32,14 @@ class CommandSettings(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+    @field_validator("out", check_fields=False)
+    @classmethod
+    def _somewhere(cls, value: Any) -> Any:
+        """Refuse an empty path, such as that of a shell's variable that is not set: it would be the current folder."""
+        if value == "":
+            raise ValueError("is empty")
+        return value
 
     if not TYPE_CHECKING:
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import BaseModel, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from bridgeseg.settings.fields import TRAINING, nothing, setting
+from bridgeseg.settings.values import set_values
 
 EPOCHS = 50
 """Passes over the training images where no length is given, unless `min_steps` asks for more."""
@@ -39,6 +41,17 @@ def minutes(value: Any) -> float:
     if not 0 < number < float("inf"):
         raise ValueError
     return number
+
+
+def with_settings(values: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `values` with settings of a training on top; a length in epochs replaces one in steps, and the reverse.
+
+    Raises:
+        ConfigError: see `set_values`.
+    """
+    lengths = ("epochs", "steps")
+    given = any(settings.get(key) not in (None, "none") for key in lengths)
+    return set_values({key: value for key, value in values.items() if not given or key not in lengths}, settings)
 
 
 class LengthConfig(BaseModel):

@@ -6,7 +6,27 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, field_validator
 
+from bridgeseg.errors import ConfigError
 from bridgeseg.settings.fields import MACHINE, listed, setting
+
+
+def devices_of(value: str) -> str | int | list[int]:
+    """Return devices as Lightning takes them: `auto`, how many, or which; a list of one has a comma: `1,`.
+
+    >>> devices_of("2"), devices_of("0,1"), devices_of("1,")
+    (2, [0, 1], [1])
+
+    Raises:
+        ConfigError: anything else.
+    """
+    if value == "auto":
+        return value
+    try:
+        return [int(part) for part in value.removesuffix(",").split(",")] if "," in value else int(value)
+    except ValueError as error:
+        raise ConfigError(
+            f"devices {value!r} is no number", fix="give `auto`, a number, or a list as in 0,1"
+        ) from error
 
 
 class MachineConfig(BaseModel):
@@ -28,7 +48,13 @@ class MachineConfig(BaseModel):
     ] = "32-true"
     accelerator: Annotated[str, setting("Lightning's: `cpu`, `gpu`, `mps`, ...", MACHINE)] = "auto"
     devices: Annotated[
-        str, setting("how many, or which: `2`, `0,1`", MACHINE, "--devices", python="str | int | list[int]")
+        str,
+        setting(
+            "how many, or which: `2`, `0,1`, or `1,` for the second alone",
+            MACHINE,
+            "--devices",
+            python="str | int | list[int]",
+        ),
     ] = "auto"
     num_nodes: Annotated[int, setting("machines", MACHINE, "--num-nodes", ge=1)] = 1
     strategy: Annotated[str, setting("Lightning's, such as `ddp`", MACHINE, "--strategy")] = "auto"
@@ -56,9 +82,20 @@ class MachineConfig(BaseModel):
             return ()
         return list(dict.fromkeys(map(str, named))) if isinstance(named, list | tuple) else named
 
+    @field_validator("strategy")
+    @classmethod
+    def _not_spawned(cls, value: str) -> str:
+        """Refuse strategies that hand what is trained to new processes: it cannot be pickled."""
+        if "spawn" in value:
+            raise ValueError(f"{value!r} cannot be used here; use `strategy=ddp`, which starts processes too")
+        return value
+
     @field_validator("devices", mode="before")
     @classmethod
     def _as_text(cls, value: Any) -> Any:
-        """Take `2` and `[0, 1]`, as YAML gives them, for `"2"` and `"0,1"`."""
-        parts = value if isinstance(value, list | tuple) else [value]
-        return ",".join(map(str, parts)) if all(type(part) is int for part in parts) else value
+        """Take `2`, `[0, 1]` and `[1]`, as YAML gives them, for `"2"`, `"0,1"` and `"1,"`."""
+        if type(value) is int:
+            return str(value)
+        if not isinstance(value, list | tuple) or not value or not all(type(part) is int for part in value):
+            return value
+        return ",".join(map(str, value)) + ("," if len(value) == 1 else "")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
+from pydantic import field_validator
+
 from bridgeseg.settings.fields import CommandSettings, setting
+from bridgeseg.wording import shown
 
 
 class Push(CommandSettings):
@@ -55,6 +59,14 @@ class Push(CommandSettings):
             metavar="NAME",
         ),
     ] = None
+
+    @field_validator("license")
+    @classmethod
+    def _spelled(cls, value: str | None) -> str | None:
+        if value is not None and not re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", value):
+            raise ValueError(f"the hub spells a licence as in `apache-2.0`, or `other`, found {shown(value)}")
+        return value
+
     with_pictures: Annotated[
         bool,
         setting("upload `examples.png` too, on which images of the dataset can be seen", option="--with-pictures"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, field_validator, model_validator
@@ -11,6 +13,11 @@ from pydantic_core import PydanticCustomError
 from bridgeseg.settings.fields import TRAINING, listed, nothing, setting
 from bridgeseg.vocabulary.asked import asked
 from bridgeseg.vocabulary.asked import listed as as_list
+
+
+def paths(data: str | Path | Sequence[str | Path]) -> str | list[str]:
+    """Return the places of datasets as text: of one, or of several."""
+    return str(data) if isinstance(data, str | Path) else [str(path) for path in data]
 
 
 class SamplingConfig(BaseModel):
@@ -144,6 +151,8 @@ class SamplingConfig(BaseModel):
                 raise ValueError(f"`{key}` has {len(given)} numbers for {len(self.datasets)} datasets")
             if any(not 0 < number <= most for number in given):
                 raise ValueError(f"`{key}` must be above 0{' and at most 1' if most == 1 else ''}, found {list(given)}")
+        if len(set(self.train_splits)) < len(self.train_splits):
+            raise ValueError(f"`train_splits` names a split twice: {', '.join(self.train_splits)}")
         if any(len(set(group)) < 2 for group in self.same):
             raise ValueError(f"`same` lists groups of two names or more: {[list(group) for group in self.same]}")
         return self

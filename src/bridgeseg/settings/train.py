@@ -88,7 +88,7 @@ class Train(CommandSettings):
             "file of settings, such as a run's train.json; settings that are given override it",
             option="--config",
             metavar="FILE",
-            python="TrainConfig | str | Path | None",
+            python="TrainConfig | Mapping[str, object] | str | Path | None",
         ),
     ] = None
     resume: Annotated[

@@ -66,7 +66,7 @@ def contents(asked: Push) -> Contents:
     """Find what of a model is given away, and see whether it is whole.
 
     Raises:
-        ConfigError: the .onnx file is of other classes than the run, or one is given twice.
+        ConfigError: the .onnx file is of another network than the run, or one is given twice.
         ModelFileError: the model cannot be used.
     """
     place = named(asked.model, "folder")
@@ -78,13 +78,20 @@ def contents(asked: Push) -> Contents:
     if asked.onnx is None:
         return found
     file = _of_file(named(asked.onnx))
-    if file.classes.names != found.classes.names:
-        raise ConfigError(
-            f"its {len(file.classes)} classes are not the {len(found.classes)} of the run",
-            where=str(asked.onnx),
-            fix=f"export it from this run: bridgeseg export --model {asked.model} --out FILE.onnx",
-        )
+    if (other := _otherness(file, found)) is not None:
+        fix = f"export it from this run: bridgeseg export --model {asked.model} --out FILE.onnx"
+        raise ConfigError(other, where=str(asked.onnx), fix=fix)
     return Contents(found.classes, found.provenance, {**found.files, **file.files}, found.config, found.pictures)
+
+
+def _otherness(file: Contents, run: Contents) -> str | None:
+    """Say what tells the network of a file from that of a run; None if nothing does. An export has facts of its own."""
+    if file.classes.names != run.classes.names:
+        return f"its {len(file.classes)} classes are not the {len(run.classes)} of the run"
+    for key in (file.provenance.keys() & run.provenance.keys()) - {"bridgeseg", "parameters"}:
+        if file.provenance[key] != run.provenance[key]:
+            return f"it is another network than that of the run: they differ in {key!r}"
+    return None
 
 
 def _of_file(path: Path) -> Contents:

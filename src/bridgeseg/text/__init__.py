@@ -99,8 +99,8 @@ def _sentences(
     classes: ClassSet, source: TextEncoder, templates: str | Sequence[str]
 ) -> tuple[list[str], tuple[str, ...]]:
     """Return the distinct phrases of all classes, sorted, and the templates that an encoder gets them in."""
-    chosen = resolve_templates(templates) if source.uses_templates else ("{}",)
-    return sorted({phrase for own in classes.prompts for phrase in own}), chosen
+    chosen = resolve_templates(templates)  # a mistake in them is one for every encoder
+    return sorted({phrase for own in classes.prompts for phrase in own}), chosen if source.uses_templates else ("{}",)
 
 
 def _key(identity: dict[str, Any], phrases: list[str], chosen: tuple[str, ...]) -> dict[str, Any]:

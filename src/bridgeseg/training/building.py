@@ -23,6 +23,7 @@ from bridgeseg.extend import METHODS
 from bridgeseg.models.build import build
 from bridgeseg.models.counting import takes_any_names
 from bridgeseg.models.segmentor import Segmentor
+from bridgeseg.settings.machine import devices_of
 from bridgeseg.settings.train import TrainConfig
 from bridgeseg.text.bank import constants
 from bridgeseg.text.learned import LearnedPrompts
@@ -38,7 +39,7 @@ from bridgeseg.training.loggers import Records, make_loggers
 from bridgeseg.training.losses import SegmentationLoss
 from bridgeseg.training.module import TrainModule, unit_length
 from bridgeseg.training.origin import find
-from bridgeseg.training.processes import SyncBatchNorm
+from bridgeseg.training.processes import SyncBatchNorm, refuse_alone
 from bridgeseg.training.progress import RunProgress
 from bridgeseg.training.saving import SafeCheckpointIO
 from bridgeseg.training.stops import refused
@@ -227,8 +228,9 @@ def make_trainer(
         start: weights of `init` that have a share in those that are kept; see `Averaging`.
 
     Raises:
-        ConfigError: it refuses the settings of the machine.
+        ConfigError: it refuses the settings of the machine, or no launcher started the processes of several machines.
     """
+    refuse_alone(config.num_nodes)
     loggers = make_loggers(config, out, state)
     own: list[Callback] = [keep_best, StopOnNan(), ExpectGradients(), RightRate()]
     own += [LearningRateMonitor("epoch")] if loggers else []
@@ -242,7 +244,7 @@ def make_trainer(
     try:
         return pl.Trainer(
             accelerator=config.accelerator,
-            devices=config.devices if config.devices == "auto" else _devices(config.devices),
+            devices=devices_of(config.devices),
             num_nodes=config.num_nodes,
             strategy=config.strategy,
             precision=config.precision,
@@ -260,14 +262,5 @@ def make_trainer(
             enable_model_summary=False,
             log_every_n_steps=10,
         )
-    except (MisconfigurationException, ValueError, RuntimeError) as error:
+    except (MisconfigurationException, TypeError, ValueError, RuntimeError) as error:
         raise refused(error) from error
-
-
-def _devices(value: str) -> int | list[int]:
-    try:
-        return [int(part) for part in value.split(",")] if "," in value else int(value)
-    except ValueError as error:
-        raise ConfigError(
-            f"devices {value!r} is no number", fix="give `auto`, a number, or a list as in 0,1"
-        ) from error

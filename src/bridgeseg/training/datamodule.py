@@ -167,7 +167,7 @@ class DataModule(pl.LightningDataModule):
         (rank, world), sizes = places[0], [len(train.samples) for train in self.trains]
         step = config.batch_size * world
         steps = share_steps([size * config.repeat for size in sizes], step, config.shares)
-        length = None if config.epoch_steps is None else config.epoch_steps * config.accumulate
+        length = (config.epoch_steps or max(1, sum(steps) // config.accumulate)) * config.accumulate
         sampler = JointSampler(sizes, steps, config.batch_size, rank, world, config.seed, length)
         for train, count in zip(self.trains, sampler.repeats, strict=True):
             train.repeat = count

@@ -37,7 +37,7 @@ from bridgeseg.training.datamodule import DataModule, check_data
 from bridgeseg.training.defaults import with_defaults
 from bridgeseg.training.drawing import write_images
 from bridgeseg.training.ending import Ending, ending_text, how_ended, planned_epochs
-from bridgeseg.training.length import pass_steps, set_length, settled, validation_period
+from bridgeseg.training.length import pass_steps, refuse_part_of_a_step, set_length, settled, validation_period
 from bridgeseg.training.loggers import closed
 from bridgeseg.training.missing import refuse_missing
 from bridgeseg.training.module import unit_length
@@ -132,13 +132,15 @@ def _fit(
         trainer = make_trainer(
             with_defaults(config, joined), out, keep_best, quiet, bool(data.vals), state, callbacks, start
         )
-        config = data.config = settled(config, [len(train) for train in data.trains], trainer.world_size)
-        set_length(trainer, config, planned_epochs(config, state))
+        images = [len(train) for train in data.trains]
+        config = data.config = settled(config, images, trainer.world_size)
+        refuse_part_of_a_step(images, config, trainer.world_size)
+        steps = config.epoch_steps or pass_steps(images, config, trainer.world_size)
+        set_length(trainer, config, planned_epochs(config, state), steps)
         state = None  # room for the training
         refuse_single_values(segmentor, config, data.images)
         teacher = make_teacher(out, config, joined, first=first, resume=resume)
         module = make_module(with_defaults(config, joined), joined, segmentor, data, prompts, teacher)
-        steps = config.epoch_steps or pass_steps([len(train) for train in data.trains], config, trainer.world_size)
         _prepare(trainer, config, out, joined, commit, steps, resume=resume, first=first, quiet=quiet)
         if first and by_images:
             say(out, told(config), quiet=quiet)

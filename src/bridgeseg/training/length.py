@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import lightning.pytorch as pl
 
+from bridgeseg.errors import ConfigError
 from bridgeseg.settings.length import EPOCHS, VALIDATIONS
 from bridgeseg.settings.train import TrainConfig
 from bridgeseg.training.joint import share_steps
@@ -49,9 +50,24 @@ def pass_steps(images: Sequence[int], config: TrainConfig, world: int = 1) -> in
         config: the settings.
         world: devices.
     """
+    return max(1, _pass_batches(images, config, world) // config.accumulate)
+
+
+def _pass_batches(images: Sequence[int], config: TrainConfig, world: int) -> int:
     batch = config.batch_size * world
-    batches = sum(share_steps(images, batch, config.shares)) if len(images) > 1 else max(1, images[0] // batch)
-    return math.ceil(batches / config.accumulate)
+    return sum(share_steps(images, batch, config.shares)) if len(images) > 1 else max(1, images[0] // batch)
+
+
+def refuse_part_of_a_step(images: Sequence[int], config: TrainConfig, world: int = 1) -> None:
+    """Refuse an epoch of fewer batches than a step adds up: the step would be smaller by what is missing.
+
+    Raises:
+        ConfigError: see above.
+    """
+    batches = _pass_batches(images, config, world)
+    if config.epoch_steps is None and batches < config.accumulate:
+        message = f"a step adds up {config.accumulate} batches, and an epoch has {batches}"
+        raise ConfigError(message, where="accumulate", fix=f"`accumulate={batches}`, or `epoch_steps=1`")
 
 
 def needed_images(config: TrainConfig, world: int) -> int:
@@ -64,11 +80,14 @@ def validation_period(config: TrainConfig, epochs: int) -> int:
     return config.val_every or math.ceil(epochs / VALIDATIONS)
 
 
-def set_length(trainer: pl.Trainer, config: TrainConfig, epochs: int) -> None:
-    """Give a trainer the length of a run: its settled settings, and the epochs that are planned at the moment."""
+def set_length(trainer: pl.Trainer, config: TrainConfig, epochs: int, steps: int) -> None:
+    """Give a trainer the length of a run: the epochs that are planned at the moment, and the steps of each.
+
+    Batches that are too few for another step are left out: Lightning would divide their sum by those of a whole one.
+    """
     trainer.fit_loop.max_epochs = epochs
-    if config.epoch_steps is not None:
-        trainer.limit_train_batches = config.epoch_steps * config.accumulate
+    if config.epoch_steps is not None or config.accumulate > 1:
+        trainer.limit_train_batches = steps * config.accumulate
 
 
 def epoch_length(trainer: pl.Trainer) -> int:

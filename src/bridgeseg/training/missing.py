@@ -35,9 +35,12 @@ def refuse_missing(config: TrainConfig, classes: ClassSet) -> None:
     if without_encoder:
         lacking.append(f"the text encoder {config.text_encoder}")
         phrases = [phrase for own in classes.prompts for phrase in own]
-        banks = [] if config.prompt == "learned" else having(phrases, config.text_encoder)
+        banks = having(phrases, config.text_encoder)
         others += [(f"--text-encoder bank:{name}", "vectors of your names, in this package") for name in banks]
         others += ways()
+        if config.prompt == "learned":  # through an open_clip encoder, and no other
+            own = "--text-encoder open_clip:"
+            others = [(way if way.startswith(own) else f"--prompt fixed {way}", what) for way, what in others]
     if without_weights:
         lacking.append(f"the weights {config.backbone_weights!r} of the backbone {backbone}")
         others.append(("--backbone-weights FILE", "weights of this backbone"))

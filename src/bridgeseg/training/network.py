@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,7 @@ def save(network: Segmentor, out: str | Path, notes: Mapping[str, Any] | None = 
         The folder.
 
     Raises:
-        ConfigError: the network was not made by `bridgeseg.build`.
+        ConfigError: the network was not made by `bridgeseg.build`, or JSON cannot hold a note.
         InputError: something else than a checkpoint is there.
         ModelFileError: the folder cannot be written.
     """
@@ -84,6 +85,12 @@ def save(network: Segmentor, out: str | Path, notes: Mapping[str, Any] | None = 
     if made_of is None:
         raise ConfigError("its architecture and classes are not known", where="network", fix="make it by build(...)")
     _refuse_others(Path(out))
+    for key, value in (notes or {}).items():
+        try:
+            json.dumps({key: value})
+        except (TypeError, ValueError) as error:
+            fix = "give text, numbers, lists and mappings of these"
+            raise ConfigError(f"{key!r} is nothing that JSON can hold: {error}", where="notes", fix=fix) from error
     model, classes, facts = made_of
     return save_checkpoint(out, Checkpoint(network, model, classes, {**facts, **(notes or {})}))
 

@@ -20,6 +20,8 @@ from bridgeseg.settings.values import flatten, load_values, set_values
 TEXT = ("text_encoder", "templates")
 """Settings of a run, besides its architecture, that its weights go with."""
 
+KINDS = "give `init` a run folder, a checkpoint folder, or a .safetensors file of a whole network"
+
 
 @dataclass(frozen=True)
 class Origin:
@@ -68,12 +70,16 @@ def find(init: str) -> Origin:
     if path.name == WEIGHTS and (path.parent / CONFIG).is_file():
         path = path.parent
     if not path.is_file():
-        return _of_folder(find_checkpoint(path))
+        try:
+            return _of_folder(find_checkpoint(path))
+        except ModelFileError as error:
+            stopped = error.fix is not None and error.fix.startswith("finish it")
+            raise ModelFileError(error.message, where=error.where, fix=error.fix if stopped else KINDS) from error
     if path.suffix != ".safetensors":
         raise ModelFileError(
             "is no .safetensors file, and files of other kinds are not read: they could run code",
             where=path,
-            fix="give `init` a run folder, a checkpoint folder, or a .safetensors file of a whole network",
+            fix=KINDS,
         )
     return Origin(path)
 

@@ -2,9 +2,33 @@
 
 from __future__ import annotations
 
+import os
+
 from lightning.pytorch.plugins.layer_sync import LayerSync
 from timm.layers.norm_act import convert_sync_batchnorm
 from torch import Tensor, distributed, nn
+
+from bridgeseg.errors import ConfigError
+
+LAUNCHED = (
+    "RANK", "GROUP_RANK", "NODE_RANK", "MASTER_ADDR", "SLURM_PROCID", "LSB_JOBID", "JSM_NAMESPACE_RANK",
+    "OMPI_COMM_WORLD_RANK", "PMI_RANK", "KUBERNETES_PORT",
+)  # fmt: skip
+"""What launchers tell their processes by: torchrun, Slurm, LSF, MPI, Kubeflow, or a user who starts one per machine."""
+
+
+def refuse_alone(num_nodes: int) -> None:
+    """Refuse a training on several machines that nothing started on the others: it would wait for them in silence.
+
+    Raises:
+        ConfigError: none of `LAUNCHED` is set.
+    """
+    if num_nodes > 1 and not any(name in os.environ for name in LAUNCHED):
+        raise ConfigError(
+            f"a training on {num_nodes} machines is started on each of them by a launcher, and there is none",
+            where="num_nodes",
+            fix="start it with torchrun or srun, see docs/training.md, or leave `num_nodes` out",
+        )
 
 
 def together() -> bool:

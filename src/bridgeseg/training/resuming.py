@@ -38,7 +38,7 @@ def resumed_settings(out: Path, given: Mapping[str, Any]) -> TrainConfig:
     """
     started = resolve(TrainConfig.load(out / folder.SETTINGS))
     if started.epochs is None:
-        fix = "write `epochs` into it, as many as the run was started with"
+        fix = 'write `"epochs": N` into it, as many as the run was started with'
         raise ConfigError("does not say how long the run is", where=out / folder.SETTINGS, fix=fix)
     facts = environment_of(out)
     given = _in_epochs(out, given, facts)
@@ -47,7 +47,8 @@ def resumed_settings(out: Path, given: Mapping[str, Any]) -> TrainConfig:
     free -= set() if "step_images" in facts else SPREAD
     changed = [text for text in differences(started, wanted) if text.partition(":")[0] not in free]
     if changed == [f"epochs: {started.epochs} -> {wanted.epochs}"] and wanted.whole > started.whole:
-        if folder.epochs_saved(out) == started.epochs:
+        state = folder.read_state(out)
+        if state is not None and int(state["epoch"]) + 1 == started.epochs:
             extended = [*facts.get("extended", []), {"epochs": started.epochs, "to": wanted.epochs}]
             _describe(out, started, wanted, {**facts, "extended": extended})
             return wanted

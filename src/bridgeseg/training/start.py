@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bridgeseg.errors import ConfigError
 from bridgeseg.extras import extra, require
+from bridgeseg.settings.length import with_settings
+from bridgeseg.settings.sampling import paths
 from bridgeseg.settings.train import Train, TrainConfig
-from bridgeseg.settings.values import load_values, set_values
+from bridgeseg.settings.values import load_values
 from bridgeseg.training import folder
 from bridgeseg.training.datasets import load_joined
 from bridgeseg.training.loading import refuse_import
@@ -37,13 +39,7 @@ def train(asked: Train, settings: Mapping[str, Any]) -> TrainResult:
         raise ConfigError("callbacks are a list", where="callbacks", fix="`callbacks=[...]`")
     out, config, resume = Path(asked.out), asked.config, asked.resume
     folder.refuse(out, resume)
-    given = config.model_dump(mode="json") if isinstance(config, TrainConfig) else {}
-    if isinstance(config, str | Path):
-        given = load_values(config)
-    for one, other in (("epochs", "steps"), ("steps", "epochs")):  # the length that is given is the one that counts
-        if one in settings and other not in settings:
-            given.pop(other, None)
-    given = set_values(given, {**settings, **({} if asked.data is None else {"data": _paths(asked.data)})})
+    given = with_settings(_values(config), {**settings, **({} if asked.data is None else {"data": paths(asked.data)})})
     if not resume:
         if not given.get("data"):
             raise ConfigError("no dataset given", fix="pass `data=FOLDER/data.yaml`")
@@ -65,5 +61,13 @@ def _refuse_missing_loggers(config: TrainConfig) -> None:
             require(name, name)
 
 
-def _paths(data: str | Path | Sequence[str | Path]) -> str | list[str]:
-    return str(data) if isinstance(data, str | Path) else [str(path) for path in data]
+def _values(config: Any) -> Mapping[str, Any]:
+    """Return the settings that `config` holds: an object, a mapping, or a file of them."""
+    if isinstance(config, TrainConfig):
+        return config.model_dump(mode="json")
+    if config is None or isinstance(config, Mapping):
+        return config or {}
+    if not isinstance(config, str | Path):
+        message = f"settings are a mapping, or a file of them, found {type(config).__name__}"
+        raise ConfigError(message, where="config", fix="`config=FILE`")
+    return load_values(config)

@@ -20,7 +20,7 @@ from bridgeseg.tensors import read_shapes
 Vectors = NDArray[np.float32]
 TENSOR = "embeddings"
 FORMAT_FIX = (
-    "a file of embeddings holds the tensor `embeddings` (K, D) and the metadata `names`, a JSON list of K strings"
+    "a file of embeddings holds the tensor 'embeddings' (K, D) and the metadata 'names', a JSON list of K strings"
 )
 FLOATS = {"F16": np.float16, "F32": np.float32, "F64": np.float64}
 """Floating types by safetensors' names; bfloat16, which numpy lacks, is the upper half of a float32."""
@@ -67,7 +67,7 @@ def read(path: str | Path) -> Embeddings:
         reason = error.message if isinstance(error, ModelFileError) else error
         raise ModelFileError(f"not a file of embeddings: {reason}", where=path, fix=FORMAT_FIX) from error
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ModelFileError("the metadata `names` is not a list of strings", where=path, fix=FORMAT_FIX)
+        raise ModelFileError("the metadata 'names' is not a list of strings", where=path, fix=FORMAT_FIX)
     content, kind, shape = bytes(tensor["data"]), tensor["dtype"], tuple(tensor["shape"])
     if len(shape) != 2 or shape[0] != len(names) or kind not in (*FLOATS, "BF16"):
         raise ModelFileError(f"{len(names)} names, but embeddings of shape {shape}, {kind}", where=path, fix=FORMAT_FIX)

@@ -12,6 +12,9 @@ from torch.nn.functional import normalize
 from bridgeseg.errors import ConfigError
 from bridgeseg.extend import register_encoder
 
+WIDEST = 8192
+"""More than any text encoder has."""
+
 
 @register_encoder("random")
 class RandomEncoder:
@@ -30,9 +33,9 @@ class RandomEncoder:
 
     def __init__(self, name: str) -> None:
         match = re.fullmatch(r"(\d+)(?:/(\d+))?", name)
-        if not match or int(match[1]) < 2:
+        if not match or len(match[1]) > len(str(WIDEST)) or not 2 <= int(match[1]) <= WIDEST:
             raise ConfigError(
-                f"random vectors need a width of at least 2 and maybe a seed, found {name!r}",
+                f"random vectors need a width of 2 to {WIDEST} and maybe a seed, found {name!r}",
                 where=f"random:{name}",
                 fix="write random:512 or random:512/1",
             )
