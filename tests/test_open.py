@@ -218,7 +218,7 @@ class TestEvaluation:
         matched = match(Model.load(run), DataSpec.load(data.parent / "some.yaml"))
         assert matched.model.classes.names == (*NAMES, "window")
         assert list(bridgeseg.evaluate(run, data.parent / "some.yaml", quiet=True).iou) == ["window", "sky"]
-        with pytest.raises(ConfigError, match=r"no vector is at hand for .*zxqv.*\n  fix: .*`names=zxqv="):
+        with pytest.raises(ConfigError, match=r"no vector is at hand for .*zxqv.*\n  fix: .*`embeddings=FILE"):
             bridgeseg.evaluate(run, data.parent / "none.yaml", quiet=True)
 
     def test_names_of_the_data_that_the_model_never_saw_are_marked(self, run: Path, data: Path) -> None:
@@ -276,7 +276,7 @@ def test_predict(opened: Path, tmp_path: Path, photo: np.ndarray, capsys: pytest
     areas = json.loads(capsys.readouterr().out)["areas"]
     assert set(areas) <= {"road", "window", "person"}
     assert main(["predict", picture, "--model", file, "--names", "road, streetwall", "--out", out]) == 2
-    assert "--names 'streetwall=stone wall'" in capsys.readouterr().err
+    assert "--names 'road, streetwall=stone wall'" in capsys.readouterr().err
 
 
 def test_learned_prompts_are_remembered(run: Path) -> None:
