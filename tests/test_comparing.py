@@ -98,6 +98,12 @@ class TestGrid:
             ({"variants": {"a": {"model.widht": 1}}}, "variant a: unknown key 'model.widht'; did you mean 'width'"),
             ({"settings": {"repeat": 2}}, "'repeat' is decided by `fractions`"),
             ({"methods": []}, "nothing is named"),
+            ({"methods": "nnone"}, "no method 'nnone'"),
+            ({"data": ["a.yaml", "b.yaml"]}, "a comparison is made on one dataset, found 2"),
+            (
+                {"variants": {"a": {"train_splits": ["train", "test"]}}},
+                "variant a: the split that is reported is trained on.*'test'",
+            ),
             ({"seeds": ["x"]}, "seeds: whole numbers from 0 up are needed, found 'x'"),
             ({"seeds": [0.5]}, "seeds: whole numbers from 0 up are needed, found 0.5"),
             ({"seeds": [1, "1"]}, "seeds: 1 is named twice"),
@@ -113,6 +119,14 @@ class TestGrid:
     def test_mistakes(self, options: dict[str, Any], message: str) -> None:
         with pytest.raises(ConfigError, match=message):
             plan(**options)
+
+    def test_the_length_that_is_given_counts(self, tmp_path: Path) -> None:
+        (tmp_path / "base.json").write_text('{"epochs": 9}')
+        made = plan({"steps": 3}, config=tmp_path / "base.json", variants={"long": {"epochs": 2}})
+        assert {run.variant: (run.config.epochs, run.config.steps) for run in made.runs} == {
+            "none": (None, 3),
+            "long": (2, None),
+        }
 
     def test_data_is_needed(self) -> None:
         with pytest.raises(ConfigError, match="no dataset given"):
@@ -346,10 +360,10 @@ NONE, BRIDGE = (f"{name}/{BACKBONE}/f0.5/s0" for name in ("none", "bridge"))
 @pytest.fixture(scope="module")
 def made(data: Path, tmp_path_factory: pytest.TempPathFactory, started: list[str]) -> Path:
     out = tmp_path_factory.mktemp("made") / "out"
-    bad = {"bad": {"text_encoder": "gone.safetensors"}}
+    bad = {"bad": {"batch_size": 1}}
     result = compare(data, out, variants=bad, config=data.parent / "base.json", **GRID)
     assert [item.name for item in result.failed] == [f"bad/{BACKBONE}/f0.5/s0"]
-    assert "gone.safetensors" in result.failed[0].tail
+    assert "batch norm needs more than one value" in result.failed[0].tail
     assert result.results is not None
     assert result.results["failed"] == [result.failed[0].name]
     return out
@@ -397,6 +411,19 @@ class TestRuns:
             again(data, made, text_encoder="random:16/1")
         other = again(data, made, text_encoder="random:16/1", methods=["none"], dry_run=True)
         assert other.runs == {NONE: FINISHED}  # it reads no text
+
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"backbones": [BACKBONE, "resnet8"]}, "timm has no model 'resnet8'"),
+            ({"variants": {"a": {"val_split": "tset"}}}, "no split 'tset'"),
+        ],
+    )
+    def test_every_run_is_looked_at_before_the_first(
+        self, data: Path, tmp_path: Path, changes: dict[str, Any], message: str
+    ) -> None:
+        with pytest.raises(InputError, match=message):
+            again(data, tmp_path / "out", dry_run=True, **changes)
 
     def test_another_data_yaml_is_refused(self, data: Path, made: Path) -> None:
         content = data.read_text()

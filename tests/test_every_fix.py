@@ -394,6 +394,9 @@ NOT_TRIED = {
         "use a larger `batch_size`",
         "`strategy=ddp_find_unused_parameters_true`",
         "use `devices={}` or fewer",
+        "leave it out of `train_splits`, or report another `split`",
+        "`accumulate={}`, or `epoch_steps=1`",
+        "start it with torchrun or srun, see docs/training.md, or leave `num_nodes` out",
         "give `auto`, a number, or a list as in 0,1",
         '{} "random: text_encoder=random:512/0"',
         "`data=FOLDER/data.yaml`",
@@ -410,6 +413,7 @@ NOT_TRIED = {
         "`size=512x512`",
         "`sizes=[(512, 512)]`",
         "`callbacks=[...]`",
+        "`config=FILE`",
         "name it: out=DIR",
     ],
 }

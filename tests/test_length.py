@@ -24,7 +24,7 @@ from bridgeseg.settings.train import TrainConfig
 from bridgeseg.settings.values import set_values
 from bridgeseg.training import ending, resuming
 from bridgeseg.training import fit as room
-from bridgeseg.training.length import pass_steps, settled, validation_period
+from bridgeseg.training.length import pass_steps, refuse_part_of_a_step, settled, validation_period
 from bridgeseg.training.module import TrainModule, rate_factor
 from tiny_data import TINY, write_dataset
 from tiny_runs import differing
@@ -92,6 +92,7 @@ class TestSettled:
             (18_000, {"steps": 4000}, 4, 1000),
             (176, {"epoch_steps": 40}, 100, 40),
             (176, {"accumulate": 2}, 50, 80),
+            (176, {"accumulate": 2, "steps": 10}, 2, None),  # 11 batches: the last one makes no step
             (176, {"batch_size": 200}, 50, 80),
             (118_000, {"time_limit": "1h"}, 3688, 100),
             (176, {"time_limit": "1h"}, 50, 80),
@@ -108,6 +109,12 @@ class TestSettled:
             assert total >= max(MIN_STEPS, EPOCHS * pass_steps([images], found))
         assert settled(found, [images]) == found
         assert TrainConfig.parse(found.model_dump(mode="json")) == found
+
+    def test_part_of_a_step(self) -> None:
+        refuse_part_of_a_step([32], config(epochs=3, accumulate=2))
+        refuse_part_of_a_step([32], config(epochs=3, accumulate=3, epoch_steps=1))
+        with pytest.raises(ConfigError, match="a step adds up 3 batches, and an epoch has 2"):
+            refuse_part_of_a_step([32], config(epochs=3, accumulate=3))
 
     def test_several_devices_and_datasets(self) -> None:
         assert pass_steps([176], config(), 4) == 2

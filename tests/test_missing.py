@@ -72,6 +72,13 @@ def test_all_that_is_missing_is_named_with_every_way_out(monkeypatch: pytest.Mon
         assert part in text
 
 
+def test_learned_prompts_are_offered_what_works_with_them() -> None:
+    with pytest.raises(InputError) as caught:
+        refuse_missing(config(backbone_weights="none", prompt="learned"), CLASSES)
+    ways = [line.split("   ")[0] for line in str(caught.value.fix).replace("\n    ", "\n").splitlines()[1:]]
+    assert all(way.startswith(("--text-encoder open_clip:", "--prompt fixed ")) for way in ways)
+
+
 def test_a_bank_is_a_way_out_only_for_names_that_it_has() -> None:
     with pytest.raises(InputError) as caught:
         refuse_missing(config(backbone_weights="none"), ClassSet.build(["road", "flux capacitor"]))

@@ -14,6 +14,10 @@ from bridgeseg.settings.compare import Compare
 from bridgeseg.settings.evaluate import Evaluate
 
 CALLS: dict[str, Callable[[Path], object]] = {
+    "out: is empty": lambda file: bridgeseg.train("data.yaml", out=""),
+    "config: settings are a mapping, or a file of them, found int": lambda file: bridgeseg.train(config=3),  # type: ignore[arg-type]
+    "unknown key 'epoch'; did you mean 'epochs'": lambda file: bridgeseg.train("d", config={"epoch": 3}),
+    "scales are numbers from 0.01 to 16": lambda file: bridgeseg.evaluate(file, "d", scales=[1000]),
     "found NoneType": lambda file: bridgeseg.predict(None, model=file),  # type: ignore[arg-type]
     "found int": lambda file: bridgeseg.predict(5, model=file),  # type: ignore[arg-type]
     "a file name, a Pillow image or an array, found NoneType": lambda file: list(bridgeseg.load(file).stream(None)),  # type: ignore[arg-type]
@@ -50,5 +54,6 @@ def test_a_type_that_numpy_lacks() -> None:
 def test_one_number_is_a_list_of_it() -> None:
     assert Benchmark(threads=1, runtimes="onnxruntime, openvino").threads == [1]
     assert Benchmark(runtimes="onnxruntime, openvino").runtimes == ["onnxruntime", "openvino"]
+    assert (Compare(methods="none").methods, Compare(backbones="a,b").backbones) == (["none"], ["a", "b"])
     assert (Compare(seeds=0).seeds, Compare(fractions=0.5).fractions) == ([0], [0.5])
     assert Evaluate(scales=2.0).scales == [2.0]

@@ -15,11 +15,12 @@ import bridgeseg
 from bridgeseg import api
 from bridgeseg.cli import COMMANDS, main, whole
 from bridgeseg.commands import wording
-from bridgeseg.errors import ConfigError, DataError
+from bridgeseg.errors import ConfigError, DataError, nearest
 from bridgeseg.settings import signatures
 from bridgeseg.settings.evaluate import Evaluate
 from bridgeseg.settings.fields import settings_of
 from bridgeseg.settings.given import Default, chosen, default, python_name
+from bridgeseg.settings.machine import devices_of
 from bridgeseg.settings.predict import Predict
 from bridgeseg.settings.train import Train, TrainConfig
 from bridgeseg.settings.values import set_values
@@ -208,6 +209,16 @@ class TestGiven:
     def test_one_setting_by_two_names(self) -> None:
         with pytest.raises(ConfigError, match=r"'loss.dice' is given twice"):
             bridgeseg.train(dice=0.5, **{"loss.dice": 0.25})  # type: ignore[arg-type]
+
+
+def test_one_device_in_a_list_is_that_one() -> None:
+    found = [TrainConfig.parse({"data": "d", "devices": given}).devices for given in (1, [1], (0, 1), "1,")]
+    assert [devices_of(value) for value in found] == [1, [1], [0, 1], [1]]
+
+
+@pytest.mark.parametrize(("value", "meant"), [("smp:fpn", "smp:FPN"), ("RESNET", "resnet")])
+def test_the_nearest_name_whatever_its_case(value: str, meant: str) -> None:
+    assert nearest(value, ["none", "smp:FPN", "resnet", "smp:PAN"]).startswith(f"did you mean {meant!r}?")
 
 
 def test_mappings_of_names_are_values() -> None:

@@ -111,7 +111,14 @@ class TestUpload:
         assert "mIoU 0.5000" in text
         assert "| 1 | green | - |\n| 2 | blue | 0.2500 |" in text
 
+    def test_a_licence_is_one_of_the_hub(self, run: Path) -> None:
+        with pytest.raises(ConfigError, match="license: the hub spells a licence as in"):
+            bridgeseg.push("me/streets", run, license="MIT\nbase_model: x")
+
     def test_a_run_and_its_file(self, hub: Hub, run: Path, onnx: Path, tmp_path: Path) -> None:
+        with pytest.raises(ConfigError, match=r"another network than that of the run: they differ in 'method'"):
+            bridgeseg.push("me/streets", run, onnx=onnx)
+        write_onnx(onnx, provenance={"method": "none", "scores": SCORES})
         bridgeseg.push("me/streets", run, onnx=onnx, private=True)
         repo = hub.repos["me/streets"]
         drawn = {"iou.png", "curves.png"}
@@ -148,6 +155,8 @@ class TestUpload:
         self, hub: Hub, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         words = ["push", "me/streets", "--model", run, "--dry-run", "--out", tmp_path / "new" / "dry"]
+        for neighbour in ("dry.new", "dry.old"):
+            (tmp_path / "new" / neighbour).mkdir(parents=True)
         assert main([*map(str, words), "--json"]) == 0
         told = json.loads(capsys.readouterr().out)
         assert hub.requests == []
@@ -156,6 +165,7 @@ class TestUpload:
         assert {name: len(data) for name, data in written.items()} == told["files"]
         bridgeseg.push("me/streets", run)
         assert hub.repos["me/streets"].files() == written
+        assert {place.name for place in (tmp_path / "new").iterdir()} == {"dry", "dry.new", "dry.old"}
         assert "not empty" in failed(capsys, *words)
         neighbours = [tmp_path / f"other{ending}" / "mine.txt" for ending in (".new", ".old")]
         for file in (*neighbours, tmp_path / "other" / "empty"):
