@@ -21,6 +21,7 @@ from bridgeseg.cli import main
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import ConfigError, DataError, InputError
 from bridgeseg.evaluating.evaluate import evaluate_split
+from bridgeseg.evaluating.gallery import _titles
 from conftest import MakeOnnx
 from tiny_data import NAMES, write_dataset
 
@@ -249,3 +250,9 @@ def test_it_needs_no_torch(data: Path, rgb_onnx: Path) -> None:
     )
     subprocess.run([sys.executable, "-c", code], check=True)
     assert (data.parent / "g.html").is_file()
+
+
+def test_models_that_are_called_alike_are_named_by_their_paths() -> None:
+    paths = [Path("r/a/best"), Path("r/a.onnx")]
+    assert _titles(paths) == ("r/a/best", "r/a.onnx")
+    assert _titles([paths[0], Path("r/b.onnx")]) == ("a", "b")

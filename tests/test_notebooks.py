@@ -87,6 +87,8 @@ class TestBuild:
         images = torch.randint(0, 256, (2, 3, 40, 56), dtype=torch.uint8)
         logits = network.eval().logits(network.normalise(images))
         assert logits.shape == (2, 3, 40, 56)
+        with pytest.raises(InputError, match="notes: 'x' is nothing that JSON can hold"):
+            bridgeseg.save(network, tmp_path / "own", notes={"x": object()})
         folder = bridgeseg.save(network, tmp_path / "own", notes={"epochs": 3})
         model = bridgeseg.load(folder)
         assert model.classes.names == ("road", "person", "sky")
