@@ -533,7 +533,7 @@ class TestRuns:
 
     def test_the_command_of_the_page_asks_for_the_same(self, made: Path, capsys: pytest.CaptureFixture[str]) -> None:
         command = (read_json(made / "compare.json") or {})["commands"][0]
-        assert "text_encoder=gone.safetensors" in command
+        assert "bad: batch_size=1" in command
         assert main([*shlex.split(command)[1:], "--dry-run"]) == 0
         assert capsys.readouterr().out == f"{NONE}: finished\n{BRIDGE}: finished\nbad/{BACKBONE}/f0.5/s0: new\n"
 

@@ -214,9 +214,9 @@ def test_names_of_modes() -> None:
         (("slide", (0, 4)), r"at least 1 pixel each, found \(0, 4\)"),
         (("slide", (4,)), r"found \(4,\)"),
         (("slide", ("a", "b")), "found"),
-        (("whole", None, ()), "numbers above 0"),
-        (("whole", None, (1.0, 0.0)), "numbers above 0"),
-        (("whole", None, (float("nan"),)), "numbers above 0"),
+        (("whole", None, ()), "numbers from 0.01 to 16"),
+        (("whole", None, (1.0, 0.0)), "numbers from 0.01 to 16"),
+        (("whole", None, (float("nan"),)), "numbers from 0.01 to 16"),
     ],
 )
 def test_impossible_modes_are_refused(arguments: tuple[Any, ...], message: str) -> None:

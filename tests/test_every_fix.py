@@ -212,7 +212,6 @@ ELSEWHERE = {
     ),
     "undo the change, or start a new run with another `out`": "test_resuming.py::test_swapped_masks_are_noticed",
     "name one of the variants, or leave `reference` out": ("test_comparing.py::test_8_bits_are_added_to_finished_runs"),
-    'write `"epochs": N` into it, as many as the run was started with': "test_length.py::test_a_file_without_a_length",
     "give its length in epochs: `epochs=80`": "test_length.py::test_more_steps_extend_it",
     "`batch_size={}`": "test_resuming.py::test_a_step_must_be_of_as_many_images",
     "export it with logits (`bridgeseg export --logits`), or use `mode=whole` without `scales` and `flip`": (
@@ -273,7 +272,6 @@ NOT_TRIED = {
         "`vocabulary.distractors={}`",
         "give embeddings that the same text encoder made, with `bridgeseg.text.export_embeddings`",
         "say it in words that are known, `names={}`, or {}",
-        "a file of embeddings holds the tensor 'embeddings' (K, D) and the metadata 'names', a JSON list of K strings",
     ],
     "the file would have to be exported or copied once more": [
         "copy or export it again: bridgeseg export --model RUN --out FILE.onnx",

@@ -56,7 +56,7 @@ def network(method: str, names: tuple[str, ...], seed: int = 0) -> tuple[Segment
 
 def checkpoint(folder: Path, method: str, names: tuple[str, ...] = OLD) -> Path:
     segmentor, config = network(method, names)
-    told = {"config": {"text_encoder": "random:16/3", "templates": "plain"}}
+    told = {"config": {"text_encoder": "random:16/3", "templates": "none"}}
     save_checkpoint(folder, Checkpoint(segmentor, config, ClassSet.build(names), told))
     return folder
 
@@ -122,7 +122,7 @@ def test_the_architecture_is_that_of_the_run_unless_another_is_given(tmp_path: P
         16,
         16,
     )
-    assert (found.text_encoder, found.templates) == ("random:16/3", "plain")
+    assert (found.text_encoder, found.templates) == ("random:16/3", "none")
     other = TrainConfig.parse(completed(init | {"model.method": "none", "text_encoder": "random:16/4"}))
     assert (other.model.method, other.model.width, other.model.groups) == ("none", 16, {})
     assert other.text_encoder == "random:16/4"

@@ -297,7 +297,8 @@ class TestRuns:
         out = run(data, tmp_path / "run", epochs=1).folder
         values = json.loads((out / "train.json").read_text())
         (out / "train.json").write_text(json.dumps(values | {"epochs": None}))
-        with pytest.raises(ConfigError, match=r"train\.json: does not say how long the run is\n  fix: write `epochs`"):
+        message = r"train\.json: does not say how long the run is\n  fix: write `.epochs.: N`"
+        with pytest.raises(ConfigError, match=message):
             train(out=out, resume=True, quiet=True)
         (out / "train.json").write_text(json.dumps(values))
         assert train(out=out, resume=True, quiet=True).ended == "epochs"

@@ -295,7 +295,8 @@ class TestDownload:
         assert taken == {"config.json", "model.safetensors"}
 
     def test_of_both_the_file_runs_and_the_checkpoint_is_trained_on(self, hub: Hub, run: Path, onnx: Path) -> None:
-        bridgeseg.push("me/streets", run, onnx=onnx)
+        file = write_onnx(onnx, provenance={"method": "none", "scores": SCORES})
+        bridgeseg.push("me/streets", run, onnx=file)
         assert named("hf:me/streets").name == "model.onnx"
         assert sorted(file.name for file in named("hf:me/streets", "folder").iterdir()) == [
             "config.json", "model.onnx", "model.safetensors",

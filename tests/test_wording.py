@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridgeseg.commands.wording import as_options
+from bridgeseg.commands.wording import _plain
 from bridgeseg.vocabulary.asked import asked
 from bridgeseg.wording import join_names, printable, shortened, shown, split_names
 
@@ -50,4 +50,5 @@ def test_names_with_commas_survive(names: list[str]) -> None:
 
 def test_names_with_commas_are_asked_for() -> None:
     assert asked('road, "wall, painted=wall|painted wall"').prompts == (("road",), ("wall", "painted wall"))
-    assert as_options('`names="wall, painted", "door, double"`') == '`names="wall, painted", "door, double"`'
+    names = '"wall, painted", "door, double"'
+    assert _plain(names) == names

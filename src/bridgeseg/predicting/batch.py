@@ -158,7 +158,8 @@ def _refuse_without_effect(asked: Predict, forms: Forms) -> None:
     Raises:
         ConfigError: colours of overlays or the size of outlines, and there are none.
     """
-    own = {key for key in asked.model_fields_set if getattr(asked, key) != type(asked).model_fields[key].default}
+    kept = asked.model_fields_set & {"opacity", "hide", "min_area", "simplify"}
+    own = {key for key in kept if getattr(asked, key) != type(asked).model_fields[key].default}
     if not asked.overlay and (wrong := own & {"opacity", "hide"}):
         raise ConfigError("only overlays show it, and none are written", where=min(wrong), fix="add `overlay=True`")
     if not forms.outlined and (wrong := own & {"min_area", "simplify"}):
