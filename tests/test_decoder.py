@@ -9,6 +9,7 @@ from torch import Tensor
 from bridgeseg.models.decoders._layers import conv_bn, top_down
 from bridgeseg.models.decoders.fpn import SemanticFPN
 from bridgeseg.models.decoders.light import LightDecoder
+from bridgeseg.models.decoders.wide import WideDecoder
 from tiny_networks import noise
 
 CHANNELS = [5, 6, 7, 8]
@@ -39,7 +40,7 @@ def test_top_down_adds_the_sum_of_all_coarser_levels() -> None:
     assert top_down([torch.zeros(1, 1, 4, 4), spike])[0].nonzero()[:, 2:].tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
 
 
-@pytest.mark.parametrize("kind", [LightDecoder, SemanticFPN])
+@pytest.mark.parametrize("kind", [LightDecoder, WideDecoder, SemanticFPN])
 class TestDecoders:
     def test_gives_features_at_stride_four(self, kind: Decoder) -> None:
         decoder = kind(CHANNELS, width=16).eval()
@@ -48,7 +49,7 @@ class TestDecoders:
             assert decoder(make_levels(1, height, width)).shape == (1, 16, height // 4, width // 4)
 
     def test_default_width(self, kind: Decoder) -> None:
-        width = {LightDecoder: 64, SemanticFPN: 128}[kind]
+        width = {LightDecoder: 64, WideDecoder: 128, SemanticFPN: 128}[kind]
         decoder = kind(CHANNELS)
         assert decoder.width == width
         assert decoder(make_levels()).shape[1] == width
@@ -79,9 +80,10 @@ class TestDecoders:
             kind(CHANNELS, width=16)(make_levels()[:3])
 
 
-def test_light_decoder_spends_little_at_stride_four() -> None:
-    """One projection, one depthwise and one pointwise convolution: the multiplications per pixel, counted."""
-    decoder, width, counted = LightDecoder(CHANNELS, width=16).eval(), 16, []
+@pytest.mark.parametrize(("kind", "pointwise"), [(LightDecoder, 1), (WideDecoder, 0)])
+def test_little_is_spent_at_stride_four(kind: type[LightDecoder], pointwise: int) -> None:
+    """One projection, one depthwise and no more pointwise convolutions: the multiplications per pixel, counted."""
+    decoder, width, counted = kind(CHANNELS, width=16).eval(), 16, []
 
     def count(module: torch.nn.Module, _: tuple[Tensor], output: Tensor) -> None:
         if output.shape[-2:] == (16, 24):
@@ -91,4 +93,4 @@ def test_light_decoder_spends_little_at_stride_four() -> None:
         if isinstance(module, torch.nn.Conv2d):
             module.register_forward_hook(count)
     decoder(make_levels())
-    assert sum(counted) == CHANNELS[0] * width + 9 * width + width * width
+    assert sum(counted) == CHANNELS[0] * width + 9 * width + pointwise * width * width

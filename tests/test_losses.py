@@ -35,7 +35,7 @@ CONFIGS: dict[str, dict[str, Any]] = {
 
 def make(config: dict[str, Any], count: int = 4) -> SegmentationLoss:
     shares = np.arange(1, count + 1) / sum(range(1, count + 1))
-    return SegmentationLoss(LossConfig(**config), IGNORE, shares.tolist())
+    return SegmentationLoss(LossConfig(**{"dice": 0.0, **config}), IGNORE, shares.tolist())
 
 
 def example(seed: int = 0, count: int = 4, size: tuple[int, int, int] = (2, 6, 7)) -> tuple[Tensor, Tensor]:
@@ -132,6 +132,24 @@ def test_dice_by_hand() -> None:
     # class 0: 2 * 0.8 / (1.2 + 1), class 1: 2 * 0.6 / (0.8 + 1), class 2 does not occur
     expected = 1 - (1.6 / 2.2 + 1.2 / 1.8) / 2
     assert dice_loss(probabilities, labels).item() == pytest.approx(expected)
+
+
+@given(st.integers(0, 2**31), st.integers(1, 5), st.integers(1, 30), st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_dice_by_its_definition(seed: int, count: int, size: int, partial: bool) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    probabilities = torch.rand(size, count, generator=generator, dtype=torch.float64)
+    labels = torch.randint(0, count, (size,), generator=generator)
+    told = torch.rand(size, count, generator=generator) > 0.3 if partial else None
+    scores = []
+    for index in range(count):
+        known = torch.ones(size, dtype=torch.bool) if told is None else told[:, index]
+        truth = (labels == index)[known]
+        found = probabilities[known, index]
+        if truth.any():
+            scores.append((2 * found[truth].sum() / (found.sum() + truth.sum())).item())
+    expected = 1 - sum(scores) / len(scores) if scores else 0.0
+    assert dice_loss(probabilities, labels, told=told).item() == pytest.approx(expected)
 
 
 def test_lovasz_equals_the_papers_algorithm() -> None:

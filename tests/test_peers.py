@@ -172,7 +172,7 @@ def test_a_comparison_takes_them_as_variants() -> None:
     texts = ["ours: model.method=bridge", *(f"{name[4:]}: model.method=none model.decoder={name}" for name in THEIRS)]
     asked = Compare(data="d.yaml", variants=variants(texts, "--variant"), seeds=[0, 1], fractions=[1, 0.25])
     made = make_plan(asked, {})
-    assert [run.config.model.decoder for run in made.runs[:4]] == ["light", *THEIRS]
+    assert [run.config.model.decoder for run in made.runs[:4]] == ["wide", *THEIRS]
     assert len({run.name for run in made.runs}) == 4 * 2 * 2
 
 

@@ -461,7 +461,7 @@ def train(
     ema: float = default(0.99),
     class_weights: bool = default(False),
     ohem: float = default(0.0),
-    dice: float = default(0.0),
+    dice: float = default(0.5),
     lovasz: float = default(0.0),
     label_smoothing: float = default(0.0),
     aux: float = default(0.4),
@@ -535,9 +535,9 @@ def train(
         seed: fixes weights, order and augmentation.
         method: how language guides the network: bridge, denseclip, lseg, none.
         backbone: any timm name with features at strides 4, 8, 16 and 32, or `open_clip:MODEL`, CLIP's.
-        decoder: `light` for CPUs, `fpn` for Semantic FPN; others to compare with: `smp:FPN`, `smp:Unet`,
-            `smp:DeepLabV3Plus`, `smp:Segformer`, `torchvision:lraspp`.
-        width: channels of the decoder; by default 64 of light, 128 of fpn.
+        decoder: `wide` for CPUs, `light` for the slowest, `fpn` for Semantic FPN; others to compare with: `smp:FPN`,
+            `smp:Unet`, `smp:DeepLabV3Plus`, `smp:Segformer`, `torchvision:lraspp`.
+        width: channels of the decoder; by default 128 of wide and fpn, 64 of light.
         dropout: on the decoder's output, in training.
         head: `pixel-text`, `linear`, or `auto`, the method's own.
         text_space: whose mean is subtracted from the class embeddings: `classes`, the current names, so that one more
@@ -665,9 +665,9 @@ def build(
             a list, or a YAML file; for a method without language their number is enough.
         method: how language guides the network: bridge, denseclip, lseg, none.
         backbone: any timm name with features at strides 4, 8, 16 and 32, or `open_clip:MODEL`, CLIP's.
-        decoder: `light` for CPUs, `fpn` for Semantic FPN; others to compare with: `smp:FPN`, `smp:Unet`,
-            `smp:DeepLabV3Plus`, `smp:Segformer`, `torchvision:lraspp`.
-        width: channels of the decoder; by default 64 of light, 128 of fpn.
+        decoder: `wide` for CPUs, `light` for the slowest, `fpn` for Semantic FPN; others to compare with: `smp:FPN`,
+            `smp:Unet`, `smp:DeepLabV3Plus`, `smp:Segformer`, `torchvision:lraspp`.
+        width: channels of the decoder; by default 128 of wide and fpn, 64 of light.
         dropout: on the decoder's output, in training.
         head: `pixel-text`, `linear`, or `auto`, the method's own.
         text_space: whose mean is subtracted from the class embeddings: `classes`, the current names, so that one more
@@ -1060,7 +1060,7 @@ def compare(
     ema: float = default(0.99),
     class_weights: bool = default(False),
     ohem: float = default(0.0),
-    dice: float = default(0.0),
+    dice: float = default(0.5),
     lovasz: float = default(0.0),
     label_smoothing: float = default(0.0),
     aux: float = default(0.4),

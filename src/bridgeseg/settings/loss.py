@@ -31,7 +31,7 @@ class LossConfig(BaseModel):
         0.0
     )
     dice: Annotated[float, setting("weight of the soft Dice loss (V-Net, arXiv 1606.04797)", LOSS, "--dice", ge=0)] = (
-        0.0
+        0.5
     )
     lovasz: Annotated[
         float, setting("weight of the Lovasz-softmax loss (arXiv 1705.08790)", LOSS, "--lovasz", ge=0)

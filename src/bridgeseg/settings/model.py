@@ -42,14 +42,15 @@ class ModelConfig(BaseModel):
     decoder: Annotated[
         str,
         setting(
-            "`light` for CPUs, `fpn` for Semantic FPN; others to compare with: "
+            "`wide` for CPUs, `light` for the slowest, `fpn` for Semantic FPN; others to compare with: "
             + ", ".join(f"`{name}`" for name in PEERS),
             NETWORK,
             "--decoder",
         ),
     ] = DEFAULT_DECODER
     width: Annotated[
-        int | None, setting("channels of the decoder; by default 64 of light, 128 of fpn", NETWORK, ge=8, le=MOST)
+        int | None,
+        setting("channels of the decoder; by default 128 of wide and fpn, 64 of light", NETWORK, ge=8, le=MOST),
     ] = None
     dropout: Annotated[float, setting("on the decoder's output, in training", NETWORK, ge=0, lt=1)] = 0.1
     head: Annotated[str, setting("`pixel-text`, `linear`, or `auto`, the method's own", NETWORK, "--head")] = "auto"

@@ -30,7 +30,7 @@ class LightDecoder(nn.Module):
             nn.Sequential(conv_bn(width, width, 3, groups=width), conv_bn(width, width, act=False))
             for _ in channels[1:3]
         )
-        self.refine = nn.Sequential(conv_bn(width, width, 3, groups=width), conv_bn(width, width, act=False))
+        self.refine = self._last(width)
         self.dropout = nn.Dropout2d(dropout)
 
     def forward(self, features: list[Tensor]) -> Tensor:
@@ -43,3 +43,7 @@ class LightDecoder(nn.Module):
         merged = F.relu(sides[0] + F.interpolate(merged, scale_factor=2.0, mode="nearest"))
         refined: Tensor = self.dropout(self.refine(merged))
         return refined
+
+    def _last(self, width: int) -> nn.Module:
+        """Build what is computed at stride 4 after the sum."""
+        return nn.Sequential(conv_bn(width, width, 3, groups=width), conv_bn(width, width, act=False))

@@ -22,10 +22,12 @@ def dice_loss(probabilities: Tensor, labels: Tensor, total: Total = own, told: T
     With `total`, the sums are those over all shares of a batch. With `told`, (P, K) bool, the sums of a class are over
     the pixels that tell whether it is true.
     """
-    truth = labels[:, None] == torch.arange(probabilities.shape[1], device=labels.device)
+    count, chosen = probabilities.shape[1], probabilities.gather(1, labels[:, None])[:, 0]
     if told is not None:
-        probabilities, truth = probabilities * told, truth & told
-    overlap, true = total((probabilities * truth).sum(dim=0)), total(truth.sum(dim=0))
+        probabilities, known = probabilities * told, told.gather(1, labels[:, None])[:, 0]
+        chosen, labels = chosen[known], labels[known]
+    overlap = total(chosen.new_zeros(count).index_add(0, labels, chosen))
+    true = total(torch.bincount(labels, minlength=count))
     present = true > 0
     scores = 2 * overlap / (total(probabilities.sum(dim=0)) + true).clamp(min=1e-6)
     return ((1 - scores) * present).sum() / present.sum().clamp(min=1)
