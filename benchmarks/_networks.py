@@ -26,7 +26,7 @@ TEXT_DIM = 512
 PEER = "LR-ASPP, mobilenet_v3_large"
 PEERS = "peers"
 BACKBONES = ("efficientnet_lite0", "mobilenetv4_conv_small")
-FEW = (("none", "light"), ("bridge", "light"), ("none", "fpn"))
+FEW = (("none", "light"), ("bridge", "light"), ("none", "wide"), ("bridge", "wide"), ("none", "fpn"))
 """Method and decoder of our own networks that are always timed, the last on the first backbone only."""
 SAMENESS = 2.0
 """How much of the coarsest level is the same everywhere, to what differs."""
@@ -122,7 +122,7 @@ def _pairs(backbone: str, everything: bool, first: bool) -> list[tuple[str, str]
         ]
     if not first:
         return [("bridge", "light")] if backbone == BACKBONES[0] else []
-    return [pair for pair in FEW if pair[1] == "light" or backbone == BACKBONES[0]]
+    return [pair for pair in FEW if pair[1] != "fpn" or backbone == BACKBONES[0]]
 
 
 def _torchvision(make: Callable[..., nn.Module], classes: int) -> FromPixels:

@@ -29,7 +29,7 @@ WORK = frozenset(
 """Convolutions and matrix products; an activation or addition that is fused into one counts as part of it."""
 SHOWN = 0.005
 """Operators with a smaller share of the time are put together."""
-NETWORK = ("bridge", "efficientnet_lite0", "light")
+NETWORK = ("bridge", "efficientnet_lite0", "wide")
 
 
 def build(folder: Path, classes: int) -> Path:

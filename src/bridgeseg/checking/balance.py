@@ -114,7 +114,7 @@ def _uneven(data: Dataset, split: str, pixels: NDArray[np.int64]) -> list[Findin
         f"{split}: {names[most]!r} has {ratio:,.0f} times the pixels of {names[least]!r} "
         f"({share[most]:.2%} and {share[least]:.3%} of the labelled pixels)"
     )
-    fix = "train with crops around rare classes: --set augment.rare_class_prob=0.25 --dice 0.5"
+    fix = "train with crops around rare classes: --set augment.rare_class_prob=0.25"
     details = {"split": split, "ratio": round(ratio, 1), "largest": names[most], "smallest": names[least]}
     severity = "warning" if ratio >= WILDLY_UNEVEN else "note"
     return [Finding("class-shares-uneven", severity, message, fix, details=details)]  # type: ignore[arg-type]
