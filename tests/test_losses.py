@@ -152,6 +152,15 @@ def test_dice_by_its_definition(seed: int, count: int, size: int, partial: bool)
     assert dice_loss(probabilities, labels, told=told).item() == pytest.approx(expected)
 
 
+@given(st.integers(0, 2**31), st.integers(1, 5))
+@settings(max_examples=20, deadline=None)
+def test_dice_of_images_is_that_of_their_labelled_pixels(seed: int, count: int) -> None:
+    logits, masks = example(seed, count, (2, 5, 4))
+    probabilities, labels = (torch.from_numpy(array) for array in pixels(logits, masks))
+    with_it, without = (make({"dice": weight}, count)(logits, masks).item() for weight in (1.0, 0.0))
+    assert with_it - without == pytest.approx(dice_loss(probabilities, labels).item(), abs=1e-5)
+
+
 def test_lovasz_equals_the_papers_algorithm() -> None:
     logits, masks = example()
     probabilities, labels = pixels(logits, masks)
