@@ -461,7 +461,7 @@ def train(
     ema: float = default(0.99),
     class_weights: bool = default(False),
     ohem: float = default(0.0),
-    dice: float = default(0.5),
+    dice: float | None = default(None),
     lovasz: float = default(0.0),
     label_smoothing: float = default(0.0),
     aux: float = default(0.4),
@@ -580,7 +580,8 @@ def train(
         ema: decay of the averaged weights that are validated and kept; 0, or `--no-ema`, for none.
         class_weights: weigh classes by 1 / ln(1.02 + share of pixels) (ENet, arXiv 1606.02147, 5.1).
         ohem: share of the hardest pixels that count; 0 for all.
-        dice: weight of the soft Dice loss (V-Net, arXiv 1606.04797).
+        dice: weight of the soft Dice loss (V-Net, arXiv 1606.04797); by default 0.5, and 0 where a label may mean a
+            group of names, as with partial labels and several datasets.
         lovasz: weight of the Lovasz-softmax loss (arXiv 1705.08790).
         label_smoothing: of the cross-entropy.
         aux: weight of the cross-entropy on the score map of a guided network (DenseCLIP: 0.4).
@@ -1060,7 +1061,7 @@ def compare(
     ema: float = default(0.99),
     class_weights: bool = default(False),
     ohem: float = default(0.0),
-    dice: float = default(0.5),
+    dice: float | None = default(None),
     lovasz: float = default(0.0),
     label_smoothing: float = default(0.0),
     aux: float = default(0.4),

@@ -10,6 +10,9 @@ from bridgeseg.extend import LOSSES
 from bridgeseg.settings.fields import LOSS, setting
 from bridgeseg.settings.values import refuse_unknown
 
+DICE = 0.5
+"""Weight of the Dice loss where every label is one name."""
+
 
 class LossConfig(BaseModel):
     """What is minimised: cross-entropy, and what helps rare classes.
@@ -30,9 +33,16 @@ class LossConfig(BaseModel):
     ohem: Annotated[float, setting("share of the hardest pixels that count; 0 for all", LOSS, "--ohem", ge=0, lt=1)] = (
         0.0
     )
-    dice: Annotated[float, setting("weight of the soft Dice loss (V-Net, arXiv 1606.04797)", LOSS, "--dice", ge=0)] = (
-        0.5
-    )
+    dice: Annotated[
+        float | None,
+        setting(
+            "weight of the soft Dice loss (V-Net, arXiv 1606.04797); by default 0.5, and 0 where a label may mean a "
+            "group of names, as with partial labels and several datasets",
+            LOSS,
+            "--dice",
+            ge=0,
+        ),
+    ] = None
     lovasz: Annotated[
         float, setting("weight of the Lovasz-softmax loss (arXiv 1705.08790)", LOSS, "--lovasz", ge=0)
     ] = 0.0
@@ -88,10 +98,15 @@ class LossConfig(BaseModel):
         ),
     ] = 1.0
 
-    @property
-    def terms(self) -> dict[str, Any]:
-        """Weights, or groups of settings, by the names of the losses that are added to the cross-entropy."""
+    def terms(self, *, groups: bool = False) -> dict[str, Any]:
+        """Return weights, or groups of settings, by the names of the losses that are added to the cross-entropy.
+
+        Args:
+            groups: a label may mean a group of names.
+        """
         own = {name: getattr(self, name) for name in type(self).model_fields if name in LOSSES}
+        if self.dice is None:
+            own["dice"] = 0.0 if groups else DICE
         return own | dict(self.model_extra or {})
 
     @model_validator(mode="after")

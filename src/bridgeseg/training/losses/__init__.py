@@ -106,7 +106,7 @@ class SegmentationLoss(nn.Module):
         super().__init__()
         self.config, self.ignore_index = config, ignore_index
         self.in_cells = (aux_at if config.aux_at == "auto" else config.aux_at) == "cells"
-        self.terms, self.likelihood = make_terms(config), likelihood
+        self.terms, self.likelihood = make_terms(config, groups=likelihood is not None), likelihood
         weights = None
         if config.class_weights:
             if class_shares is None:
@@ -183,14 +183,18 @@ class SegmentationLoss(nn.Module):
         return losses
 
 
-def make_terms(config: LossConfig) -> list[tuple[float, Callable[[Labelled], Tensor]]]:
+def make_terms(config: LossConfig, *, groups: bool = False) -> list[tuple[float, Callable[[Labelled], Tensor]]]:
     """Return the losses that are added to the cross-entropy, each with a weight above 0.
+
+    Args:
+        config: which losses.
+        groups: a label may mean a group of names.
 
     Raises:
         ConfigError: a weight is none, or a setting of a loss is not allowed.
     """
     found: list[tuple[float, Callable[[Labelled], Tensor]]] = []
-    for name, value in config.terms.items():
+    for name, value in config.terms(groups=groups).items():
         loss = LOSSES.get(name)
         settings = validated(f"loss.{name}", loss.settings or Weight, value)
         weight = settings if loss.settings is None else float(settings.weight)
