@@ -18,13 +18,15 @@ from PIL import Image
 
 import bridgeseg
 from bridgeseg.api import quantize
+from bridgeseg.classes import ClassSet
 from bridgeseg.cli import main
 from bridgeseg.errors import ConfigError, DataError, InputError, ModelFileError
 from bridgeseg.exporting import int8_report
 from bridgeseg.exporting import quantize as room
-from bridgeseg.exporting.calibration import MAX_SIDE, find_calibration, read_small, training_images, validation_images
+from bridgeseg.exporting.calibration import MAX_SIDE, find_calibration, read_small, training_images
 from bridgeseg.exporting.int8 import export_int8
 from bridgeseg.exporting.int8_report import compare
+from bridgeseg.exporting.labelled import labelled_samples, validation_images
 from bridgeseg.exporting.pixels import fold_normalisation
 from bridgeseg.exporting.qdq import int8_products, prepare, products, quantise
 from bridgeseg.exporting.quantize import Quantized
@@ -36,6 +38,7 @@ from tiny_onnx import NAMES, photo, write_network
 
 SCORES = {"split": "val", "miou": 0.5}
 COUNT = 6
+CLASSES = ClassSet.build(list(NAMES))
 
 
 @pytest.fixture(scope="module")
@@ -318,7 +321,7 @@ class TestTrainingImages:
         assert found.name == "data.yaml, split train + val; data.yaml, split train + val"
         assert [path.is_relative_to(tmp_path / "other") for path in found.images] == [False, False, True, True]
         with pytest.raises(ConfigError, match=rf"2 datasets.*\n  fix: .*`confidence_data={data}:val`"):
-            validation_images(run_folder, 4)
+            validation_images(run_folder, CLASSES)
 
     def test_where_some_datasets_alone_lack_val(self, run_folder: Path, data: Path, tmp_path: Path) -> None:
         shutil.copytree(data.parent, tmp_path / "other")
@@ -340,19 +343,36 @@ class TestTrainingImages:
         settings = {"data": [str(two), str(one)], "train_splits": ["train"], "val_split": "val", "val_share": 0.3}
         (run_folder / "train.json").write_text(json.dumps(settings))
         with pytest.raises(ConfigError, match="2 datasets") as caught:
-            validation_images(run_folder, 4)
+            validation_images(run_folder, CLASSES)
         assert caught.value.fix == f"choose one: `confidence_data={one / 'data.yaml'}:val`"
         for given in (f"{one / 'data.yaml'}:val", f"{one}:val"):
             assert len(find_calibration(given, 100, "train").samples) == COUNT
         (one / "data.yaml").write_text((two / "data.yaml").read_text())
         with pytest.raises(ConfigError, match="2 datasets") as caught:
-            validation_images(run_folder, 4)
+            validation_images(run_folder, CLASSES)
         place = two / "data.yaml"
         assert caught.value.fix == (
             f"write `val_share: 0.3` into {place}, and choose it: `confidence_data={place}:val`"
         )
         place.write_text(f"{place.read_text()}\nval_share: 0.3")
         assert 0 < len(find_calibration(f"{place}:val", 100).samples) < COUNT
+
+    def test_the_fix_names_no_dataset_that_leaves_names_out(self, run_folder: Path, data: Path, tmp_path: Path) -> None:
+        places = [tmp_path / name / "data.yaml" for name in ("partial", "whole")]
+        for place in places:
+            shutil.copytree(data.parent, place.parent)
+        places[0].write_text(f"{data.read_text()}\nlabelled: [{NAMES[0]}]")
+        settings = {"data": [str(place) for place in places], "train_splits": ["train"], "val_split": "val"}
+        (run_folder / "train.json").write_text(json.dumps(settings))
+        with pytest.raises(ConfigError, match="2 datasets") as caught:
+            validation_images(run_folder, CLASSES)
+        assert caught.value.fix == f"choose one: `confidence_data={places[1]}:val`"
+        assert labelled_samples(CLASSES, find_calibration(f"{places[1]}:val", 4))
+        places[1].write_text(f"{data.read_text()}\nlabelled: [{NAMES[1]}]")
+        for takes_names in (False, True):
+            with pytest.raises(DataError, match=r"none of the 2 datasets of this run.*all names of the model") as none:
+                validation_images(run_folder, CLASSES, takes_names=takes_names)
+            assert "with a temperature of 1" in str(none.value.fix)
 
     def test_they_calibrate(self, run_folder: Path, float_file: Path, tmp_path: Path) -> None:
         facts = quantize(float_file, tmp_path / "a.onnx", training_images(run_folder, 2), budget=50.0).facts

@@ -72,7 +72,7 @@ def find_calibration(source: str | Path, images: int, split: str = "train") -> C
     if not _is_dataset(text):
         text, named = str(source), split
     if _is_dataset(text):
-        return _labelled(DataSpec.load(text), [named], images)
+        return labelled(DataSpec.load(text), [named], images)
     found = []
     for item in find([source], recursive=True):
         if isinstance(item, Failure):
@@ -97,42 +97,28 @@ def training_images(run: str | Path, images: int) -> Calibration:
         DataError: the dataset is no longer where it was, or cannot be used.
     """
     fix = "give images as the network will see them: `calibrate=FOLDER`"
-    settings = _settings_of(run, "8 bits need images", fix)
+    settings = settings_of(run, "8 bits need images", fix)
     specs = load_specs(settings["data"], settings["val_share"])
     each = -(-images // len(specs))
-    found = [_labelled(spec, settings["train_splits"], each) for spec in specs]
+    found = [labelled(spec, settings["train_splits"], each) for spec in specs]
     if len(found) == 1:
         return found[0]
     every = [image for part in found for image in part.images]
     return Calibration("; ".join(part.name for part in found), tuple(_spaced(every, images)), how=found[0].how)
 
 
-def validation_images(run: str | Path, images: int) -> Calibration:
-    """Choose labelled images from the split that a run was validated on; arguments and errors as of `training_images`.
-
-    Raises:
-        ConfigError: also where it was not validated, and where it was on several datasets.
-    """
-    fix = "give a labelled split: `confidence_data=data.yaml:val`"
-    settings = _settings_of(run, "confidence needs labelled images", fix)
-    if not settings["val_split"]:
-        raise ConfigError("confidence needs labelled images, and this run was not validated", where=run, fix=fix)
-    split, share = settings["val_split"], settings["val_share"]
-    specs = load_specs(settings["data"], share)
-    if len(specs) > 1:
-        itself = [spec for spec in specs if split in DataSpec.load(spec.path).all_splits]
-        path = (itself or specs)[0].path
-        fix = f"write `val_share: {share}` into {path}, and choose it: `confidence_data={path}:{split}`"
-        fix = f"choose one: `confidence_data={path}:{split}`" if itself else fix
-        message = f"this run was trained on {len(specs)} datasets, and confidence is calibrated on one"
-        raise ConfigError(message, where=run, fix=fix)
-    return _labelled(specs[0], [split], images)
-
-
-def _settings_of(run: str | Path, need: str, fix: str) -> dict[str, Any]:
+def settings_of(run: str | Path, need: str, fix: str) -> dict[str, Any]:
     """Return `data`, `val_share`, `train_splits` and `val_split` of a run folder, or of the one around a checkpoint.
 
     `data` is a list of the paths of all datasets.
+
+    Args:
+        run: a run folder, or a checkpoint in one.
+        need: the message of errors begins with it.
+        fix: that of errors.
+
+    Raises:
+        ConfigError, DataError: see `training_images`.
     """
     folder = Path(run)
     place = next((one for one in (folder, folder.resolve().parent) if (one / SETTINGS).is_file()), folder) / SETTINGS
@@ -153,7 +139,8 @@ def _settings_of(run: str | Path, need: str, fix: str) -> dict[str, Any]:
     return found
 
 
-def _labelled(spec: DataSpec, splits: Sequence[str], images: int) -> Calibration:
+def labelled(spec: DataSpec, splits: Sequence[str], images: int) -> Calibration:
+    """Choose images with their masks from the splits of a dataset."""
     every = dict.fromkeys(sample for split in splits for sample in spec.samples(split))
     samples = tuple(_spaced(list(every), images))
     name = f"{spec.path.name}, split {' + '.join(splits)}"

@@ -15,6 +15,7 @@ from bridgeseg.errors import ConfigError, ModelFileError
 from bridgeseg.extras import extra
 from bridgeseg.naming import named
 from bridgeseg.settings.export import Export
+from bridgeseg.vocabulary.asked import asked as named_classes
 
 if TYPE_CHECKING:
     from bridgeseg.exporting.modelfile import Exported
@@ -54,20 +55,24 @@ def export(asked: Export) -> Exported:
 
 
 def with_labels(asked: Export) -> Export:
-    """Return settings in which the images that confidence is calibrated on are found and checked; of `open` none are.
+    """Return settings in which the images that confidence is calibrated on are found and checked; of a bundled
+    model none are.
 
     Raises:
         InputError: there are none, or they are not labelled for what the network knows.
     """
     if not asked.confidence or (asked.confidence_data is None and Path(asked.model).parent == SHIPPED):
         return asked
-    from bridgeseg.exporting.calibration import find_calibration, validation_images
-    from bridgeseg.exporting.temperature import IMAGES, labelled_samples
+    from bridgeseg.exporting.calibration import find_calibration
+    from bridgeseg.exporting.labelled import IMAGES, labelled_samples, validation_images
 
-    given = asked.confidence_data
-    images = validation_images(asked.model, IMAGES) if given is None else find_calibration(given, IMAGES, "val")
-    if asked.names is None and not (asked.open and images.spec is not None and not images.spec.partial):
-        labelled_samples(read_config(find_checkpoint(asked.model))[0], images)
+    classes = read_config(find_checkpoint(asked.model))[0]
+    classes = classes if asked.names is None else named_classes(asked.names, classes)
+    if asked.confidence_data is None:
+        images = validation_images(asked.model, classes, takes_names=asked.open)
+    else:
+        images = find_calibration(asked.confidence_data, IMAGES, "val")
+    labelled_samples(classes, images, takes_names=asked.open)
     return asked.model_copy(update={"confidence_data": images})
 
 

@@ -13,18 +13,16 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from bridgeseg.classes import ClassSet
 from bridgeseg.confusion import CalibrationError
-from bridgeseg.data.labels import label_sets, labelled_names, set_of
-from bridgeseg.data.listing import Sample
 from bridgeseg.data.masks import read_mask
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import DataError, ModelFileError
-from bridgeseg.evaluating.matching import check_same_classes, match
+from bridgeseg.evaluating.matching import match
 from bridgeseg.exporting.agreement import SIZES, check_same_ids
 from bridgeseg.exporting.calibration import Calibration, find_calibration, read_small
 from bridgeseg.exporting.confidence import NAME, decision, drop_confidence, give_confidence
 from bridgeseg.exporting.graph import constant
+from bridgeseg.exporting.labelled import IMAGES, dataset_of, labelled_samples
 from bridgeseg.exporting.modelfile import save
 from bridgeseg.exporting.tail import everywhere
 from bridgeseg.runtime.metadata import read_metadata
@@ -34,8 +32,8 @@ from bridgeseg.runtime.open_file import INPUT
 from bridgeseg.runtime.runtimes import FileRuntime
 
 Floats = NDArray[np.float64]
-IMAGES, PIXELS = 64, 2000
-"""Images that are taken at most, and labelled pixels of each, at random."""
+PIXELS = 2000
+"""Labelled pixels that are taken of each image, at random."""
 RANGE = (-2.5, 2.5)
 """Natural logarithms of the coldest and the warmest temperature."""
 STEPS = 40
@@ -56,7 +54,7 @@ def fit_temperature(source: Path, calibration: Calibration) -> dict[str, Any]:
         DataError: the images have no labels, or not those of the file's names; see `labelled_samples`.
         ModelFileError: the file has no logits that are upsampled.
     """
-    model, spec = Model.load(source), _spec(calibration)
+    model, spec = Model.load(source), dataset_of(calibration)
     if model.takes_names and not spec.partial:
         matched = match(model, spec)
         model, spec = matched.model, matched.spec
@@ -87,44 +85,6 @@ def fit_temperature(source: Path, calibration: Calibration) -> dict[str, Any]:
         "images": len(calibration.samples),
         "from": calibration.name,
     }
-
-
-def labelled_samples(classes: ClassSet, calibration: Calibration) -> tuple[Sample, ...]:
-    """Return the images in which all names of a network are labelled wherever they occur.
-
-    Args:
-        classes: of a network that is asked for no others.
-        calibration: images with their labels, whose names need not be all of the network's, nor in its order.
-
-    Raises:
-        DataError: there are none, or the data has names that the network does not know.
-    """
-    spec = _spec(calibration)
-    if not spec.partial:
-        if not {*spec.classes.names} <= {*classes.names}:
-            check_same_classes(classes, spec)
-        return calibration.samples
-    sets = label_sets(spec)
-    whole = {index for index, chosen in enumerate(sets) if {*classes.names} <= {*chosen}}
-    found = tuple(sample for sample in calibration.samples if set_of(spec, sets, spec.key(sample)) in whole)
-    if not found:
-        missing = [name for name in classes.names if name not in labelled_names(spec)]
-        message = f"no image is labelled for all names of the model{f', such as {missing[0]!r}' if missing else ''}"
-        raise DataError(
-            f"{message}, so that these images cannot tell how often it is right",
-            where=spec.path,
-            fix="choose data that labels all of them, `confidence_data=data.yaml:val`; or export the run without "
-            "confidence, and add it to the file with a temperature of 1: "
-            "bridgeseg export --model FILE.onnx --confidence --out SURE.onnx",
-        )
-    return found
-
-
-def _spec(calibration: Calibration) -> DataSpec:
-    if calibration.spec is None:
-        fix = "give a split of a dataset: --confidence-data data.yaml:val"
-        raise DataError("a temperature needs labelled images", where=calibration.name, fix=fix)
-    return calibration.spec
 
 
 def _means(corners: Floats, shares: Floats, logarithm: float) -> Floats:
