@@ -164,6 +164,10 @@ ELSEWHERE = {
     "export it first: bridgeseg export --model {} --out FILE.onnx": (
         "test_notebooks.py::test_a_network_that_is_saved_is_the_same_model"
     ),
+    "`{}=[{}]`": "test_joint_training.py::test_the_fix_has_a_number_for_each_dataset",
+    "leave `data` out, or name all of them in their order; other data needs a new run with another `out`": (
+        "test_joint_training.py::test_a_run_goes_on_with_as_many_datasets"
+    ),
     "add `train: images/train` to it": "test_data_spec.py::test_a_share_is_refused_beside_a_split",
     **dict.fromkeys(
         (

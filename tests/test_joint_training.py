@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 from collections import Counter
 from collections.abc import Callable
 from itertools import chain
@@ -19,6 +20,7 @@ from torch.nn import functional as F
 
 from bridgeseg.api import compare, evaluate, train
 from bridgeseg.checkpoint import load_checkpoint
+from bridgeseg.cli import main
 from bridgeseg.data.joining import join
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import ConfigError, DataError, InputError
@@ -36,6 +38,7 @@ from bridgeseg.training.joint import JointSampler, share_steps
 from bridgeseg.training.likelihood import Sigmoid, Softmax
 from bridgeseg.training.losses import SegmentationLoss
 from bridgeseg.training.module import TrainModule
+from bridgeseg.training.resuming import resumed_settings
 from tiny_data import TINY, write_dataset
 
 OTHER = ("crimson", "green", "azure")
@@ -381,7 +384,7 @@ class TestRuns:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"shares": [1]}, "`shares` has 1 numbers for 2 datasets"),
+        ({"shares": [1]}, "`shares` has one number for each dataset, 2, found 1: 1"),
         ({"shares": [1, 0]}, "`shares` must be above 0"),
         ({"data_fractions": [1, 2]}, "`data_fractions` must be above 0 and at most 1"),
         ({"same": [["a"]]}, "`same` lists groups of two names or more"),
@@ -392,6 +395,40 @@ class TestRuns:
 def test_settings(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         TrainConfig.parse({"data": ["a.yaml", "b.yaml"], **changes})
+
+
+@pytest.mark.parametrize(
+    ("words", "fix"),
+    [
+        ("--shares 1,2.5,3", "--shares '[1, 2.5]'"),
+        ("--shares 1", "--shares '[1, 1]'"),
+        ("--shares 2,0", "--shares '[2, 1]'"),
+        ("--set data_fractions=[0.5]", "--set 'data_fractions=[0.5, 1]'"),
+    ],
+)
+def test_the_fix_has_a_number_for_each_dataset(words: str, fix: str, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["train", "--data", "nowhere", "--data", "nowhere too", "--out", "none"]
+    for typed in (words, fix):
+        assert main([*command, *shlex.split(typed)]) == 2
+        error = " ".join(capsys.readouterr().err.split())
+        assert error.endswith(f" fix: {fix}") is (typed == words)
+    assert "nowhere" in error
+    with pytest.raises(ConfigError) as caught:
+        TrainConfig.parse({"data": "a", "shares": [1, 2]})
+    assert caught.value.fix == "leave `shares` out"
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "message"),
+    [(["a", "b"], "a", "2 datasets, and is to go on with 1"), ("a", ["a", "b"], "1 dataset, and is to go on with 2")],
+)
+def test_a_run_goes_on_with_as_many_datasets(before: Any, now: Any, message: str, tmp_path: Path) -> None:
+    settings = TINY | {"data": before} | ({"shares": [1, 2]} if len(before) > 1 else {})
+    (tmp_path / "train.json").write_text(json.dumps(settings))
+    with pytest.raises(ConfigError, match=f"this run was started with {message}") as caught:
+        resumed_settings(tmp_path, {"data": now})
+    assert "leave `data` out" in str(caught.value.fix)
+    assert len(resumed_settings(tmp_path, {}).datasets) == len(before)
 
 
 def test_one_path_in_a_list_is_that_path() -> None:

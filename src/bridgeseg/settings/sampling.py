@@ -10,6 +10,7 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
+from bridgeseg.errors import ConfigError
 from bridgeseg.settings.fields import TRAINING, listed, nothing, setting
 from bridgeseg.vocabulary.asked import asked
 from bridgeseg.vocabulary.asked import listed as as_list
@@ -147,12 +148,20 @@ class SamplingConfig(BaseModel):
     @model_validator(mode="after")
     def _for_each(self) -> Self:
         for key, given, most in (("shares", self.shares, math.inf), ("data_fractions", self.data_fractions, 1)):
-            if given and len(given) != len(self.datasets):
-                raise ValueError(f"`{key}` has {len(given)} numbers for {len(self.datasets)} datasets")
-            if any(not 0 < number <= most for number in given):
-                raise ValueError(f"`{key}` must be above 0{' and at most 1' if most == 1 else ''}, found {list(given)}")
+            self._refuse_numbers(key, given, most)
         if len(set(self.train_splits)) < len(self.train_splits):
             raise ValueError(f"`train_splits` names a split twice: {', '.join(self.train_splits)}")
         if any(len(set(group)) < 2 for group in self.same):
             raise ValueError(f"`same` lists groups of two names or more: {[list(group) for group in self.same]}")
         return self
+
+    def _refuse_numbers(self, key: str, given: Sequence[float], most: float) -> None:
+        """Refuse numbers that are not one for each dataset, or out of range; the fix keeps those that can stay."""
+        count, found = len(self.datasets), ", ".join(f"{number:g}" for number in given)
+        allowed = [f"{number:g}" if 0 < number <= most else "1" for number in given]
+        fix = f"`{key}=[{', '.join([*allowed, *['1'] * count][:count])}]`" if count > 1 else f"leave `{key}` out"
+        if given and len(given) != count:
+            raise ConfigError(f"`{key}` has one number for each dataset, {count}, found {len(given)}: {found}", fix=fix)
+        if any(not 0 < number <= most for number in given):
+            between = f"above 0{' and at most 1' if most == 1 else ''}"
+            raise ConfigError(f"`{key}` must be {between}, found {found}", fix=fix)

@@ -41,6 +41,7 @@ def resumed_settings(out: Path, given: Mapping[str, Any]) -> TrainConfig:
         fix = 'write `"epochs": N` into it, as many as the run was started with'
         raise ConfigError("does not say how long the run is", where=out / folder.SETTINGS, fix=fix)
     facts = environment_of(out)
+    _refuse_other_number(out, len(started.datasets), given.get("data"))
     given = _in_epochs(out, given, facts)
     wanted = resolve(absolute(TrainConfig.parse(set_values(started.model_dump(mode="json"), given))))
     free = MACHINE | AMENDED | {"data"} | (SPREAD if "step_images" in facts else set())
@@ -67,6 +68,17 @@ def resumed_settings(out: Path, given: Mapping[str, Any]) -> TrainConfig:
     if any(getattr(started, key) != getattr(wanted, key) for key in AMENDED):
         _describe(out, started, wanted, facts)
     return wanted
+
+
+def _refuse_other_number(out: Path, before: int, data: Any) -> None:
+    """Refuse more or fewer datasets than a run was started with; settings that count them are then wrong too."""
+    found = len(data) if isinstance(data, list | tuple) else 1
+    if data is not None and found != before:
+        raise ConfigError(
+            f"this run was started with {before} dataset{'s' if before > 1 else ''}, and is to go on with {found}",
+            where=out,
+            fix="leave `data` out, or name all of them in their order; other data needs a new run with another `out`",
+        )
 
 
 def _describe(out: Path, started: TrainConfig, wanted: TrainConfig, facts: dict[str, Any]) -> None:
@@ -110,9 +122,6 @@ def load_data(out: Path, config: TrainConfig, *, resume: bool) -> Joined:
     specs = load_specs(config.datasets, config.val_share)
     started = environment_of(out).get("data") if resume else None
     known = [started] if isinstance(started, dict) else started if isinstance(started, list) else []
-    if known and len(known) != len(specs):
-        message = f"this run was started with {len(known)} datasets, and is to go on with {len(specs)}"
-        raise ConfigError(message, where=out, fix="name all of them, in their order, or start a new run")
     for spec, fact in zip(specs, known, strict=False):
         if isinstance(fact, dict) and fact.get("sha256", spec.digest) != spec.digest:
             raise DataError(
