@@ -233,6 +233,20 @@ class TestEvaluation:
         assert names == ["window *", "sky", "floor *"]
         assert "by language" in str(scores.table().caption)
 
+    def test_other_words_for_what_it_was_trained_with_are_not_marked(self, run: Path, data: Path) -> None:
+        same, parts = {"same": [["window", "road"]]}, {"parts": {"floor": ["car", "toilet"]}}
+        for name, relations in (("same", same), ("both", same | parts)):
+            lines = yaml.safe_load(data.read_text()) | relations
+            (data.parent / f"{name}.yaml").write_text(yaml.safe_dump(lines))
+        for name, asked, unseen in (
+            ("same", "window, sky, floor", ("floor",)),  # the words of the data
+            ("same", "road, floor", ("floor",)),
+            ("both", "window, car, toilet", ()),  # what it was trained with is a part of `floor`
+        ):
+            matched = match(Model.load(run, names=asked), DataSpec.load(data.parent / f"{name}.yaml"), asked)
+            assert matched.left is not None
+            assert matched.left.unseen == unseen, (name, asked)
+
     def test_pixels_of_names_not_asked_for_are_ignored_and_names_not_labelled_have_no_score(
         self, run: Path, opened: Path, data: Path
     ) -> None:

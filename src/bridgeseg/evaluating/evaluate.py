@@ -18,7 +18,6 @@ from bridgeseg.evaluating.answers import Answer, answer_all
 from bridgeseg.evaluating.examples import SideBySide, save_examples
 from bridgeseg.evaluating.matching import match
 from bridgeseg.evaluating.modes import EvalMode
-from bridgeseg.evaluating.names import told
 from bridgeseg.evaluating.partial import partial_of, scored_names
 from bridgeseg.evaluating.plots import save_confusion, save_iou
 from bridgeseg.evaluating.predictors import Predictor, as_model
@@ -75,7 +74,7 @@ def evaluate(asked: Evaluate) -> Scores:
         calibration=calibration,
     )  # fmt: skip
     if left is not None:
-        scores = told(scores, left, model.trained_names)
+        scores = scores.without(left.unlabelled, left)
     if folder is not None:
         write(folder / "scores.json", json.dumps(scores.to_dict(), indent=2, ensure_ascii=False) + "\n")
         save_confusion(folder / "confusion.png", scores.confusion, scored.names)

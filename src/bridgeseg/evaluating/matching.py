@@ -11,7 +11,7 @@ from bridgeseg.classes import ClassSet
 from bridgeseg.data.labels import labelled_names
 from bridgeseg.data.spec import DataSpec
 from bridgeseg.errors import DataError
-from bridgeseg.evaluating.names import by_names, by_relations
+from bridgeseg.evaluating.names import by_names, by_relations, never_seen
 from bridgeseg.evaluating.partial import is_related, known_names, leaves, partial_of
 from bridgeseg.metrics import ByNames
 from bridgeseg.runtime.model import Model
@@ -55,14 +55,16 @@ def match(model: Model, spec: DataSpec, names: Names | None = None, embeddings: 
     elif names is not None and (spec.partial or is_related(spec, model.classes.names)):
         spec, left = by_relations(spec, model.classes)
     if (partial := partial_of(spec, model.classes.names)) is not None:
-        classes = partial.classes
+        classes, scored = partial.classes, partial.own
     else:
         if names is not None or (model.classes.names != spec.classes.names and model.takes_names):
             if names is None:
                 model = model.with_names(spec.classes, embeddings)
             spec, left = by_names(spec, model.classes)
         check_same_classes(model.classes, spec)
-        classes = spec.classes
+        classes, scored = spec.classes, spec.classes.names
+    if left is not None:
+        left = replace(left, unseen=never_seen(spec, scored, model.trained_names))
     return Matched(model, replace(spec, reading=spec.reading.over(model.reading)), classes, left)
 
 

@@ -11,7 +11,7 @@ from bridgeseg.data.spec import DataSpec
 from bridgeseg.data.values import known_values
 from bridgeseg.errors import DataError
 from bridgeseg.evaluating.partial import known_names, leaves
-from bridgeseg.metrics import ByNames, Scores
+from bridgeseg.metrics import ByNames
 from bridgeseg.vocabulary.embeddings import find_rows, not_among
 
 
@@ -78,8 +78,10 @@ def _read_as(spec: DataSpec, places: Sequence[int | None], ignore: int) -> DataS
     return replace(spec, label_map=numbers, colour_map=colours)
 
 
-def told(scores: Scores, left: ByNames, trained: tuple[str, ...]) -> Scores:
-    """Say in scores which names the network never saw, and leave those out that the dataset does not label."""
-    found = find_rows(list(scores.iou), trained)
-    unseen = tuple(name for name, row in zip(scores.iou, found, strict=True) if row is None)
-    return scores.without(left.unlabelled, replace(left, unseen=unseen))
+def never_seen(spec: DataSpec, names: Sequence[str], trained: Sequence[str]) -> tuple[str, ...]:
+    """Return those of the scored names of a dataset for which a network was trained by no word that means the same.
+
+    Words mean the same by their spelling (see `by_names`), by `same`, or as a part of a coarse name.
+    """
+    known = known_names(spec, trained)
+    return tuple(name for name in names if name not in known)
