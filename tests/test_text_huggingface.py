@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -191,6 +192,35 @@ def test_a_model_in_the_hubs_cache_needs_no_network(
     else:
         with pytest.raises(ModelFileError, match="pooled, is not known here"):
             encoder.encode(["sky"])
+
+
+def test_vectors_of_a_replaced_model_are_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("bridgeseg.hub.access._reachable", lambda endpoint: False)
+    repository, commits = tmp_path / "hub" / "models--nobody--bert", ("0" * 40, "1" * 40)
+    (repository / "refs").mkdir(parents=True)
+    for commit, pooling in zip(commits, ("cls", "mean"), strict=True):
+        save_bert(repository / "snapshots" / commit, pooling={"pooling_mode": pooling})
+        (repository / ".no_exist" / commit).mkdir(parents=True)
+        (repository / ".no_exist" / commit / "modules.json").touch()
+
+    def vectors() -> torch.Tensor:
+        return embed(ClassSet.build(["road", "sky"]), "hf:nobody/bert", cache_dir=tmp_path).vectors
+
+    (repository / "refs" / "main").write_text(commits[0])
+    first = vectors()
+    (repository / "refs" / "main").write_text(commits[1])
+    with pytest.warns(UserWarning, match="made again: the model has been replaced"):
+        second = vectors()
+    assert not torch.allclose(first, second)
+    with monkeypatch.context() as patch:
+        patch.setattr(HuggingFaceEncoder, "encode", lambda *_: pytest.fail("encoded again"))
+        assert torch.equal(vectors(), second)
+        shutil.rmtree(repository)
+        assert torch.equal(vectors(), second)  # without the model, as before
+    assert HuggingFaceEncoder("nobody/bert").identity()["commit"] is None
 
 
 @pytest.fixture(scope="module")

@@ -104,7 +104,9 @@ def _sentences(
 
 
 def _key(identity: dict[str, Any], phrases: list[str], chosen: tuple[str, ...]) -> dict[str, Any]:
-    return {"format": 1, **identity, "templates": list(chosen), "phrases": phrases}
+    """Return what stored vectors are found by: of a model of the hub by its name, for its commit may not be known."""
+    known = {name: value for name, value in identity.items() if name != "commit"}
+    return {"format": 1, **known, "templates": list(chosen), "phrases": phrases}
 
 
 def _encode(
@@ -118,6 +120,10 @@ def _encode(
     def compute() -> torch.Tensor:
         return phrase_vectors(source.encode, phrases, chosen)
 
+    def commit() -> str | None:
+        found: str | None = (source.identity() or {}).get("commit")
+        return found
+
     if identity is None:
         return phrases, compute()
-    return phrases, cached(_key(identity, phrases, chosen), phrases, compute, cache_dir)
+    return phrases, cached(_key(identity, phrases, chosen), phrases, compute, cache_dir, commit)

@@ -21,7 +21,10 @@ class TextEncoder(Protocol):
         """Say whether it can be used without network; nothing is loaded for it."""
 
     def identity(self) -> dict[str, Any] | None:
-        """Return what its vectors depend on, JSON-ready, without loading the model; None when a cache is no use."""
+        """Return what its vectors depend on, JSON-ready, without loading the model; None when a cache is no use.
+
+        A model of the hub adds its `commit`, None where it is not known without network.
+        """
 
     def encode(self, texts: Sequence[str]) -> torch.Tensor:
         """Return (N, D) float32 vectors of unit length for N texts."""

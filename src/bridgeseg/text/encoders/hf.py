@@ -18,7 +18,7 @@ from bridgeseg.extend import register_encoder
 from bridgeseg.files import below
 from bridgeseg.hub.access import hub_access, reason
 from bridgeseg.text.foreign import check_transformers
-from bridgeseg.text.hub import cached, packaged, unavailable
+from bridgeseg.text.hub import cached, commit, packaged, unavailable
 from bridgeseg.text.store import fingerprint
 
 BATCH = 64
@@ -55,8 +55,10 @@ class HuggingFaceEncoder:
 
     def identity(self) -> dict[str, Any]:
         """Return what the vectors depend on, JSON-ready; the model is not loaded for it."""
-        files = fingerprint(self.folder) if self.folder else []
-        return {"encoder": f"hf:{self.name}", "transformers": version("transformers"), "files": files}
+        found = {"encoder": f"hf:{self.name}", "transformers": version("transformers")}
+        if self.folder is None:
+            return found | {"files": [], "commit": commit(self.name)}
+        return found | {"files": fingerprint(self.folder)}
 
     def encode(self, texts: Sequence[str]) -> torch.Tensor:
         """Return the embeddings of N sentences, (N, D) float32, unit length.

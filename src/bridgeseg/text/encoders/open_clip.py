@@ -14,7 +14,7 @@ from bridgeseg.errors import ConfigError, InputError, ModelFileError, nearest
 from bridgeseg.extend import register_encoder
 from bridgeseg.hub.access import hub_access, reason
 from bridgeseg.text.foreign import check_open_clip
-from bridgeseg.text.hub import cached, tag_cached, unavailable
+from bridgeseg.text.hub import cached, commit, tag_cached, unavailable
 from bridgeseg.text.store import fingerprint
 
 BATCH = 64
@@ -80,7 +80,9 @@ class OpenClipEncoder:
         """Return what the vectors depend on, JSON-ready; the model is not loaded for it."""
         file = local_source(self.name)
         files = fingerprint(file) if file is not None else []
-        return {"encoder": f"open_clip:{self.name}", "open_clip": version("open_clip_torch"), "files": files}
+        of_hub = {"commit": commit(self.name.removeprefix(HUB))} if self.name.startswith(HUB) else {}
+        found = {"encoder": f"open_clip:{self.name}", "open_clip": version("open_clip_torch"), "files": files}
+        return found | of_hub
 
     def encode(self, texts: Sequence[str]) -> torch.Tensor:
         """Return the projected embeddings of N sentences, (N, D) float32, unit length.
