@@ -391,9 +391,15 @@ class TestInMemory:
         with pytest.raises(DataError, match="an image is a file, a Pillow image or a uint8 array; found"):
             as_pixels(image)
 
-    def test_the_limit_of_pixels_holds_for_bytes(self) -> None:
-        with pytest.raises(DataError, match="more than the limit of 5"):
-            as_pixels(encoded(), max_pixels=5)
+    @pytest.mark.parametrize(
+        "image", [encoded(), PIXELS, PIXELS[None], PIXELS[..., :1], PIXELS[..., 0], Image.fromarray(PIXELS)]
+    )
+    def test_the_limit_of_pixels_holds_for_all(self, image: Any) -> None:
+        height, width = PIXELS.shape[:2]
+        with pytest.raises(DataError, match=f"{width}x{height} is .* more than the limit of 5") as caught:
+            as_pixels(image, max_pixels=5)
+        assert caught.value.fix == f"if you trust the file, raise the limit: `max_pixels={height * width}`"
+        assert as_pixels(image, max_pixels=height * width).shape == PIXELS.shape
 
 
 class TestModel:

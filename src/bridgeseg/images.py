@@ -139,12 +139,14 @@ def as_pixels(
             batch of one of these.
         how: how to read values whose meaning is not stated.
         notes: what was dropped or reinterpreted is added here.
-        max_pixels: refuse encoded files with more.
+        max_pixels: refuse images with more.
 
     Raises:
-        DataError: something else, of which the message says how to convert it.
+        DataError: it has more than `max_pixels` pixels, or is something else, of which the message says how to convert
+            it.
     """
     if isinstance(image, Image.Image):
+        _refuse_large(image.size, max_pixels)
         return _converted(image, how, notes)
     if isinstance(image, bytes | bytearray | memoryview) or hasattr(image, "read"):
         return _decode(image, how, notes, max_pixels)
@@ -153,6 +155,8 @@ def as_pixels(
         values = values[0]
     if values.ndim == 3 and values.shape[2] == 1:
         values = values[..., 0]
+    if values.ndim in (2, 3):
+        _refuse_large((values.shape[1], values.shape[0]), max_pixels)
     if values.ndim == 3 and values.size and how.bands is not None:
         values = chosen(values, how.bands)
     known = values.ndim == 2 or (values.ndim == 3 and values.shape[2] in (3, 4))
@@ -219,15 +223,22 @@ def open_image(path: Path | BinaryIO, max_pixels: int) -> Image.Image:
             raise UnidentifiedImageError(str(path)) from error
         finally:
             Image.MAX_IMAGE_PIXELS = theirs
-    width, height = image.size
-    if width * height > max_pixels:
+    try:
+        _refuse_large(image.size, max_pixels, path if isinstance(path, Path) else None)
+    except DataError:
         image.close()
+        raise
+    return image
+
+
+def _refuse_large(size: tuple[int, int], max_pixels: int, where: Path | None = None) -> None:
+    width, height = size
+    if width * height > max_pixels:
         raise DataError(
             f"{width}x{height} is {width * height:,} pixels, more than the limit of {max_pixels:,}",
-            where=path if isinstance(path, Path) else None,
+            where=where,
             fix=f"if you trust the file, raise the limit: `max_pixels={width * height}`",
         )
-    return image
 
 
 def _heif(file: Path | BinaryIO) -> Image.Image | None:

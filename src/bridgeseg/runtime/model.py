@@ -183,7 +183,7 @@ class Model:
             source: a file, or an image in memory, as `images.as_pixels` takes it.
             max_size: images whose longest side is longer are scaled down to it for the network, which saves time and
                 memory; class ids come back at the image's own size.
-            max_pixels: files with more pixels are refused.
+            max_pixels: images with more are refused.
             memory: MB that the network may use; an image that needs more is done in overlapping tiles (see `tiling`).
             image_range: the values of black and white in images of more than 8 bits, as `pixels.Reading` explains; by
                 default those of the images that the network was trained on.
