@@ -148,6 +148,29 @@ class TestWeightPackages:
             TimmBackbone("resnet18", "pypi")
 
 
+def test_a_name_on_a_hub_that_does_not_answer_is_not_asked_for_again_and_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from huggingface_hub import constants
+
+    offline: list[bool] = []
+    create = timm.create_model
+
+    def noted(name: str, **options: Any) -> Any:
+        offline.append(constants.HF_HUB_OFFLINE)
+        constants.HF_HUB_OFFLINE = True  # whatever happens, no test waits for the network
+        return create(name, **options)
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("bridgeseg.hub.access._reachable", lambda endpoint: False)
+    monkeypatch.setattr(timm, "create_model", noted)
+    with pytest.raises(ConfigError, match="is not on this machine, and the hub cannot be reached"):
+        TimmBackbone("hf-hub:nobody/nothing")
+    assert offline == [True]  # so its client does not try for half a minute
+    assert not constants.HF_HUB_OFFLINE
+
+
 class TestWeightFiles:
     @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
     @pytest.mark.parametrize("classes", [10, 1000])

@@ -12,6 +12,7 @@ from typing import Any
 
 import timm
 import torch
+from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors.torch import load_file
 from timm.data.config import resolve_data_config
 from torch import Tensor
@@ -160,7 +161,12 @@ def pypi_state(name: str) -> dict[str, Tensor]:
 
 def _create(name: str, **options: Any) -> Any:
     try:
-        return timm.create_model(name, **options)
+        with hub_access(needed=True) if ":" in name else contextlib.nullcontext():
+            return timm.create_model(name, **options)
+    except LocalEntryNotFoundError as error:
+        message = f"timm's {name!r} is not on this machine, and the hub cannot be reached"
+        fix = "connect to the network (and unset HF_HUB_OFFLINE), or choose another backbone"
+        raise ConfigError(message, fix=fix) from error
     except Exception as error:  # timm raises many kinds
         refuse_unknown_backbone(name)
         raise ConfigError(
