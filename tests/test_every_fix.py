@@ -334,6 +334,7 @@ NOT_TRIED = {
         "if they are one thing, write `same: [{}]`; if not, give one of them other phrases, under `prompts`",
         "list all parts of {}, or take it out of `parts`; if the two are one, `same: [{}]`",
         "take {} out of `parts`",
+        "take {} or {} out of `same`; or keep no names: `keep=False`",
         "if other things are there too, unlabelled, write in it `labelled: [{}]`",
         "write `labelled: [person]`, or leave it out if all names are labelled",
         "write `unlabelled: ignore` if anything may be there, `unlabelled: other` if no labelled name is",

@@ -151,6 +151,8 @@ def test_a_name_of_before_stands_for_its_group_in_its_own_phrases(tmp_path: Path
         ({"prompts": {"pedestrian": ["people"]}}, "'pedestrian' is kept, .*: person; here they are: people"),
         ({"prompts": {"road": ["street"]}}, "'road' is kept, .*: road; here they are: street"),
         ({"parts": {"road": ["pedestrian"]}}, "`parts` says that 'road' means one of pedestrian.*names are kept"),
+        ({"same": [["pedestrian", "road"]]}, r"d0.yaml: `same` says that 'road' and 'pedestrian' are one; .*are kept"),
+        ({"same": [["helmet", "road"], ["pedestrian", "helmet"]]}, "`same` says that 'road' and 'pedestrian' are one"),
         ({"asked": "road=street"}, "names: 'road' is kept, .*: road; here they are: street"),
     ],
 )

@@ -81,7 +81,7 @@ class Relations:
         for one in heard:
             for group in one.same:
                 if here := _at_hand(group, names, "same", one.where, passed):
-                    _merge(kept, here, before)
+                    _merge(kept, here, before, one.where)
         for one in heard:
             for whole, listed in dict(one.parts).items():
                 here = _at_hand((whole, *listed), names, "parts", one.where, passed)
@@ -122,12 +122,19 @@ def _narrowed(whole: str, here: Sequence[str], lacking: Sequence[str], where: Pa
     )
 
 
-def _merge(kept: dict[str, str], group: Sequence[str], before: Collection[str]) -> None:
-    """Make names one, by the first of `before`, if there is any; groups that share a name become one group."""
+def _merge(kept: dict[str, str], group: Sequence[str], before: Collection[str], where: Path | None) -> None:
+    """Make names one, by the one of `before`, if there is any; groups that share a name become one group."""
     joined = dict.fromkeys(kept.get(name, name) for name in group)
-    first = next((name for name in joined if name in before), next(iter(joined)))
-    for name in {*group, *(name for name, one in kept.items() if one in joined)}:
-        kept[name] = first
+    every = {*group, *(name for name, one in kept.items() if one in joined)}
+    stay = [name for name in before if name in every]
+    if len(stay) > 1:
+        raise DataError(
+            f"`same` says that {stay[0]!r} and {stay[1]!r} are one; but the network of `init` tells them apart, and "
+            "its names are kept",
+            where=where,
+            fix=f"take {stay[0]!r} or {stay[1]!r} out of `same`; or keep no names: `keep=False`",
+        )
+    kept.update(dict.fromkeys(every, stay[0] if stay else next(iter(joined))))
 
 
 def _add(
