@@ -43,10 +43,8 @@ def validation_images(run: str | Path, classes: ClassSet, *, takes_names: bool =
         return labelled(specs[0], [split], IMAGES)
     usable = [spec.path for spec in specs if split in spec.all_splits and _tells(spec, split, classes, takes_names)]
     if not usable:
-        message = (
-            f"none of the {len(specs)} datasets of this run has images that are labelled for all names of the model"
-        )
-        raise DataError(f"{message}, and for no others", where=run, fix=OTHERS)
+        message = f"none of the {len(specs)} datasets of this run has images labelled for all names of the model"
+        raise DataError(f"{message}, as it calls them", where=run, fix=OTHERS)
     itself = [path for path in usable if split in DataSpec.load(path).all_splits]
     path = (itself or usable)[0]
     fix = f"write `val_share: {share}` into {path}, and choose it: `confidence_data={path}:{split}`"
