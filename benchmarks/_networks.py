@@ -103,7 +103,8 @@ def own(method: str, backbone: str, decoder: str, classes: int, approximate: boo
     almost everywhere.
     """
     embeddings = nn.functional.normalize(torch.randn(classes, TEXT_DIM), dim=1)
-    config = ModelConfig(method=method, backbone=backbone, decoder=decoder)
+    head = "text" if (method, decoder) == ("bridge", "wide") else "auto"  # as a training has it by default
+    config = ModelConfig(method=method, backbone=backbone, decoder=decoder, head=head)
     network = settle(build(config, classes, None if method == "none" else embeddings))
     for lateral in network.decoder.lateral[:-1]:
         nn.init.zeros_(lateral[1].weight)

@@ -41,7 +41,9 @@ def main() -> None:
     for seed in map(int, given.seeds.split(",")):
         every = arms(given.arms, given.text_encoder, seed, none=given.text_encoder, ImageNet=MINILM)
         for name, encoder in every.items():
-            own: dict[str, Any] = {"method": "none"} if name == "none" else {"text_encoder": encoder}
+            own: dict[str, Any] = (
+                {"method": "none", "model.head": "auto"} if name == "none" else {"text_encoder": encoder}
+            )
             home = out / f"{name.replace(' ', '-')}-s{seed}"
             chosen = [] if name == "none" else given.set
             if name != "ImageNet":

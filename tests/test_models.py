@@ -192,7 +192,7 @@ class GuidedContract(ModelContract):
 
     def pixel_text(self, variant: str) -> bool:
         config = ModelConfig.model_validate_json(variant)
-        return config.head == "pixel-text" or (config.head == "auto" and config.method in ("lseg", "bridge"))
+        return config.head in ("pixel-text", "text") or (config.head == "auto" and config.method in ("lseg", "bridge"))
 
     @few
     @given(order=st.permutations(range(CLASSES)), seed=st.integers(0, 99))
@@ -285,6 +285,7 @@ class TestBridge(GuidedContract):
     variants: ClassVar = {
         "light-pixel-text-16": {"bridge": {**SMALL, "stride": 16}},
         "light-linear-32": {"head": "linear", "bridge": {**SMALL, "stride": 32}},
+        "wide-text-16": {"head": "text", "decoder": "wide", "bridge": {**SMALL, "stride": 16}},
         "fpn-linear-16": {"decoder": "fpn", "head": "linear", "bridge": {**SMALL, "stride": 16}},
         "fpn-pixel-text-32": {"decoder": "fpn", "head": "pixel-text", "bridge": {**SMALL, "stride": 32}},
     }
@@ -299,8 +300,10 @@ class TestBridge(GuidedContract):
         network = shared(variant)
         folded = copy.deepcopy(network).fold()
         gone = {".".join(key.split(".")[:2]) for key in set(network.state_dict()) - set(folded.state_dict())}
-        last_look = set() if self.pixel_text(variant) else {"guidance.last_look"}
-        assert gone == {"guidance.token_in", "guidance.log_scale"} | last_look
+        looks = "pixel-text" in variant or '"auto"' in variant
+        of_head = {"head.rows", "head.bias"} if '"text"' in variant else set()
+        last_look = set() if looks else {"guidance.last_look"}
+        assert gone == {"guidance.token_in", "guidance.log_scale"} | last_look | of_head
         assert folded.class_embeddings is not None
         assert folded.class_embeddings.shape == (CLASSES, SMALL["dim"])
 

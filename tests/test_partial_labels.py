@@ -21,6 +21,7 @@ from bridgeseg.data.stats import class_statistics
 from bridgeseg.evaluating.partial import Partial
 from bridgeseg.settings.train import TrainConfig
 from bridgeseg.training.building import make_task
+from bridgeseg.training.defaults import settled_head
 from bridgeseg.training.drawing import _in_vocabulary
 from bridgeseg.training.task import Task
 from bridgeseg.training.weighing import column_shares
@@ -283,3 +284,22 @@ def test_pictures_show_what_each_image_says(dataset: Make) -> None:
         for sample in whole.first.samples("train")
     ]
     assert shown == [[[255, car, 255]], [[255, 255, person]], [[255, car, person]]]
+
+
+class TestHead:
+    """Which head a training takes by itself."""
+
+    def head(self, whole: Joined, **given: Any) -> str:
+        return settled_head(TrainConfig.parse({"data": ["a"], **given}), whole).model.head
+
+    def test_of_the_names_alone_where_one_dataset_labels_all(self, dataset: Make) -> None:
+        whole = joined(dataset("street", ["road", "car"]))
+        assert self.head(whole) == "text"
+        assert self.head(whole, model={"head": "linear"}) == "linear"
+        assert self.head(whole, model={"method": "none"}) == "auto"
+        assert self.head(whole, init="street") == "auto"
+
+    def test_of_the_method_elsewhere(self, dataset: Make) -> None:
+        street = dataset("street", ["road", "car"])
+        assert self.head(joined(street, dataset("rooms", ["bed"]))) == "auto"
+        assert self.head(joined(dataset("silent", ["road", "car"], labelled=["car"]))) == "auto"

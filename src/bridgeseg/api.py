@@ -539,7 +539,9 @@ def train(
             `smp:Unet`, `smp:DeepLabV3Plus`, `smp:Segformer`, `torchvision:lraspp`.
         width: channels of the decoder; by default 128 of wide and fpn, 64 of light.
         dropout: on the decoder's output, in training.
-        head: `pixel-text`, `linear`, or `auto`, the method's own.
+        head: `text`, a classifier that is made of the names alone; `pixel-text`, the cosine of every pixel with names
+            that have looked at the image; `linear`, without names; or `auto`: of the bridge `text` where one dataset
+            labels all its classes, else `pixel-text`; of other methods their own.
         text_space: whose mean is subtracted from the class embeddings: `classes`, the current names, so that one more
             name moves all others; or `bank`, a large fixed vocabulary of the text encoder.
         projection: of the class embeddings: `learned`, or `pca`, frozen principal directions of the bank.
@@ -670,7 +672,9 @@ def build(
             `smp:Unet`, `smp:DeepLabV3Plus`, `smp:Segformer`, `torchvision:lraspp`.
         width: channels of the decoder; by default 128 of wide and fpn, 64 of light.
         dropout: on the decoder's output, in training.
-        head: `pixel-text`, `linear`, or `auto`, the method's own.
+        head: `text`, a classifier that is made of the names alone; `pixel-text`, the cosine of every pixel with names
+            that have looked at the image; `linear`, without names; or `auto`: of the bridge `text` where one dataset
+            labels all its classes, else `pixel-text`; of other methods their own.
         text_space: whose mean is subtracted from the class embeddings: `classes`, the current names, so that one more
             name moves all others; or `bank`, a large fixed vocabulary of the text encoder.
         projection: of the class embeddings: `learned`, or `pca`, frozen principal directions of the bank.

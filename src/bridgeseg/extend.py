@@ -43,6 +43,7 @@ class Method:
     unit_length: bool
     aux_at: Literal["cells", "pixels"]
     head: str | None
+    labelled_head: str | None
     reads_pool: bool
 
 
@@ -98,6 +99,7 @@ def register_method(
     unit_length: bool = True,
     aux_at: Literal["cells", "pixels"] = "cells",
     head: str | None = "linear",
+    labelled_head: str | None = None,
     reads_pool: bool = False,
 ) -> Callable[[F], F]:
     """Register a function `build(settings, site) -> Parts` as a method.
@@ -110,6 +112,7 @@ def register_method(
         unit_length: whether learned class embeddings are brought to unit length.
         aux_at: where `loss.aux_at: auto` takes the auxiliary loss of its score map.
         head: name of the head that `auto` stands for; None if its `Parts` bring a head of their own.
+        labelled_head: that of a training on one dataset that labels all its classes, if another.
         reads_pool: whether it reads the embedding of images that CLIP's own backbones offer.
 
     Raises:
@@ -117,7 +120,7 @@ def register_method(
     """
 
     def decorate(build: F) -> F:
-        found = Method(name, build, about, settings, needs_text, unit_length, aux_at, head, reads_pool)
+        found = Method(name, build, about, settings, needs_text, unit_length, aux_at, head, labelled_head, reads_pool)
         METHODS.add(name, found, build)
         return build
 

@@ -71,11 +71,13 @@ class Guided(NamedTuple):
         features: features at strides 4, 8, 16, 32, some of them with more channels than before.
         tokens: class tokens, (B, K, d); None if the head does not read them.
         score_map: what the auxiliary loss trains, (B, K, h, w), a cosine over a temperature; None after `fold`.
+        words: class tokens before they have looked at an image, (1, K, d); None of a method that has none.
     """
 
     features: list[Tensor]
     tokens: Tensor | None
     score_map: Tensor | None
+    words: Tensor | None = None
 
 
 class Guidance(nn.Module, ABC):
@@ -84,11 +86,13 @@ class Guidance(nn.Module, ABC):
     Attributes:
         added: channels that it adds to the features at the four strides.
         token_dim: width of its tokens.
+        gives_words: whether it hands on tokens that have not looked at an image.
         reads_visual: whether it reads the backbone's own embedding of the images.
     """
 
     added: tuple[int, int, int, int]
     token_dim: int
+    gives_words: bool = False
     reads_visual: bool = False
 
     @abstractmethod
@@ -116,13 +120,22 @@ def guided_channels(backbone: Backbone, guidance: Guidance | None) -> list[int]:
 
 
 class Head(nn.Module):
-    """Base of the heads. `reads_tokens` says whether `forward` looks at the class tokens."""
+    """Base of the heads.
+
+    Attributes:
+        reads_tokens: whether `forward` looks at class tokens that have looked at the image.
+        reads_words: whether it looks at those that have not.
+    """
 
     reads_tokens = True
+    reads_words = False
 
     def fold(self, tokens: Tensor, keep_tokens: bool = True) -> Tensor:
         """Drop what only text needs; return the tokens that `forward` takes from now on."""
         return tokens
+
+    def settle(self, words: Tensor) -> None:
+        """Make constants of what depends on class tokens (K, d) that look at no image, for good."""
 
     def temperatures(self) -> list[nn.Parameter]:
         """Return the parameters that `model.temperature: fixed` keeps at their first value."""

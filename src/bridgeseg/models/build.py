@@ -86,4 +86,8 @@ def _head(config: ModelConfig, parts: Parts, width: int, classes: int) -> Head:
     kind = HEADS.get(name)
     if kind.needs_tokens and parts.guidance is None:
         raise ConfigError(f"a {name} head needs class tokens, and method {config.method!r} gives none")
-    return kind.build(width, classes, 0 if parts.guidance is None else parts.guidance.token_dim)
+    made = kind.build(width, classes, 0 if parts.guidance is None else parts.guidance.token_dim)
+    if made.reads_words and not (parts.guidance is not None and parts.guidance.gives_words):
+        message = f"a {name} head needs class tokens that have not looked at an image; {config.method!r} gives none"
+        raise ConfigError(message, fix="`model.head=pixel-text`")
+    return made

@@ -89,7 +89,8 @@ class Segmentor(nn.Module):
         finer, guidable = features[: -len(STRIDES)], features[-len(STRIDES) :]
         guided = self.guidance(guidable, text, visual)
         read = [*finer, *guided.features]
-        return Prediction(self.head(self.decoder(read), guided.tokens), guided.score_map, self._for_training(read))
+        tokens = guided.words if self.head.reads_words else guided.tokens
+        return Prediction(self.head(self.decoder(read), tokens), guided.score_map, self._for_training(read))
 
     def _for_training(self, features: list[Tensor]) -> Sequence[Tensor]:
         """Hand features on in training, which keeps them anyway; elsewhere their memory is wanted back."""
@@ -108,6 +109,8 @@ class Segmentor(nn.Module):
         if self.class_embeddings is not None:
             part = self.head if self.guidance is None else self.guidance
             self.class_embeddings = part.fold(self.class_embeddings, keep_tokens=self.head.reads_tokens)
+            if self.head.reads_words:
+                self.head.settle(self.class_embeddings)
         return self
 
 

@@ -53,7 +53,16 @@ class ModelConfig(BaseModel):
         setting("channels of the decoder; by default 128 of wide and fpn, 64 of light", NETWORK, ge=8, le=MOST),
     ] = None
     dropout: Annotated[float, setting("on the decoder's output, in training", NETWORK, ge=0, lt=1)] = 0.1
-    head: Annotated[str, setting("`pixel-text`, `linear`, or `auto`, the method's own", NETWORK, "--head")] = "auto"
+    head: Annotated[
+        str,
+        setting(
+            "`text`, a classifier that is made of the names alone; `pixel-text`, the cosine of every pixel with names "
+            "that have looked at the image; `linear`, without names; or `auto`: of the bridge `text` where one dataset "
+            "labels all its classes, else `pixel-text`; of other methods their own",
+            NETWORK,
+            "--head",
+        ),
+    ] = "auto"
     text_space: Annotated[
         Literal["classes", "bank"],
         setting(

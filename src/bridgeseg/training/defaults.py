@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from bridgeseg.data.joining import Joined
+from bridgeseg.extend import METHODS
+from bridgeseg.models.check import AUTO
 from bridgeseg.settings.train import TrainConfig
 
 SHARE = 0.5
@@ -12,6 +14,18 @@ SHARE = 0.5
 NORMS = 0.5
 """Share of the steps after which batch norms keep their statistics on several datasets: docs/results.md, a name left
 out."""
+
+
+def settled_head(config: TrainConfig, joined: Joined) -> TrainConfig:
+    """Return the settings of a new run with `model.head` in place of `auto`, where every class has labels.
+
+    There a classifier that no image has a say in is better (docs/ablations.md, the head). What goes on from another
+    network keeps its head.
+    """
+    found = METHODS.get(config.model.method).labelled_head
+    if config.model.head != AUTO or found is None or config.init is not None or not joined.plain:
+        return config
+    return config.model_copy(update={"model": config.model.model_copy(update={"head": found})})
 
 
 def with_defaults(config: TrainConfig, joined: Joined) -> TrainConfig:

@@ -34,7 +34,7 @@ from bridgeseg.training.carrying import carry, kept_vectors
 from bridgeseg.training.contents import contents, contents_file, refuse_other_contents, write_contents
 from bridgeseg.training.crop import settled_crop, told
 from bridgeseg.training.datamodule import DataModule, check_data
-from bridgeseg.training.defaults import with_defaults
+from bridgeseg.training.defaults import settled_head, with_defaults
 from bridgeseg.training.drawing import write_images
 from bridgeseg.training.ending import Ending, ending_text, how_ended, planned_epochs
 from bridgeseg.training.length import pass_steps, refuse_part_of_a_step, set_length, settled, validation_period
@@ -94,6 +94,7 @@ def _fit(
     config: TrainConfig, out: Path, first: bool, *, resume: bool, quiet: bool, callbacks: Sequence[pl.Callback]
 ) -> TrainResult:
     joined = load_data(out, config, resume=resume)
+    config = config if resume else settled_head(config, joined)
     state = folder.read_state(out) if resume else None
     done = 0 if state is None else int(state["epoch"]) + 1
     ended = how_ended(config, state)

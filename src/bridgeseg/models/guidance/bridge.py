@@ -46,6 +46,7 @@ class BridgeConfig(Settings):
     about="two-way bridge between pixels and class embeddings (Jin & Yang)",
     settings=BridgeConfig,
     head="pixel-text",
+    labelled_head="text",
 )
 def bridge(settings: BridgeConfig, site: Site) -> Parts:
     """Build the bridge on the coarse features of the backbone."""
@@ -173,6 +174,8 @@ class TwoWayBridge(Guidance):
         ConfigError: `dim` is not divisible by `heads`.
     """
 
+    gives_words = True
+
     def __init__(
         self,
         channels: list[int],
@@ -201,19 +204,18 @@ class TwoWayBridge(Guidance):
 
     def forward(self, features: list[Tensor], class_embeddings: Tensor, visual: Visual | None = None) -> Guided:
         """Features at all four strides, embeddings (K, D) -> d channels more at its own, tokens, score map."""
-        pixels, tokens = self.fuse(features[self.level :], class_embeddings)
+        words = self.token_in(class_embeddings)[None]  # the same for all images until they have looked at one
+        pixels, tokens = self.fuse(features[self.level :], words)
         joined = torch.cat([features[self.level], pixels], dim=1)
-        return Guided(
-            [*features[: self.level], joined, *features[self.level + 1 :]], tokens, self._score(pixels, tokens)
-        )
+        read = [*features[: self.level], joined, *features[self.level + 1 :]]
+        return Guided(read, tokens, self._score(pixels, tokens), words)
 
-    def fuse(self, features: list[Tensor], class_embeddings: Tensor) -> tuple[Tensor, Tensor]:
-        """Features it reads, finest first, class embeddings (K, D) -> fused pixels (B, d, h, w), tokens (B, K, d)."""
+    def fuse(self, features: list[Tensor], tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Features it reads, finest first, class tokens (1, K, d) -> fused pixels (B, d, h, w), tokens (B, K, d)."""
         pixels = self.pixel_in[0](features[0])
         for project, coarse in zip(list(self.pixel_in)[1:], features[1:], strict=True):
             factor = features[0].shape[-1] // coarse.shape[-1]
             pixels = pixels + F.interpolate(project(coarse), scale_factor=float(factor), mode="nearest")
-        tokens = self.token_in(class_embeddings)[None]  # the same for all images until they have looked at one
         for block in self.blocks:
             pixels, tokens = block(pixels, tokens)
         if self.last_look is not None:
