@@ -302,4 +302,4 @@ class TestHead:
     def test_of_the_method_elsewhere(self, dataset: Make) -> None:
         street = dataset("street", ["road", "car"])
         assert self.head(joined(street, dataset("rooms", ["bed", "wall"]))) == "auto"
-        assert self.head(joined(dataset("silent", ["road", "car"], labelled=["car"]))) == "auto"
+        assert self.head(joined(dataset("silent", ["road", "car", "sky"], labelled=["road", "car"]))) == "auto"
