@@ -35,6 +35,7 @@ from bridgeseg.training.building import make_module, make_trainer
 from bridgeseg.training.callbacks import KeepBest
 from bridgeseg.training.datamodule import DataModule
 from bridgeseg.training.datasets import load_joined
+from bridgeseg.training.defaults import settled_head
 from bridgeseg.training.losses import SegmentationLoss
 
 CLASSES, TEXT_DIM, IMAGES = 11, 512, 64
@@ -86,7 +87,9 @@ def make_config(options: argparse.Namespace, data: list[Path]) -> TrainConfig:
         }
     )
     steps = options.rounds * (SKIP + options.steps)
-    images = min(len(member.spec.samples("train")) for member in load_joined(config).members)
+    joined = load_joined(config)
+    config = settled_head(config, joined)
+    images = min(len(member.spec.samples("train")) for member in joined.members)
     if images < options.batch_size:
         raise SystemExit(f"--batch-size {options.batch_size} is more than the {images} images of a training split")
     return config.model_copy(update={"repeat": 1 + steps * options.batch_size // images})

@@ -445,7 +445,7 @@ class TestRun:
         for image, mask, _ in SegmentationDataset(spec, "val"):
             with torch.no_grad():
                 logits = kept.segmentor.logits(kept.segmentor.normalise(image[None]))
-            losses.append(loss(logits, mask[None]).item())
+            losses.append(loss.cross_entropy(logits, mask[None]).item())
         assert float(rows(tmp_path / "run")[result.epoch - 1]["val_loss"]) == pytest.approx(sum(losses) / 5, rel=1e-5)
 
 
@@ -585,7 +585,7 @@ class TestTrouble:
     ) -> None:
         def poison(trainer: pl.Trainer) -> None:
             monkeypatch.setattr(
-                TrainModule, "training_step", lambda self, batch, _: self.segmentor.head.log_scale * math.nan
+                TrainModule, "training_step", lambda self, batch, _: self.segmentor.guidance.log_scale * math.nan
             )
 
         when(1, 0, poison)
@@ -604,7 +604,7 @@ class TestTrouble:
     def test_the_weights_are_no_numbers(self, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def poison(self: TrainModule, optimiser: Any) -> None:
             if self.trainer.is_last_batch:
-                self.segmentor.head.log_scale.grad.fill_(math.inf)
+                self.segmentor.guidance.log_scale.grad.fill_(math.inf)
 
         monkeypatch.setattr(TrainModule, "on_before_optimizer_step", poison)
         with pytest.raises(InputError, match="the weights are no longer finite at step 2"):
