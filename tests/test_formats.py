@@ -189,6 +189,28 @@ class TestForms:
         names = {path.parts[0]: spec.classes.names[int(read_mask(mask, spec)[0, 0])] for path, mask in found.items()}
         assert names == {"x": "red", "y": "green"}
 
+    def test_images_of_one_name_and_two_endings(
+        self, photo: Path, rgb_onnx: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        for name in ("a.jpg", "a.png", "a-2.png", "A.bmp"):
+            Image.open(photo).save(photo.with_name(name))
+        command = ["predict", str(photo.parent), "-m", str(rgb_onnx), "-o", str(tmp_path / "out"), "--no-overlay"]
+        assert main([*command, "--format", "yolo", "--json"]) == 0
+        shown = capsys.readouterr()
+        records = {Path(line["source"]).name: line for line in map(json.loads, shown.out.splitlines())}
+        said = {name: line["notes"][0]["message"] for name, line in records.items() if line.get("notes")}
+        taken = {name: Path(line["files"]["yolo"]).name for name, line in records.items()}
+        misnamed = {name for name, file in taken.items() if Path(name).stem != Path(file).stem}
+        assert set(said) == misnamed
+        assert len(misnamed) == 2
+        for name, message in said.items():
+            holder = next(other for other, file in taken.items() if file.lower() == f"{Path(name).stem.lower()}.txt")
+            assert f"labels of {name} are {taken[name]}," in message
+            assert f"belongs to {holder}:" in message
+        assert shown.err.count("warning: ") == shown.err.count("and 1 more") == 1
+        assert main([*command, "--format", "labelme,coco"]) == 0
+        assert "warning" not in capsys.readouterr().err
+
     def test_what_is_finished_is_written_before_a_result_that_cannot_be(
         self, photo: Path, rgb_onnx: Path, tmp_path: Path
     ) -> None:

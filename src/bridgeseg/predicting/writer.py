@@ -68,7 +68,8 @@ class Writer:
         base = self._base(result.name)
         record = result.save_as(base, mask=self._forms.png, overlay=self.overlay, drawing=self.drawing)
         named = replace(result, name=self._common.name(result))
-        return replace(record, files=self._forms.write(named, base.relative_to(self.folder)))
+        files, notes = self._forms.write(named, base.relative_to(self.folder))
+        return replace(record, files=files, notes=(*record.notes, *notes))
 
     def close(self) -> None:
         """Write the files that all images share.

@@ -31,7 +31,7 @@ class Record:
         width: of the image, in pixels.
         height: of the image, in pixels.
         areas: class name -> share of the image (0..1), largest first.
-        notes: what was dropped or reinterpreted when the image was read.
+        notes: what was dropped or reinterpreted when the image was read, and labels that tools will not find.
         unknown: share of the image (0..1) that the model is not sure enough of; None if nothing was asked.
         files: form -> the file that the image's result went into, of the forms that were asked for beside PNG.
     """

@@ -40,8 +40,8 @@ class Form(Protocol):
 
     def __init__(self, folder: Path) -> None: ...
 
-    def write(self, result: Result, name: str, areas: list[Area]) -> Path:
-        """Write an image's result; return the file that it went into.
+    def write(self, result: Result, name: str, areas: list[Area]) -> Path | tuple[Path, Note]:
+        """Write an image's result; return the file that it went into, and what is to be said of it, if anything is.
 
         Args:
             result: named so that its name leads back to the image, from the folder that all of the run lie in.
@@ -96,8 +96,8 @@ class Forms:
             if form.sure and not model.confident:
                 raise unsure(f"the form `{name}`", model.path)
 
-    def write(self, result: Result, name: Path) -> dict[str, Path]:
-        """Write an image's result in each form; return form -> the file that it went into.
+    def write(self, result: Result, name: Path) -> tuple[dict[str, Path], tuple[Note, ...]]:
+        """Write an image's result in each form; return form -> the file that it went into, and what is to be said.
 
         Args:
             result: named so that its name leads back to the image, from the folder that all of the run lie in.
@@ -107,7 +107,12 @@ class Forms:
             InputError: it cannot be written.
         """
         areas = result.polygons(min_area=self._min_area, simplify=self._simplify) if self.outlined else []
-        return {kind: form.write(result, name.as_posix(), areas) for kind, form in self._forms.items()}
+        files, notes = dict[str, Path](), list[Note]()
+        for kind, form in self._forms.items():
+            written = form.write(result, name.as_posix(), areas)
+            files[kind], *more = written if isinstance(written, tuple) else (written,)
+            notes += more
+        return files, tuple(notes)
 
     def close(self) -> None:
         """Write what all images share.

@@ -8,10 +8,12 @@ import numpy as np
 import yaml
 
 from bridgeseg.files import write
+from bridgeseg.images import Note
 from bridgeseg.outlines import Area
 from bridgeseg.predicting.unique import Unique
 from bridgeseg.runtime.result import Result, stem
 from bridgeseg.runtime.saving import FIX
+from bridgeseg.wording import printable
 
 
 class Form:
@@ -23,9 +25,13 @@ class Form:
         self._folder = folder / "yolo"
         self._names: tuple[str, ...] = ()
         self._unique = Unique()
+        self._images: dict[int, str] = {}  # hash of a name that was given -> the image that has it
 
-    def write(self, result: Result, name: str, areas: list[Area]) -> Path:  # noqa: D102
-        path = self._folder / "labels" / f"{self._unique(stem(result.name).as_posix())}.txt"
+    def write(self, result: Result, name: str, areas: list[Area]) -> Path | tuple[Path, Note]:  # noqa: D102
+        own = stem(result.name).as_posix()
+        chosen = self._unique(own)
+        self._images[hash(chosen.casefold())] = result.name.as_posix()
+        path = self._folder / "labels" / f"{chosen}.txt"
         self._names = result.classes.names
         size = np.array(result.mask.shape[::-1])
         lines = (
@@ -33,7 +39,14 @@ class Form:
             for area in areas
         )
         write(path, "".join(f"{line}\n" for line in lines), FIX)
-        return path
+        if chosen == own or result.source is None:
+            return path
+        message = (
+            f"the labels of {printable(result.name)} are {printable(path.name)}, for {printable(Path(own).name)}.txt "
+            f"belongs to {printable(self._images[hash(own.casefold())])}: tools pair images and labels by their names, "
+            "and miss these"
+        )
+        return path, Note("labels", message, "rename one of the two images, and run it again")
 
     def close(self) -> None:  # noqa: D102
         if self._names:
