@@ -145,7 +145,7 @@ class TestPredict:
         assert (code, "--hide: no class 'blu'" in err, "did you mean 'blue'" in err) == (2, True, True)
         assert run(capsys, *words, "--opacity", "2")[0] == 2
         code, _, err = run(capsys, *words, "--no-overlay", "--hide", "red")
-        assert (code, "--hide: only overlays show it" in err, "fix: add --overlay" in err) == (2, True, True)
+        assert (code, "--hide: only overlays follow it" in err, "fix: add --overlay" in err) == (2, True, True)
         assert run(capsys, *words, "--min-area", "9", "--format", "png,csv")[0] == 2
 
     def test_a_password_is_shown_nowhere(self, capsys: Any, rgb_onnx: Path, tmp_path: Path) -> None:

@@ -355,5 +355,5 @@ class TestBatch:
             list(batch.run(model))
 
     def test_api_takes_the_options(self, model: Model, stripes: np.ndarray, tmp_path: Path) -> None:
-        records = bridgeseg.predict(stripes, model, tmp_path / "out", memory=100, every=2, max_fps=5, max_size=30)
+        records = bridgeseg.predict(stripes, model, tmp_path / "out", memory=100, every=1, max_fps=None, max_size=30)
         assert isinstance(records[0], Record)

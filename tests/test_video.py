@@ -399,6 +399,43 @@ class TestWrite:
             bridgeseg.predict(path, model, tmp_path / "bad", codec="huffyuv")
         assert list((tmp_path / "bad").iterdir()) == []
 
+    @pytest.mark.parametrize("codec", ["libx265", "libsvtav1"])
+    def test_encoders_print_nothing(self, codec: str, rgb_onnx: Path, tmp_path: Path, capfd: Any) -> None:
+        if codec not in av.codecs_available:
+            pytest.skip(f"no {codec}")
+        path = make(tmp_path / "a.mp4", [0, 20])
+        words = ["predict", str(path), "-m", str(rgb_onnx), "-o", str(tmp_path / "out"), "-q", "--codec", codec]
+        assert main(words) == 0
+        assert capfd.readouterr() == ("", "")
+
+    @pytest.mark.parametrize(
+        ("option", "value"),
+        [
+            ("--codec", "mpeg4"),
+            ("--every", "2"),
+            ("--max-fps", "5"),
+            ("--max-frames", "3"),
+            ("--reconnect", "1"),
+            ("--masks", None),
+        ],
+    )
+    def test_options_of_videos_without_any(
+        self, option: str, value: str | None, capsys: Any, rgb_onnx: Path, tmp_path: Path
+    ) -> None:
+        Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+        given = [option] if value is None else [option, value]
+        words = ["predict", str(tmp_path), "-m", str(rgb_onnx), "-o", str(tmp_path / "out"), *given]
+        assert main(words) == 2
+        assert f"error: {option}: only videos, cameras and streams follow it" in capsys.readouterr().err
+        make(tmp_path / "a.mp4", [0, 20])
+        assert main([*words, str(tmp_path / "*.mp4")]) == 0
+
+    def test_a_codec_without_overlays(self, capsys: Any, rgb_onnx: Path, tmp_path: Path) -> None:
+        path = make(tmp_path / "a.mp4", [0])
+        words = ["predict", str(path), "-m", str(rgb_onnx), "-o", str(tmp_path / "out"), "--codec", "mpeg4"]
+        assert main([*words, "--no-overlay"]) == 2
+        assert "--codec: only overlays follow it" in capsys.readouterr().err
+
     def test_folder_that_cannot_be_made(self, model: Model, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("")
         with pytest.raises(InputError, match="cannot be written"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,10 +24,12 @@ from bridgeseg.runtime.model import Model
 from bridgeseg.runtime.result import Result
 from bridgeseg.runtime.saving import Record
 from bridgeseg.runtime.streaming import results
-from bridgeseg.settings.predict import Predict
+from bridgeseg.settings.fields import settings_of
+from bridgeseg.settings.predict import VIDEOS, Predict
 
 RECORDS = 8
 """Records that may wait for whoever prints them."""
+_OF_VIDEOS = {setting.key for setting in settings_of(Predict) if setting.panel == VIDEOS}
 
 
 class Batch:
@@ -48,7 +50,8 @@ class Batch:
         left_out: what the search of folders passed over.
 
     Raises:
-        ConfigError: a form that is not known; a setting of overlays or outlines, where none are written.
+        ConfigError: a form that is not known; a setting of overlays or outlines, where none are written, or of videos,
+            where there is none.
         InputError: no sources; `out` is a file, or a folder that images are taken from; there is no such codec.
     """
 
@@ -57,8 +60,6 @@ class Batch:
         self._out = out
         if not self._sources:
             raise InputError("no images were given", fix="name files, folders or globs: bridgeseg predict photos/")
-        if asked.codec != DEFAULT_CODEC:
-            check_codec(asked.codec)
         drawing = Drawing(asked.opacity, tuple(asked.hide))
         names = dict.fromkeys([*asked.format, *(["crops"] if asked.save_crops else [])])
         forms = Forms(tuple(names), out, asked.min_area, asked.simplify)
@@ -73,9 +74,15 @@ class Batch:
                 )
         self._counted = not any(isinstance(source, PathStream) for source in self._sources)
         self.left_out, common = LeftOut(), Common()
+        self.videos = any(map(_leads_to_frames, self._sources))
+        if self._counted and not self.videos and (wrong := _own(asked, _OF_VIDEOS)):
+            message = "only videos, cameras and streams follow it, and none is among the sources"
+            fix = "leave it out, or name a video: of folders only the images are taken"
+            raise ConfigError(message, where=min(wrong), fix=fix)
+        if asked.codec != DEFAULT_CODEC:
+            check_codec(asked.codec)
         count, inputs = survey(common.passing(self._find(self.left_out)), out) if self._counted else (0, frozenset())
         self.total = count if self._counted else None
-        self.videos = any(map(_leads_to_frames, self._sources))
         self.frames = self._done = 0
         self._forms = forms
         self._writer = Writer(out, overlay=asked.overlay, inputs=inputs, drawing=drawing, forms=forms, common=common)
@@ -158,13 +165,17 @@ def _refuse_without_effect(asked: Predict, forms: Forms) -> None:
     Raises:
         ConfigError: colours of overlays or the size of outlines, and there are none.
     """
-    kept = asked.model_fields_set & {"opacity", "hide", "min_area", "simplify"}
-    own = {key for key in kept if getattr(asked, key) != type(asked).model_fields[key].default}
-    if not asked.overlay and (wrong := own & {"opacity", "hide"}):
-        raise ConfigError("only overlays show it, and none are written", where=min(wrong), fix="add `overlay=True`")
-    if not forms.outlined and (wrong := own & {"min_area", "simplify"}):
+    if not asked.overlay and (wrong := _own(asked, {"opacity", "hide", "codec"})):
+        raise ConfigError("only overlays follow it, and none are written", where=min(wrong), fix="add `overlay=True`")
+    if not forms.outlined and (wrong := _own(asked, {"min_area", "simplify"})):
         message = "only outlines follow it, and no form that is written has any"
         raise ConfigError(message, where=min(wrong), fix="write one that has, such as `format=geojson`")
+
+
+def _own(asked: Predict, keys: Set[str]) -> set[str]:
+    """Return those of some settings that were given, and are not as they are by default."""
+    fields = type(asked).model_fields
+    return {key for key in asked.model_fields_set & keys if getattr(asked, key) != fields[key].default}
 
 
 def _leads_to_frames(source: ImageInput) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
@@ -26,9 +27,14 @@ from bridgeseg.runtime.result import Result
 from bridgeseg.runtime.saving import save_mask
 
 DEFAULT_CODEC = "libx264"
-OPTIONS = {"libx264": {"preset": "ultrafast", "crf": "22"}}
+OPTIONS = {
+    "libx264": {"preset": "ultrafast", "crf": "22"},
+    "libx265": {"x265-params": "log-level=error:bframes=0"},  # with B-frames the times of two frames alone can be odd
+}
+SVT_LOG = "1"
+"""Only errors: what SVT-AV1 prints goes by this variable of the environment alone."""
 BITS_PER_PIXEL = 0.2
-"""Of codecs without a setting of quality above."""
+"""Of codecs without a setting of quality (`crf`) above."""
 FINEST, COMMON = 65_535, Fraction(1, 60_000)
 """Units of time finer than one some codecs (mpeg4) refuse; in the other all usual rates are whole numbers."""
 BT709 = 1  # as FFmpeg and ITU-T H.273 number it
@@ -214,14 +220,16 @@ class _Encoder:
 
     def _add_stream(self, codec: str) -> Any:
         check_codec(codec)
+        os.environ.setdefault("SVT_LOG", SVT_LOG)
         width, height = self._canvas.size
-        stream = self._container.add_stream(codec, rate=30, options=OPTIONS.get(codec, {}))
+        options = OPTIONS.get(codec, {})
+        stream = self._container.add_stream(codec, rate=30, options=options)
         stream.width, stream.height = width, height
         formats = [kind.name for kind in stream.codec.video_formats or []]
         stream.pix_fmt = "yuv420p" if "yuv420p" in formats or not formats else formats[0]
         stream.time_base = stream.codec_context.time_base = self._base
         stream.codec_context.colorspace = BT709
-        if codec not in OPTIONS:
+        if "crf" not in options:
             stream.bit_rate = round(width * height * 30 * BITS_PER_PIXEL)
         return stream
 
