@@ -17,6 +17,7 @@ import pytest
 import torch
 from PIL import Image
 
+import bridgeseg
 from bridgeseg.errors import ConfigError, DataError, InputError, MissingDependencyError
 from bridgeseg.images import Note, Reading, as_pixels, read_image
 from bridgeseg.pixels import AS_STORED
@@ -369,6 +370,14 @@ class TestInMemory:
             torch.from_numpy(PIXELS / 255).requires_grad_(),
             torch.from_numpy(PIXELS > 3),
             torch.from_numpy(PIXELS).permute(2, 0, 1),
+            np.moveaxis(PIXELS, 2, 0)[None],
+            np.moveaxis(PIXELS / 255, 2, 0)[None],
+            torch.from_numpy(PIXELS / 255).permute(2, 0, 1)[None],
+            np.zeros((1, 12, 20, 30), np.uint8),
+            np.zeros((1, 20, 30, 12), np.float32),
+            np.zeros((1, 1, 20, 30), np.uint8),
+            np.zeros((2, 20, 30), np.uint8),
+            np.zeros((20, 30, 2), bool),
         ],
     )
     def test_every_fix_of_an_array_works(self, image: Any) -> None:
@@ -379,6 +388,21 @@ class TestInMemory:
             assert as_pixels(image, Reading.of(eval(fix.partition("=")[2]))).max() == 255
         else:
             assert as_pixels(eval(fix, {"np": np}, {"image": image})).shape[2] == 3
+
+    @pytest.mark.parametrize("count", [1, 2])
+    @pytest.mark.parametrize("kind", [np.asarray, torch.from_numpy])
+    def test_the_fix_of_one_of_a_batch_works_on_all_of_it(self, count: int, kind: Any, rgb_onnx: Path) -> None:
+        images = kind(np.repeat(np.moveaxis(PIXELS, 2, 0)[None], count, axis=0))
+        model = Model.load(rgb_onnx, threads=1)
+        with pytest.raises(DataError, match="put the channels last") as caught:
+            bridgeseg.predict(images, model)
+        again = eval(str(caught.value.fix).partition(": ")[2], {"np": np}, {"image": images})
+        assert all((result.image == PIXELS).all() for result in bridgeseg.predict(again, model))
+        if count == 2:
+            with pytest.raises(DataError, match="its 2 images one by one") as caught:
+                model.predict(images)
+            fix = str(caught.value.fix).partition(": ")[2].replace("list(", "model=model, sources=list(")
+            assert len(eval(fix, {"np": np, "bridgeseg": bridgeseg}, {"images": images, "model": model})) == 2
 
     @pytest.mark.parametrize("image", [b"no image", b"", io.BytesIO(encoded()[:45]), io.StringIO("text")])
     def test_bytes_that_are_no_image(self, image: Any) -> None:

@@ -40,41 +40,50 @@ def channels_first(values: NDArray[Any]) -> bool:
     return values.shape[0] in (1, 3, 4) or values.shape[0] < min(values.shape[1:])
 
 
-def chosen(values: NDArray[Any], bands: Sequence[int]) -> NDArray[Any]:
-    """Return some channels of an image (H, W, C), one of them as (H, W).
+def chosen(values: NDArray[Any], bands: Sequence[int], image: Any) -> NDArray[Any]:
+    """Return some channels of an image (H, W, C), which was made of `image`; one of them as (H, W).
 
     Raises:
         DataError: there is no such channel, or they do not come last.
     """
     if channels_first(values):
-        raise DataError(f"bands are chosen of the last axis; found shape {values.shape}", fix=conversion(values))
+        fix = f"put the channels last: {_channels_last(_as_numpy(image, 'image'))}"
+        raise DataError(f"bands are chosen of the last axis; found shape {values.shape}", fix=fix)
     if max(bands) >= values.shape[2]:
         found = f"there is no band {max(bands)}, it has {values.shape[2]}"
         raise DataError(found, fix=f"name `bands` of 0..{values.shape[2] - 1}")
     return values[..., bands[0]] if len(bands) == 1 else values[..., list(bands)]
 
 
-def conversion(values: NDArray[Any], image: Any = None) -> str:
-    """Say what makes an image of an array that is none: an expression that works.
+def conversion(values: NDArray[Any], image: Any) -> str:
+    """Say what makes an image of an array that is none: an expression that works, also on a batch that it is one of.
 
     Args:
-        values: the array.
-        image: what it was made of: numpy's, which is the default, or a tensor of another library.
+        values: the array, without leading axes of one.
+        image: what it was made of: numpy's, or a tensor of another library.
     """
     if values.size == 0:
         return "give an array with pixels"
-    if values.ndim == 4 and values.shape[3] in (1, 3, 4):
-        return f"give its {values.shape[0]} images one by one: bridgeseg.predict(list(images))"
-    name = "image" if image is None or isinstance(image, np.ndarray) else _as_numpy(image)
-    first = channels_first(values)
-    if not first and (values.ndim not in (2, 3) or (values.ndim == 3 and values.shape[2] not in (3, 4))):
-        many = values.ndim == 3 and values.shape[2] > 4
-        return f"choose three channels, by `bands=0,1,2` or here: {name}[:, :, :3]" if many else "give (H, W, 3)"
-    name = f"np.moveaxis({name}, 0, 2)" if first else name
+    batch, one = values.ndim == 4, values[0] if values.ndim == 4 else values
+    if one.ndim not in (2, 3):
+        return "give (H, W, 3)"
+    name, step, first = _as_numpy(image, "images" if batch else "image"), "", channels_first(one)
+    count = 1 if one.ndim == 2 else one.shape[0 if first else 2]
+    if first:
+        name, step = _channels_last(name), "put the channels last"
+    if count == 2 or count > 4:
+        choice = "choose one channel" if count == 2 else "choose three channels"
+        step = f"{step} and {choice}" if first else choice if count == 2 else f"{choice}, by `bands=0,1,2` or here"
+        name += "[..., :1]" if count == 2 else "[..., :3]"
     how = _to_bytes(values, name)
-    if not first or (how is not None and how.startswith("convert")):
-        return how or "give (H, W, 3)"
-    return f"put the channels last: {name}" if how is None else f"put the channels last, {name}, and {how}"
+    if how is not None and how.startswith("convert"):
+        step, _, name = how.partition(": ")
+        how = None
+    if batch:
+        step, name = f"give its {len(values)} images one by one", f"bridgeseg.predict(list({name}))"
+    if how is None:
+        return f"{step}: {name}"
+    return f"{step}, {name}, and {how}" if step else how
 
 
 def _to_bytes(values: NDArray[Any], name: str) -> str | None:
@@ -96,7 +105,14 @@ def _to_bytes(values: NDArray[Any], name: str) -> str | None:
     return f"say what is black and white: image_range=({low!r}, {high!r})"
 
 
-def _as_numpy(image: Any) -> str:
-    """Return an expression for a tensor as numpy's array."""
+def _channels_last(name: str) -> str:
+    """Return an expression for an image, or a batch of images, of this name with its channels last."""
+    return f"np.moveaxis({name}, -3, -1)"
+
+
+def _as_numpy(image: Any, name: str) -> str:
+    """Return an expression for an array or a tensor of this name as numpy's array."""
+    if isinstance(image, np.ndarray):
+        return name
     steps = "".join(f".{step}()" for step in ("detach", "cpu") if callable(getattr(image, step, None)))
-    return f"np.asarray(image{steps})"
+    return f"np.asarray({name}{steps})"

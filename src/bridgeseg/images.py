@@ -158,7 +158,7 @@ def as_pixels(
     if values.ndim in (2, 3):
         _refuse_large((values.shape[1], values.shape[0]), max_pixels)
     if values.ndim == 3 and values.size and how.bands is not None:
-        values = chosen(values, how.bands)
+        values = chosen(values, how.bands, image)
     known = values.ndim == 2 or (values.ndim == 3 and values.shape[2] in (3, 4))
     if known and values.size and values.dtype != np.uint8 and how.image_range is not None:
         values = scaled(values, how.image_range)
