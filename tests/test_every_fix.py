@@ -148,6 +148,7 @@ WRITTEN: dict[str, tuple[str, str]] = {
     "write `{}: images/{}`": ("train: []", "train: images/train"),
 }
 ELSEWHERE = {
+    "`model.head=pixel-text`": "test_models.py::test_a_head_of_names_alone_needs_tokens_that_have_not_looked",
     **dict.fromkeys(
         (
             "leave out `labelled`, so that all of `names` are classes; add a dataset with other names; or name what "

@@ -420,3 +420,11 @@ def test_settings_of_the_method_are_completed_and_those_of_others_left_out() -> 
     assert config.groups == {"bridge": {"dim": 32, "depth": 1, "heads": 4, "expand": 2, "stride": 16}}
     assert check_model(config) == config
     assert check_model(ModelConfig(method="none", bridge={"dim": 32})).groups == {}
+
+
+def test_a_head_of_names_alone_needs_tokens_that_have_not_looked() -> None:
+    config = ModelConfig(method="denseclip", backbone=BACKBONE, head="text")
+    with pytest.raises(ConfigError, match="that have not looked at an image") as caught:
+        build(config, CLASSES, embeddings(CLASSES))
+    assert caught.value.fix == "`model.head=pixel-text`"
+    assert build(config.model_copy(update={"head": "pixel-text"}), CLASSES, embeddings(CLASSES)).stride == STRIDE
