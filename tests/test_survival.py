@@ -352,7 +352,9 @@ class TestStopped:
         self, data: Path, tmp_path: Path, in_second_epoch: Any, monkeypatch: pytest.MonkeyPatch, loss: float, shown: str
     ) -> None:
         def poison() -> None:
-            monkeypatch.setattr(TrainModule, "training_step", lambda self, *_: self.segmentor.head.log_scale * 0 + loss)
+            monkeypatch.setattr(
+                TrainModule, "training_step", lambda self, *_: self.segmentor.guidance.log_scale * 0 + loss
+            )
 
         in_second_epoch(poison)
         with pytest.raises(InputError, match=rf"the loss is {shown} at step 3; images of the step: .*\n.*of epoch 1"):

@@ -123,7 +123,13 @@ class TestBank:
 class TestTraining:
     def test_constants_of_a_run_are_stored_with_it(self, tmp_path: Path) -> None:
         data = write_dataset(tmp_path / "data")
-        model = {**TINY["model"], "text_space": "bank", "projection": "pca", "temperature": "fixed"}
+        model = {
+            **TINY["model"],
+            "text_space": "bank",
+            "projection": "pca",
+            "temperature": "fixed",
+            "head": "pixel-text",
+        }
         train(data, tmp_path / "run", quiet=True, **{**TINY, "epochs": 1, "model": model})
         checkpoint = load_checkpoint(tmp_path / "run")
         entry = checkpoint.segmentor.guidance.token_in  # type: ignore[union-attr]

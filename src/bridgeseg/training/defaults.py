@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from bridgeseg.data.joining import Joined
@@ -16,13 +17,20 @@ NORMS = 0.5
 out."""
 
 
-def settled_head(config: TrainConfig, joined: Joined) -> TrainConfig:
-    """Return the settings of a new run with `model.head` in place of `auto`, where every class has labels.
+def settled_head(config: TrainConfig, joined: Joined, state: Mapping[str, Any] | None = None) -> TrainConfig:
+    """Return the settings with `model.head` in place of `auto`, where every class has labels.
 
     There a classifier that no image has a say in is better (docs/ablations.md, the head). What goes on from another
-    network keeps its head.
+    network keeps its head; the run folder keeps the setting as it was given.
+
+    Args:
+        config: the settings.
+        joined: the datasets.
+        state: of a run that goes on; one that was begun with the head of before keeps it.
     """
     found = METHODS.get(config.model.method).labelled_head
+    if state is not None and "segmentor.head.project.weight" in state["state_dict"]:
+        return config
     if config.model.head != AUTO or found is None or config.init is not None or not joined.plain:
         return config
     return config.model_copy(update={"model": config.model.model_copy(update={"head": found})})

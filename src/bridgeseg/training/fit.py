@@ -94,8 +94,8 @@ def _fit(
     config: TrainConfig, out: Path, first: bool, *, resume: bool, quiet: bool, callbacks: Sequence[pl.Callback]
 ) -> TrainResult:
     joined = load_data(out, config, resume=resume)
-    config = config if resume else settled_head(config, joined)
     state = folder.read_state(out) if resume else None
+    given, config = config.model, settled_head(config, joined, state)
     done = 0 if state is None else int(state["epoch"]) + 1
     ended = how_ended(config, state)
     if resume and state is None:  # of a new run it is told before anything is imported
@@ -142,7 +142,8 @@ def _fit(
         refuse_single_values(segmentor, config, data.images)
         teacher = make_teacher(out, config, joined, first=first, resume=resume)
         module = make_module(with_defaults(config, joined), joined, segmentor, data, prompts, teacher)
-        _prepare(trainer, config, out, joined, commit, steps, resume=resume, first=first, quiet=quiet)
+        asked = config.model_copy(update={"model": given})
+        _prepare(trainer, asked, out, joined, commit, steps, resume=resume, first=first, quiet=quiet)
         if first and by_images:
             say(out, told(config), quiet=quiet)
         if first and carried:
