@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
-from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from bridgeseg.api import train
 from bridgeseg.checkpoint import load_checkpoint
 from bridgeseg.errors import ConfigError
 from bridgeseg.settings.values import set_values
-from bridgeseg.training.module import TrainModule
 from tiny_data import TINY, write_dataset
 
 STEPS = 2
@@ -52,15 +48,6 @@ def test_a_stopped_run_goes_on_with_them(tmp_path: Path) -> None:
     train(**set_values(TINY, settings), out=tmp_path / "run", quiet=True)
     train(out=tmp_path / "run", resume=True, epochs=3, quiet=True)
     assert counted(tmp_path / "run" / "last") == {0}
-
-
-def test_they_go_by_the_plan_of_now_and_frozen_parts_stay() -> None:
-    network = nn.ModuleDict({"backbone": nn.BatchNorm2d(1).eval(), "decoder": nn.BatchNorm2d(1)})
-    config = SimpleNamespace(fix_norms=0.5, freeze=("backbone",))
-    for planned, learns in ((6, True), (2, False), (6, True)):  # a time limit plans after every epoch
-        module: Any = SimpleNamespace(config=config, segmentor=network, global_step=2, total_steps=planned)
-        TrainModule.on_train_batch_start(module, (), 0)
-        assert (network["backbone"].training, network["decoder"].training) == (False, learns)
 
 
 def test_a_share_is_one(tmp_path: Path) -> None:

@@ -83,18 +83,16 @@ class TrainModule(pl.LightningModule):
             getattr(self.segmentor, name).eval()
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Let batch norms keep their statistics where the run, as it is planned now, is as far as `fix_norms`.
+        """Let batch norms keep their statistics once the run is as far as `fix_norms`.
 
         A step on one of several datasets normalises by the statistics of that dataset alone; the network is used with
-        those of all, which it only meets from here on. A plan that becomes longer lets them learn again.
+        those of all, which it only meets from here on.
         """
         share = self.config.fix_norms
-        if share is None:
-            return
-        learns = self.global_step < share * self.total_steps
-        for name, module in self.segmentor.named_modules():
-            if isinstance(module, _BatchNorm) and name.partition(".")[0] not in self.config.freeze:
-                module.train(learns)
+        if share is not None and self.global_step >= share * self.total_steps:
+            for module in self.segmentor.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step on (images uint8 (B, 3, h, w), masks int64 (B, h, w), places, index of the dataset if several)."""
