@@ -299,6 +299,11 @@ class TestHead:
         assert self.head(whole, model={"method": "none"}) == "auto"
         assert self.head(whole, init="street") == "auto"
 
+    def test_a_run_that_was_begun_with_another_keeps_it(self, dataset: Make) -> None:
+        whole, config = joined(dataset("street", ["road", "car"])), TrainConfig.parse({"data": ["a"]})
+        for key, head in (("segmentor.head.project.weight", "auto"), ("segmentor.head.rows.weight", "text")):
+            assert settled_head(config, whole, {"state_dict": {key: torch.zeros(1)}}).model.head == head
+
     def test_of_the_method_elsewhere(self, dataset: Make) -> None:
         street = dataset("street", ["road", "car"])
         assert self.head(joined(street, dataset("rooms", ["bed", "wall"]))) == "auto"
